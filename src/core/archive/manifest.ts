@@ -1,0 +1,63 @@
+import type { EngineKind } from '../engines/engine.ts';
+import type { ArchiveFormat } from './format.ts';
+
+/**
+ * The manifest of a backup, version 1: written last, never changed, checksummed by itself. What
+ * happens to a backup afterwards is in its state file. Enough to restore without this software.
+ */
+export interface Manifest {
+  readonly format: 'dropback-manifest';
+  readonly version: 1;
+  /** `<name>_20261122T191500Z`: the archive's and the manifest's common stem. */
+  readonly id: string;
+  /** BACKUP_NAME. */
+  readonly name: string;
+  readonly engine: EngineKind;
+  /** Time of the snapshot that the archive holds; ISO 8601, UTC. */
+  readonly createdAt: string;
+  readonly finishedAt: string;
+  readonly archive: {
+    /** File name, without a folder. */
+    readonly file: string;
+    readonly format: ArchiveFormat;
+    readonly compression: 'zstd' | 'none';
+    readonly bytes: number;
+    /** Of the file as stored, hex. */
+    readonly sha256: string;
+    /** After decompression. */
+    readonly contentBytes: number;
+    /** Of the content, where the engine knows it (SQLite). */
+    readonly contentSha256?: string;
+  };
+  readonly database: {
+    readonly name: string;
+    readonly version: string;
+    readonly sizeBytes: number;
+    /** Encoding, locale, page size and the like; names are the engine's. */
+    readonly properties: Readonly<Record<string, string | number | boolean | null>>;
+    /** Constraints and indexes that were not valid in the source, as `schema.table.name`. */
+    readonly notValid: readonly string[];
+  };
+  /** The program that wrote the archive. */
+  readonly tool: { readonly name: string; readonly version: string };
+  /** Version of this software. */
+  readonly dropback: string;
+  readonly tables: readonly TableCount[];
+  /** Where the row counts come from. */
+  readonly rowCounts: 'exact' | 'archive';
+  /** Roles that own something or are granted something. */
+  readonly roles: readonly string[];
+  readonly extensions: readonly string[];
+  /** Patterns whose tables' data were left out. */
+  readonly excludedTableData: readonly string[];
+  readonly warnings: readonly string[];
+  /** Shell commands that restore it by hand. */
+  readonly restoreByHand: readonly string[];
+}
+
+export interface TableCount {
+  /** Schema; `main` for SQLite. */
+  readonly schema: string;
+  readonly name: string;
+  readonly rows: number;
+}

@@ -1,0 +1,133 @@
+/**
+ * What the configuration is once it has been parsed and checked: the only form in which the rest of
+ * the code sees what users set. `variables.ts` holds the table of names, defaults and meanings.
+ */
+
+export type DatabaseConfig = PostgresDatabase | SqliteDatabase;
+
+export interface PostgresDatabase {
+  readonly kind: 'postgres';
+  readonly connection: PostgresConnection;
+  /** RESTORE_MAINTENANCE_DB: from where locks are taken and swaps are done. */
+  readonly maintenanceDatabase: string;
+}
+
+export interface SqliteDatabase {
+  readonly kind: 'sqlite';
+  /** Absolute path. */
+  readonly path: string;
+}
+
+/** Everything libpq needs; each value already read from its file where NAME_FILE was given. */
+export interface PostgresConnection {
+  /** Host name, address, or the folder of a Unix socket (begins with `/`). */
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly password?: string;
+  readonly database: string;
+  readonly sslMode: SslMode;
+  /** Path of a CA bundle; libpq's `sslrootcert`. */
+  readonly sslRootCert?: string;
+  readonly sslCert?: string;
+  readonly sslKey?: string;
+}
+
+/** With libpq's meaning: `require` encrypts without checking who answers. */
+export type SslMode = 'disable' | 'allow' | 'prefer' | 'require' | 'verify-ca' | 'verify-full';
+
+export interface CommonConfig {
+  readonly database: DatabaseConfig;
+  /** BACKUP_NAME. */
+  readonly name: string;
+  /** BACKUP_DIR, absolute. */
+  readonly backupDir: string;
+  readonly s3?: S3Config;
+  readonly log: { readonly level: LogLevel; readonly format: 'json' | 'text' };
+  readonly healthPort: number;
+  /** PUID and PGID: who owns what is written. */
+  readonly owner: { readonly uid: number; readonly gid: number };
+  /** Things worth telling that are no errors, for example a misspelt variable's nearest name. */
+  readonly warnings: readonly string[];
+}
+
+export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
+
+export interface BackupConfig extends CommonConfig {
+  readonly schedule: Schedule;
+  readonly onStart: boolean;
+  readonly timeoutMs: number;
+  readonly jobs?: number;
+  readonly nice: number;
+  readonly compressionLevel: number;
+  readonly excludeTableData: readonly string[];
+  readonly rowCounts: 'exact' | 'archive';
+  readonly verify: 'archive';
+  readonly retention: { readonly local: KeepPolicy; readonly s3: KeepPolicy };
+}
+
+export type Schedule =
+  | { readonly kind: 'interval'; readonly seconds: number }
+  | { readonly kind: 'cron'; readonly expression: string; readonly timeZone?: string };
+
+/** How many to keep of each kind; 0 is none. `days`: everything younger than that. */
+export interface KeepPolicy {
+  readonly last: number;
+  readonly hourly: number;
+  readonly daily: number;
+  readonly weekly: number;
+  readonly monthly: number;
+  readonly yearly: number;
+  readonly days: number;
+}
+
+/** Credentials are not here: the SDK's own chain finds them (`core/stores/s3`). */
+export interface S3Config {
+  readonly bucket: string;
+  /** Without leading or trailing slash; may be empty. */
+  readonly prefix: string;
+  readonly endpoint?: string;
+  readonly region: string;
+  readonly forcePathStyle: boolean;
+  readonly storageClass?: string;
+  readonly serverSideEncryption?: string;
+  readonly objectLock?: { readonly mode: 'GOVERNANCE' | 'COMPLIANCE'; readonly days: number };
+  /** S3_PRUNE: whether this daemon may delete there. */
+  readonly prune: boolean;
+  /** Static keys where AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or their _FILE) are set. */
+  readonly credentials?: S3Credentials;
+}
+
+export interface S3Credentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string;
+}
+
+export interface RestoreConfig extends CommonConfig {
+  /** RESTORE_WATCH_DIR; work, done, failed, previous and requests are its siblings. */
+  readonly watchDir: string;
+  readonly stateFile: string;
+  readonly pollIntervalMs: number;
+  readonly settleMs: number;
+  /** Control and load identities; only for PostgreSQL. */
+  readonly admin?: PostgresConnection;
+  readonly load?: PostgresConnection;
+  readonly containers: ContainersConfig;
+  readonly stopFirst: boolean;
+  readonly inPlace: boolean;
+  readonly maxStagingBytes?: number;
+  readonly serverDataDir?: string;
+  readonly keepPreviousMs: number;
+  readonly waitForBackupMs: number;
+}
+
+export interface ContainersConfig {
+  /** DOCKER_HOST: `unix:///…` or `tcp://host:port`. */
+  readonly dockerHost: string;
+  readonly project?: string;
+  /** Selectors in order: exact name, `service:NAME`, `label:KEY=VALUE`. */
+  readonly stop: readonly string[];
+  readonly start: readonly string[];
+  readonly stopGraceSeconds: number;
+}

@@ -1,0 +1,71 @@
+import { type Logger as PinoLogger, pino } from 'pino';
+import { errorReport, toDropbackError } from '../runtime/errors.ts';
+
+/** Structured log. Call `log.info({ facts }, 'lowercase message')`. */
+export type Logger = Pick<
+  PinoLogger,
+  'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'child'
+>;
+
+export interface LogOptions {
+  readonly level: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
+  readonly format: 'json' | 'text';
+  /** `db-backup`, `db-restore` or `dropback`. */
+  readonly program: string;
+}
+
+/** Paths that are never printed, whatever a caller logs by mistake. */
+const REDACTED = ['password', '*.password', 'PGPASSWORD', '*.PGPASSWORD', 'secret', '*.secret'];
+
+export function createLogger(options: LogOptions): Logger {
+  const settings = {
+    level: options.level,
+    base: { program: options.program },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    redact: REDACTED,
+    formatters: { level: (label: string) => ({ level: label }) },
+    serializers: { error: errorForLog },
+  };
+  return options.format === 'text'
+    ? pino(settings, textDestination())
+    : pino(settings, pino.destination({ dest: 1, sync: true }));
+}
+
+/** Logged once, where it stops travelling upward: report plus the stack of what is a bug. */
+export function errorForLog(error: unknown): unknown {
+  const known = toDropbackError(error);
+  const report = errorReport(known);
+  const isBug = known.code.startsWith('internal/');
+  const origin = known.cause instanceof Error ? known.cause : known;
+  return isBug ? { ...report, stack: origin.stack } : report;
+}
+
+export function silentLogger(): Logger {
+  return pino({ level: 'silent' });
+}
+
+/** One readable line a message, for people: `19:15:00 info  message  key=value`. */
+function textDestination(): { write(line: string): void } {
+  return {
+    write(line) {
+      process.stdout.write(`${formatTextLine(line)}\n`);
+    },
+  };
+}
+
+function formatTextLine(line: string): string {
+  const { time, level, msg, program, error, ...rest } = JSON.parse(line) as Record<string, unknown>;
+  const clock = String(time).slice(11, 19);
+  const facts = Object.entries(rest).map(([key, value]) => `${key}=${textValue(value)}`);
+  const parts = [clock, String(level).padEnd(5), String(program), String(msg), ...facts];
+  if (isReport(error)) parts.push(`\n    ${error.code}: ${error.message}\n    hint: ${error.hint}`);
+  return parts.join(' ');
+}
+
+function textValue(value: unknown): string {
+  return typeof value === 'string' && !/\s/.test(value) ? value : JSON.stringify(value);
+}
+
+function isReport(value: unknown): value is { code: string; message: string; hint: string } {
+  return typeof value === 'object' && value !== null && 'code' in value && 'hint' in value;
+}

@@ -1,0 +1,64 @@
+import { minimalEnvironment } from '../../config/host.ts';
+import { findProgram } from './find-program.ts';
+
+/** A native program to start. Secrets go into `environment`, never into `args`. */
+export interface Program {
+  /** Short name for messages, for example `pg_dump`. */
+  readonly name: string;
+  /** Absolute path. */
+  readonly file: string;
+  readonly args: readonly string[];
+  /** Added to the minimal environment (PATH, LC_ALL, HOME, TZ). */
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /** Start as this user instead of the daemon's; needs CAP_SETUID and CAP_SETGID. */
+  readonly runAs?: UserIdentity;
+  /** CPU niceness, 0 to 19; with it the lowest best-effort I/O priority. */
+  readonly nice?: number;
+  /** Exit codes that count as success. Default: 0 alone. */
+  readonly successCodes?: readonly number[];
+}
+
+export interface UserIdentity {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** The identity that a program needs, or undefined when the daemon already has it. */
+export function identityUnlessOurs(owner: UserIdentity): UserIdentity | undefined {
+  const ours = process.geteuid?.() === owner.uid && process.getegid?.() === owner.gid;
+  return ours ? undefined : { uid: owner.uid, gid: owner.gid };
+}
+
+export interface LaunchLine {
+  readonly file: string;
+  readonly args: string[];
+  readonly environment: Record<string, string>;
+}
+
+/**
+ * The command line that is really executed: `setpriv` in front takes every capability away, changes
+ * the user where asked, and ties the program's life to ours (a SIGKILL of the daemon must not leave
+ * a dump behind that goes on reading the database). Systems without setpriv start it bare.
+ */
+export function launchLine(program: Program): LaunchLine {
+  const line: string[] = [];
+  const setpriv = findProgram('setpriv');
+  if (setpriv) {
+    line.push(setpriv, '--pdeathsig', 'KILL', '--inh-caps=-all', '--ambient-caps=-all');
+    if (program.runAs) {
+      const { uid, gid } = program.runAs;
+      line.push(`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups');
+    }
+    line.push('--');
+  }
+  if (program.nice !== undefined && program.nice > 0) {
+    const ionice = findProgram('ionice');
+    if (ionice) line.push(ionice, '-c', '2', '-n', '7');
+    const nice = findProgram('nice');
+    if (nice) line.push(nice, '-n', String(program.nice));
+  }
+  line.push(program.file, ...program.args);
+  const [file, ...args] = line as [string, ...string[]];
+  return { file, args, environment: { ...minimalEnvironment(), ...program.environment } };
+}
