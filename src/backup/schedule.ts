@@ -1,0 +1,86 @@
+import { Cron } from 'croner';
+import type { Schedule } from '../core/config/config.ts';
+
+export interface ScheduleFacts {
+  readonly now: Date;
+  /** When this daemon started. */
+  readonly startedAt: Date;
+  /** Snapshot time of the newest good backup. */
+  readonly lastGood?: Date;
+  /** When a run last began, whatever came of it; undefined before this daemon's first. */
+  readonly lastAttempt?: Date;
+  /** Runs that failed since the last good one. */
+  readonly failures: number;
+}
+
+export interface ScheduleOptions {
+  readonly schedule: Schedule;
+  /** BACKUP_ON_START: catch up at start on what became due while the daemon was down. */
+  readonly onStart: boolean;
+}
+
+const FIRST_RETRY_MS = 60_000;
+const LONGEST_RETRY_MS = 3_600_000;
+
+/**
+ * When the next run is due; a time in the past means now. A failed run is tried again after 1, 2,
+ * 4 … minutes (an hour at most), never later than the next regular one.
+ */
+export function nextRun(options: ScheduleOptions, facts: ScheduleFacts): Date {
+  const regular = nextRegularRun(options, facts);
+  if (facts.failures === 0 || !facts.lastAttempt) return regular;
+  const delay = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(facts.failures - 1, 10));
+  const again = new Date(facts.lastAttempt.getTime() + delay);
+  // After a failure the regular time is often in the past already: it must not cancel the delay.
+  return regular > facts.lastAttempt && regular < again ? regular : again;
+}
+
+function nextRegularRun(options: ScheduleOptions, facts: ScheduleFacts): Date {
+  const lastGood = plausible(facts.lastGood, facts.now);
+  if (options.schedule.kind === 'interval') {
+    const interval = options.schedule.seconds * 1000;
+    if (lastGood) {
+      const due = new Date(lastGood.getTime() + interval);
+      const wentByWhileDown = due < facts.startedAt;
+      if (options.onStart || !wentByWhileDown) return due;
+    } else if (options.onStart) {
+      return facts.startedAt;
+    }
+    return new Date(facts.startedAt.getTime() + interval);
+  }
+  const cron = cronOf(options.schedule);
+  const since = lastGood ?? facts.startedAt;
+  if (options.onStart && !lastGood) return facts.startedAt;
+  const missed = cron.nextRun(since);
+  if (missed && missed < facts.startedAt && !options.onStart) {
+    return cron.nextRun(facts.startedAt) ?? never;
+  }
+  return missed ?? never;
+}
+
+/** The time after which a database without a newer good backup counts as overdue. */
+export function overdueAfter(
+  options: ScheduleOptions,
+  facts: ScheduleFacts,
+  graceMs: number,
+): Date {
+  const since = plausible(facts.lastGood, facts.now) ?? facts.startedAt;
+  const due =
+    options.schedule.kind === 'interval'
+      ? new Date(since.getTime() + options.schedule.seconds * 1000)
+      : (cronOf(options.schedule).nextRun(since) ?? never);
+  return new Date(Math.max(due.getTime(), facts.startedAt.getTime()) + graceMs);
+}
+
+/** A backup dated in the future tells of a clock that jumped; it must not hold up the next one. */
+function plausible(lastGood: Date | undefined, now: Date): Date | undefined {
+  const tolerance = 5 * 60_000;
+  return lastGood && lastGood.getTime() <= now.getTime() + tolerance ? lastGood : undefined;
+}
+
+const never = new Date(8.64e15);
+
+function cronOf(schedule: { expression: string; timeZone?: string }): Cron {
+  const zone = schedule.timeZone === undefined ? {} : { timezone: schedule.timeZone };
+  return new Cron(schedule.expression, { paused: true, ...zone });
+}
