@@ -170,6 +170,12 @@ export interface RestoreEngine extends Engine {
    */
   outcome(state: RestoreState, signal: AbortSignal): Promise<'not-swapped' | 'swapped'>;
 
+  /**
+   * What a swap that `outcome` calls done has replaced: what `swap` returned, read again from the
+   * database, for a daemon that died before it could note it. Changes nothing.
+   */
+  replaced(state: RestoreState, signal: AbortSignal): Promise<SwapResult>;
+
   /** Removes what the restore needed only while it ran (load role, placeholders). Idempotent. */
   finish(state: RestoreState, context: StepContext): Promise<void>;
 
