@@ -1,0 +1,71 @@
+import { expect, test } from 'vitest';
+import { ProgressBar, progressLine } from '../../../src/cli/progress-bar.ts';
+import { tableLines } from '../../../src/cli/table.ts';
+import { printable, type Terminal } from '../../../src/cli/terminal.ts';
+import { bytesText, countText, durationText } from '../../../src/cli/units.ts';
+
+test.each([
+  [0, '0 B'],
+  [999, '999 B'],
+  [1000, '1.00 kB'],
+  [1_234_567, '1.23 MB'],
+  [999_950, '1.00 MB'],
+  [45_000_000_000, '45.0 GB'],
+  [2e15, '2.00 PB'],
+])('%i bytes are %s', (bytes, text) => expect(bytesText(bytes)).toBe(text));
+
+test.each([
+  [0, '0 s'],
+  [59_400, '59 s'],
+  [61_000, '1 min 1 s'],
+  [3_600_000, '1 h'],
+  [3_601_000, '1 h'],
+  [90_000_000, '1 d 1 h'],
+])('%i ms are %s', (ms, text) => expect(durationText(ms)).toBe(text));
+
+test('counts are grouped', () => {
+  expect(countText(0)).toBe('0');
+  expect(countText(1234567)).toBe('1 234 567');
+});
+
+test('a table lines up', () => {
+  const lines = tableLines(
+    [{ title: 'name' }, { title: 'size', right: true }],
+    [
+      ['a', '1'],
+      ['longer', '100 000'],
+    ],
+  );
+  expect(lines).toEqual(['name       size', 'a             1', 'longer  100 000']);
+});
+
+test('control characters of a file name never reach the terminal', () => {
+  expect(printable('a\x1b[31mred\n\u009b2J')).toBe('a�[31mred��2J');
+});
+
+test('the bar fits the terminal, whatever the label', () => {
+  for (const width of [0, 10, 40, 200]) {
+    for (const fraction of [undefined, -1, 0, 0.5, 1, 7]) {
+      const line = progressLine('loading the dump into staging '.repeat(4), fraction, width);
+      expect(line.length).toBeLessThanOrEqual(Math.max(20, width - 1));
+    }
+  }
+  expect(progressLine('swap', 0.5, 80)).toContain(' 50%');
+});
+
+test('without a terminal each step is one line', () => {
+  const lines: string[] = [];
+  const terminal: Terminal = {
+    out: () => {},
+    err: (line) => lines.push(line),
+    draw: () => lines.push('drawn'),
+    interactive: false,
+    width: 80,
+  };
+  const bar = new ProgressBar(terminal);
+  bar.update('stage', 0.1);
+  bar.update('stage', 0.7);
+  bar.update('swap', undefined);
+  bar.clear();
+  expect(lines).toEqual(['stage', 'swap']);
+});
