@@ -1,0 +1,168 @@
+import { rm } from 'node:fs/promises';
+import { archiveId } from '../core/archive/archive-name.ts';
+import type { Manifest } from '../core/archive/manifest.ts';
+import type { BackupConfig } from '../core/config/config.ts';
+import type { BackupEngine, DatabaseLock, Dump } from '../core/engines/engine.ts';
+import type { Logger } from '../core/observability/log.ts';
+import type { Clock } from '../core/runtime/clock.ts';
+import { DropbackError } from '../core/runtime/errors.ts';
+import type { LocalStore } from '../core/stores/local/local-store.ts';
+import { manifestOf } from './manifest-of.ts';
+
+export interface RunDependencies {
+  readonly config: BackupConfig;
+  readonly engine: BackupEngine;
+  readonly local: LocalStore;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly version: string;
+  /** Lets a remote copy begin while the spool still grows; undefined without a remote store. */
+  readonly startEarlyUpload?: (
+    archiveFile: string,
+    spool: string,
+    signal: AbortSignal,
+  ) => EarlyUpload;
+}
+
+/** Parts of an archive that go up before it is verified; nothing is listed before `complete`. */
+export interface EarlyUpload {
+  /** The spool has its final size. */
+  sealed(bytes: number): void;
+  complete(manifest: Manifest, signal: AbortSignal): Promise<void>;
+  abort(): Promise<void>;
+}
+
+export interface RunProgress {
+  readonly step: 'lock' | 'dump' | 'read back' | 'publish';
+  readonly message: string;
+}
+
+export interface FinishedRun {
+  readonly manifest: Manifest;
+  readonly upload: EarlyUpload | undefined;
+  readonly durations: Readonly<Record<string, number>>;
+}
+
+/**
+ * One backup: lock → dump into a spool → read back whole → publish archive and manifest. What it
+ * returns is listed, complete, checksummed and durable; whatever goes wrong before that leaves
+ * nothing listed and no spool.
+ */
+export class BackupRun {
+  readonly #deps: RunDependencies;
+
+  constructor(deps: RunDependencies) {
+    this.#deps = deps;
+  }
+
+  async execute(
+    signal: AbortSignal,
+    onProgress: (progress: RunProgress) => void = () => {},
+  ): Promise<FinishedRun> {
+    const { config, log, engine } = this.#deps;
+    const timer = deadline(config.timeoutMs);
+    try {
+      onProgress({ step: 'lock', message: 'taking the lock' });
+      await using lock = await this.#lock(AbortSignal.any([signal, timer.signal]), onProgress);
+      const bounded = AbortSignal.any([signal, timer.signal, lock.lost]);
+      log.info({ database: engine.description }, 'backup started');
+      return await this.#locked(bounded, onProgress);
+    } finally {
+      timer.clear();
+    }
+  }
+
+  /** A restore, or another daemon's backup, postpones this one; it doesn't fail it. */
+  #lock(signal: AbortSignal, onProgress: (progress: RunProgress) => void): Promise<DatabaseLock> {
+    const { engine, config, log } = this.#deps;
+    const onWait = (holder: string | undefined) => {
+      const message = `postponed: ${holder ?? 'another operation'} holds the database's lock`;
+      log.info({ holder }, message);
+      onProgress({ step: 'lock', message });
+    };
+    return engine.lock({ purpose: 'backup', waitMs: config.timeoutMs, onWait }, signal);
+  }
+
+  async #locked(
+    signal: AbortSignal,
+    onProgress: (progress: RunProgress) => void,
+  ): Promise<FinishedRun> {
+    const { config, engine, local, clock } = this.#deps;
+    await this.#sweep(signal);
+    const taken = new Set((await local.list(signal)).backups.map((manifest) => manifest.id));
+    const id = archiveId(config.name, clock.now(), taken);
+    const archiveFile = `${id}${engine.archiveExtension}`;
+    const spool = local.spoolPath(archiveFile);
+    const upload = this.#deps.startEarlyUpload?.(archiveFile, spool, signal);
+    const durations: Record<string, number> = {};
+    const timed = async <T>(step: string, work: () => Promise<T>): Promise<T> => {
+      const started = clock.monotonic();
+      const result = await work();
+      durations[step] = Math.round(clock.monotonic() - started);
+      return result;
+    };
+    try {
+      onProgress({ step: 'dump', message: 'dumping' });
+      const dump = await timed('dump', () => this.#dump(spool, signal));
+      upload?.sealed(dump.archive.bytes);
+      onProgress({ step: 'read back', message: 'reading it back' });
+      const readBack = await timed('readBack', () => engine.readBack(spool, dump, signal));
+      onProgress({ step: 'publish', message: 'publishing' });
+      const manifest = manifestOf({
+        id,
+        name: config.name,
+        engine: engine.kind,
+        archiveFile,
+        dump,
+        readBack,
+        rowCounts: config.rowCounts,
+        excludedTableData: config.excludeTableData,
+        finishedAt: clock.now(),
+        version: this.#deps.version,
+      });
+      await timed('publish', () => local.publish(manifest, { path: spool }, signal));
+      return { manifest, upload, durations };
+    } catch (error) {
+      await upload?.abort().catch(() => {});
+      await rm(spool, { force: true });
+      throw error;
+    }
+  }
+
+  async #sweep(signal: AbortSignal): Promise<void> {
+    // Under the lock, so that a spool which another process is writing is never swept.
+    const report = await this.#deps.local.sweep(signal);
+    const { log } = this.#deps;
+    for (const id of report.rolledForward)
+      log.warn({ id }, 'completed a backup that was cut short');
+    for (const file of report.swept) log.info({ file }, 'removed what an unfinished backup left');
+  }
+
+  #dump(spool: string, signal: AbortSignal): Promise<Dump> {
+    const { config, engine, log } = this.#deps;
+    return engine.dump(
+      {
+        spool,
+        compressionLevel: config.compressionLevel,
+        excludeTableData: config.excludeTableData,
+        rowCounts: config.rowCounts,
+        nice: config.nice,
+        log,
+      },
+      signal,
+    );
+  }
+}
+
+function deadline(ms: number): { signal: AbortSignal; clear: () => void } {
+  const controller = new AbortController();
+  const error = new DropbackError(
+    'backup/timed-out',
+    `the backup took longer than ${ms / 1000} s`,
+    {
+      hint: 'raise BACKUP_TIMEOUT_SECONDS, or find out what holds it up: locks, a slow disk.',
+    },
+  );
+  const timer = setTimeout(() => controller.abort(error), Math.min(ms, 2 ** 31 - 1));
+  return { signal: controller.signal, clear: () => clearTimeout(timer) };
+}
