@@ -1,0 +1,134 @@
+import { type FileHandle, statfs } from 'node:fs/promises';
+import { openExclusive } from '../runtime/durable-files.ts';
+import { DropbackError, toDropbackError } from '../runtime/errors.ts';
+import { requireProgram } from '../runtime/process/find-program.ts';
+import { runPipeline } from '../runtime/process/pipeline.ts';
+import type { Program } from '../runtime/process/program.ts';
+
+/** Limits for content that nobody vouches for. Bytes. */
+export interface ContentLimits {
+  /** The most that decompressed content may take. */
+  readonly mostBytes: number;
+  /** Why, for the message: `free space on /restore`. */
+  readonly because: string;
+}
+
+/**
+ * The native filter that decompresses. Without zstd's `--long` the window of a hostile frame is
+ * bounded to 128 MiB of memory.
+ */
+export function decompressor(compression: 'gzip' | 'zstd'): Program {
+  const args = compression === 'gzip' ? ['-dc'] : ['-q', '-d', '-c'];
+  return { name: compression, file: requireProgram(compression), args };
+}
+
+/**
+ * Decompresses `source` whole into the new file `destination`, fsynced; returns its size in bytes.
+ * Errors: `drop/truncated`, `drop/corrupt`, `drop/trailing-garbage`, `drop/too-large`, `disk/full`.
+ */
+export async function decompress(
+  source: FileHandle,
+  compression: 'gzip' | 'zstd',
+  destination: string,
+  limits: ContentLimits,
+  signal: AbortSignal,
+): Promise<number> {
+  await using target = await openExclusive(destination);
+  // `head` ends the pipeline one byte past the limit: exact, and nothing is polled.
+  const cap: Program = {
+    name: 'head',
+    file: requireProgram('head', 'coreutils'),
+    args: ['-c', String(limits.mostBytes + 1)],
+  };
+  let failure: unknown;
+  try {
+    await runPipeline([decompressor(compression), cap], {
+      signal,
+      stdinFd: source.fd,
+      stdoutFd: target.fd,
+    });
+  } catch (error) {
+    failure = error;
+  }
+  const { size } = await target.stat();
+  if (size > limits.mostBytes) throw tooLarge(limits);
+  if (failure !== undefined) throw decompressionError(failure, compression);
+  await target.sync();
+  return size;
+}
+
+function tooLarge(limits: ContentLimits): DropbackError {
+  return new DropbackError(
+    'drop/too-large',
+    `the decompressed content is larger than ${limits.mostBytes} bytes (${limits.because})`,
+    {
+      hint: 'if the dump is genuine, make room on the volume of the drop folder, or drop it uncompressed.',
+      facts: { mostBytes: limits.mostBytes, because: limits.because },
+    },
+  );
+}
+
+/** Tells a cut file from a damaged one; the tools' own words decide only which of the two. */
+export function decompressionError(error: unknown, compression: string): DropbackError {
+  const known = toDropbackError(error);
+  if (known.code !== 'tool/failed' || known.facts['program'] !== compression) return known;
+  const stderr = known.facts['stderr'];
+  const said = Array.isArray(stderr) ? stderr.join('\n') : '';
+  const facts = { compression, exitCode: known.facts['exitCode'], said };
+  if (/No space left/i.test(said)) return known;
+  if (/unexpected end|premature end|Read error.*incomplete|truncated/i.test(said)) {
+    return new DropbackError('drop/truncated', `the ${compression} data end too early`, {
+      hint: 'the file was not transferred whole, or its writer was interrupted: copy it again.',
+      facts,
+      cause: error,
+    });
+  }
+  if (/trailing garbage|unknown header|unsupported format|not in gzip format/i.test(said)) {
+    return new DropbackError(
+      'drop/trailing-garbage',
+      `something that is not ${compression} follows the compressed data`,
+      { hint: 'the file was damaged or appended to: copy it again, or dump again.', facts },
+    );
+  }
+  return new DropbackError('drop/corrupt', `the ${compression} data are damaged`, {
+    hint: 'the file was damaged on its way: compare checksums with the original, and copy it again.',
+    facts,
+    cause: error,
+  });
+}
+
+/** Reads compressed data to the end and writes nothing: is it whole? */
+export async function testCompressed(
+  source: FileHandle,
+  compression: 'gzip' | 'zstd',
+  signal: AbortSignal,
+): Promise<void> {
+  const args = compression === 'gzip' ? ['-t'] : ['-q', '-t'];
+  const program = { name: compression, file: requireProgram(compression), args };
+  try {
+    await runPipeline([program], { signal, stdinFd: source.fd });
+  } catch (error) {
+    throw decompressionError(error, compression);
+  }
+}
+
+const MOST_RATIO = 500;
+const ALWAYS_ALLOWED_BYTES = 1024 ** 3;
+const MOST_RESERVE_BYTES = 1024 ** 3;
+
+/**
+ * What decompressed content of a file of `compressedBytes` may take: what the volume has free, less
+ * a reserve (5% of it, 1 GiB at most) for journal and reports, and no more than 500 times the file.
+ */
+export async function contentLimits(
+  folder: string,
+  compressedBytes: number,
+): Promise<ContentLimits> {
+  const volume = await statfs(folder);
+  const reserve = Math.min(MOST_RESERVE_BYTES, volume.blocks * volume.bsize * 0.05);
+  const free = Math.max(0, Math.floor(volume.bavail * volume.bsize - reserve));
+  const plausible = Math.max(ALWAYS_ALLOWED_BYTES, compressedBytes * MOST_RATIO);
+  return free < plausible
+    ? { mostBytes: free, because: `free space on the volume of ${folder}` }
+    : { mostBytes: plausible, because: `${MOST_RATIO} times the size of the file` };
+}

@@ -1,0 +1,73 @@
+import { open, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DropbackError, throwIfAborted } from '../runtime/errors.ts';
+import { contentLimits, decompress } from './compression.ts';
+import { promisedBy, readHead, recognise, requireCompression, requireFormat } from './detect.ts';
+import type { ArchiveFormat } from './format.ts';
+import type { Manifest } from './manifest.ts';
+import { unpackTar } from './unpack-tar.ts';
+import type { UnpackedDrop } from './unpacked.ts';
+
+export interface UnpackRequest {
+  /** The claimed file, in a folder of our own. */
+  readonly path: string;
+  /** The name under which it was dropped: its extension is compared with the content. */
+  readonly fileName: string;
+  /** Folder of our own for what is unpacked; what an earlier attempt left there is replaced. */
+  readonly workFolder: string;
+  readonly sha256: string;
+  readonly manifest?: Manifest;
+  readonly force: boolean;
+}
+
+/**
+ * Decompresses a claimed drop whole, once, within limits, and recognises it by content. An
+ * uncompressed drop is not copied. Errors: `drop/*` (the reason and what to do), `disk/full`.
+ */
+export async function unpack(request: UnpackRequest, signal: AbortSignal): Promise<UnpackedDrop> {
+  throwIfAborted(signal);
+  const promised = promisedBy(request.fileName);
+  if (!promised) throw unknownExtension(request.fileName);
+  await removeEarlierAttempt(request.workFolder);
+
+  const outer = recognise(await readHead(request.path));
+  requireCompression(outer, promised);
+  let content = request.path;
+  if (outer.kind === 'compressed') {
+    content = contentPath(request.workFolder);
+    await using source = await open(request.path, 'r');
+    const { size } = await source.stat();
+    const limits = await contentLimits(request.workFolder, size);
+    await decompress(source, outer.compression, content, limits, signal);
+  }
+  const format = requireFormat(recognise(await readHead(content)), promised);
+  if (format !== 'tar') return describe(request, format, content, (await stat(content)).size);
+  const tar = await unpackTar(content, folderPath(request.workFolder), signal);
+  if (content !== request.path) await rm(content);
+  return describe(request, 'postgres-directory', tar.folder, tar.contentBytes);
+}
+
+const contentPath = (workFolder: string) => join(workFolder, 'content');
+const folderPath = (workFolder: string) => join(workFolder, 'directory');
+
+async function removeEarlierAttempt(workFolder: string): Promise<void> {
+  await rm(contentPath(workFolder), { force: true });
+  await rm(folderPath(workFolder), { force: true, recursive: true });
+}
+
+function describe(
+  request: UnpackRequest,
+  format: ArchiveFormat,
+  path: string,
+  contentBytes: number,
+): UnpackedDrop {
+  const { fileName, sha256, manifest, force } = request;
+  const drop = { fileName, format, path, contentBytes, sha256, force };
+  return manifest ? { ...drop, manifest } : drop;
+}
+
+function unknownExtension(name: string): DropbackError {
+  return new DropbackError('drop/unknown-extension', `${JSON.stringify(name)} is no dump's name`, {
+    hint: 'accepted are .sql, .dump, .db, .sqlite, .sqlite3 and .tar, each plain, .gz or .zst.',
+  });
+}
