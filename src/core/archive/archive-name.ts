@@ -1,0 +1,90 @@
+/**
+ * Names of backups: `<name>_20261122T191500Z`, in UTC, so that they sort by time within one name.
+ * `<id><extension>` is the archive, `<id>.json` its manifest, `<id>.state.json` its state.
+ */
+
+/** BACKUP_NAME's alphabet. No letter that a file system, a shell or S3 treats specially. */
+export const NAME_PATTERN = /^[a-z0-9._-]{1,40}$/;
+/** One to four suffixes, for example `.dump.zst.age`; no `_`, so that no id fits in one. */
+const EXTENSION_PATTERN = /^(?:\.[a-z0-9]{1,12}){1,4}$/;
+const ID_PATTERN = /^(.+)_(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/;
+
+const TEMPORARY_PATTERN = /^\.(.+)\.[0-9a-f]{12}\.tmp$/;
+
+export const MANIFEST_SUFFIX = '.json';
+export const STATE_SUFFIX = '.state.json';
+/** Ends the name of what is being written. */
+export const PARTIAL_SUFFIX = '.partial';
+/** Ends the name of the manifest of a backup whose files are being deleted. */
+export const REMOVING_SUFFIX = '.removing';
+
+export interface ArchiveId {
+  readonly name: string;
+  readonly at: Date;
+}
+
+/** The id of a backup of `name` at `at`, cut to whole seconds. */
+export function formatArchiveId(name: string, at: Date): string {
+  return `${name}_${at.toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z`;
+}
+
+/** Name and time of an id; undefined where it isn't one (a 30 February included). */
+export function parseArchiveId(id: string): ArchiveId | undefined {
+  const [, name, year, month, day, hour, minute, second] = ID_PATTERN.exec(id) ?? [];
+  if (name === undefined || !NAME_PATTERN.test(name)) return undefined;
+  const at = new Date(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
+  if (Number.isNaN(at.getTime()) || formatArchiveId(name, at) !== id) return undefined;
+  return { name, at };
+}
+
+/** The first id from `now` on that isn't taken: two backups in a second get two seconds. */
+export function freeArchiveId(name: string, now: Date, isTaken: (id: string) => boolean): string {
+  for (let ms = now.getTime(); ; ms += 1000) {
+    const id = formatArchiveId(name, new Date(ms));
+    if (!isTaken(id)) return id;
+  }
+}
+
+/** What a file of a backup of `name` is; undefined for every other file. */
+export function parseBackupFile(name: string, file: string): BackupFile | undefined {
+  const [, replaced] = TEMPORARY_PATTERN.exec(file) ?? [];
+  if (replaced !== undefined) {
+    const known = parseBackupFile(name, replaced);
+    return known ? { id: known.id, kind: 'temporary' } : undefined;
+  }
+  const separator = `${name}_`.length;
+  const id = file.slice(0, separator + '20261122T191500Z'.length);
+  if (parseArchiveId(id)?.name !== name) return undefined;
+  const rest = file.slice(id.length);
+  for (const [kind, suffix] of ENDINGS) if (rest === suffix) return { id, kind };
+  const partial = rest.endsWith(PARTIAL_SUFFIX);
+  const extension = partial ? rest.slice(0, -PARTIAL_SUFFIX.length) : rest;
+  if (!isArchiveExtension(extension)) return undefined;
+  return { id, kind: partial ? 'archive-partial' : 'archive' };
+}
+
+export interface BackupFile {
+  readonly id: string;
+  readonly kind:
+    | 'archive'
+    | 'archive-partial'
+    | 'manifest'
+    | 'manifest-partial'
+    | 'manifest-removing'
+    | 'state'
+    /** What writeDurably left behind in a crash, or is writing. */
+    | 'temporary';
+}
+
+const ENDINGS: readonly (readonly [BackupFile['kind'], string])[] = [
+  ['manifest', MANIFEST_SUFFIX],
+  ['manifest-partial', MANIFEST_SUFFIX + PARTIAL_SUFFIX],
+  ['manifest-removing', MANIFEST_SUFFIX + REMOVING_SUFFIX],
+  ['state', STATE_SUFFIX],
+];
+
+/** Whether an archive may be called `<id><extension>` without being taken for something else. */
+export function isArchiveExtension(extension: string): boolean {
+  if (!EXTENSION_PATTERN.test(extension)) return false;
+  return ![MANIFEST_SUFFIX, PARTIAL_SUFFIX, REMOVING_SUFFIX].some((end) => extension.endsWith(end));
+}

@@ -1,0 +1,75 @@
+import { z } from 'zod';
+import { isArchiveExtension, NAME_PATTERN, parseArchiveId } from './archive-name.ts';
+import type { Manifest } from './manifest.ts';
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const count = z.int().nonnegative();
+const time = z.iso.datetime();
+const texts = z.array(z.string());
+
+const tableCount = z.strictObject({ schema: z.string(), name: z.string(), rows: count });
+
+const archive = z.strictObject({
+  file: z.string(),
+  format: z.enum([
+    'postgres-custom',
+    'postgres-directory',
+    'postgres-plain',
+    'sqlite-file',
+    'sqlite-plain',
+  ]),
+  compression: z.enum(['zstd', 'none']),
+  bytes: count,
+  sha256,
+  contentBytes: count,
+  contentSha256: sha256.exactOptional(),
+});
+
+const database = z.strictObject({
+  name: z.string(),
+  version: z.string(),
+  sizeBytes: count,
+  properties: z
+    .record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()]))
+    .transform(sortedByKey),
+  notValid: texts,
+});
+
+/**
+ * Version 1, nothing more and nothing less. The order of the keys here is the order in the file.
+ * The names in it lead to files that are read and deleted, so they are tied to each other.
+ */
+export const manifestSchema: z.ZodType<Manifest> = z
+  .strictObject({
+    format: z.literal('dropback-manifest'),
+    version: z.literal(1),
+    id: z.string(),
+    name: z.string().regex(NAME_PATTERN),
+    engine: z.enum(['postgres', 'sqlite']),
+    createdAt: time,
+    finishedAt: time,
+    archive,
+    database,
+    tool: z.strictObject({ name: z.string(), version: z.string() }),
+    dropback: z.string(),
+    tables: z.array(tableCount),
+    rowCounts: z.enum(['exact', 'archive']),
+    roles: texts,
+    extensions: texts,
+    excludedTableData: texts,
+    warnings: texts,
+    restoreByHand: texts,
+  })
+  .refine((manifest) => parseArchiveId(manifest.id)?.name === manifest.name, {
+    path: ['id'],
+    message: 'must be the name and a time in UTC',
+  })
+  .refine(
+    ({ id, archive: { file } }) => file.startsWith(id) && isArchiveExtension(file.slice(id.length)),
+    { path: ['archive', 'file'], message: 'must be the id and an extension' },
+  );
+
+function sortedByKey<T>(record: Record<string, T>): Record<string, T> {
+  const entries = Object.entries(record);
+  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
+}

@@ -1,0 +1,153 @@
+import type { KeepPolicy } from '../config/config.ts';
+import { type Period, periodKey } from './periods.ts';
+
+/** What retention has to know of a backup that is listed, and thus complete. */
+export interface RetentionBackup {
+  readonly id: string;
+  /** ISO 8601. */
+  readonly createdAt: string;
+  /** Its latest verification went well. */
+  readonly verified: boolean;
+  /** It lies in the remote store too; ignored unless `requireUploaded`. */
+  readonly uploaded: boolean;
+}
+
+export interface RetentionGuards {
+  /** The last run failed: then nothing is removed at all. */
+  readonly lastRunFailed: boolean;
+  /** A remote store is configured: what isn't uploaded yet stays. */
+  readonly requireUploaded: boolean;
+}
+
+export interface RetentionPlan {
+  /** Newest first. */
+  readonly keep: readonly KeptBackup[];
+  /** Oldest first: that is the order in which they are removed. */
+  readonly remove: readonly RemovedBackup[];
+  /** Why nothing is removed whatever the policy says; absent in the usual case. */
+  readonly held?: string;
+}
+
+export interface KeptBackup {
+  readonly id: string;
+  /** Never empty, for example `last 1 of 3`, `daily 2026-11-22`, `not uploaded yet`. */
+  readonly reasons: readonly string[];
+}
+
+export interface RemovedBackup {
+  readonly id: string;
+  readonly reason: string;
+}
+
+const PERIODS: readonly Period[] = ['hourly', 'daily', 'weekly', 'monthly', 'yearly'];
+const DAY_MS = 86_400_000;
+/** Clocks of two machines may differ by this much without anyone having set one wrongly. */
+const CLOCK_TOLERANCE_MS = 5 * 60_000;
+
+type Dated = RetentionBackup & { readonly at: Date };
+
+/**
+ * Decides what stays and what goes; touches nothing. Rules add up, as restic's `forget` has it:
+ * each rule walks from the newest backup back and keeps the newest of each period until its count
+ * is used up; where it isn't, the oldest backup stays too. Periods are in UTC. `days` counts from
+ * the newest backup, not from now, so that a pause in backups costs none.
+ *
+ * Whatever the policy: the newest backup and the newest verified one stay, and where a guard
+ * doubts the clock or the last run, everything stays and `held` says why. A policy of zeros removes
+ * nothing.
+ */
+export function planRetention(
+  backups: readonly RetentionBackup[],
+  policy: KeepPolicy,
+  now: Date,
+  guards: RetentionGuards,
+): RetentionPlan {
+  const newestFirst = backups.map((backup) => ({ ...backup, at: new Date(backup.createdAt) }));
+  newestFirst.sort((a, b) => b.at.getTime() - a.at.getTime() || (a.id < b.id ? 1 : -1));
+  const held = reasonToHold(newestFirst, policy, now, guards);
+  if (held !== undefined) {
+    return { keep: newestFirst.map(({ id }) => ({ id, reasons: [held] })), remove: [], held };
+  }
+  const reasons = reasonsToKeep(newestFirst, policy, guards);
+  const keep = newestFirst.filter(({ id }) => reasons.has(id));
+  const remove = newestFirst.filter(({ id }) => !reasons.has(id)).reverse();
+  return {
+    keep: keep.map(({ id }) => ({ id, reasons: reasons.get(id) ?? [] })),
+    remove: remove.map(({ id }) => ({ id, reason: 'no rule keeps it' })),
+  };
+}
+
+function reasonToHold(
+  newestFirst: readonly Dated[],
+  policy: KeepPolicy,
+  now: Date,
+  guards: RetentionGuards,
+): string | undefined {
+  if (guards.lastRunFailed) return 'the last run failed';
+  if (new Set(newestFirst.map(({ id }) => id)).size !== newestFirst.length) {
+    return 'two backups have the same id';
+  }
+  const unreadable = newestFirst.find(({ at }) => Number.isNaN(at.getTime()));
+  if (unreadable) return `the time of ${unreadable.id} cannot be read`;
+  if (isEmpty(policy)) return 'no retention rule is set';
+  const [newest, second] = newestFirst;
+  if (newest && newest.at.getTime() > now.getTime() + CLOCK_TOLERANCE_MS) {
+    return `the clock is earlier than the newest backup, ${newest.id}`;
+  }
+  // A clock that jumped ahead makes everything before look old: wait for a second opinion.
+  const gapMs = newest && second ? newest.at.getTime() - second.at.getTime() : 0;
+  if (policy.days > 0 && gapMs > policy.days * DAY_MS) {
+    return `the two newest backups are more than ${policy.days} days apart`;
+  }
+  return undefined;
+}
+
+function isEmpty(policy: KeepPolicy): boolean {
+  return !(policy.last > 0 || policy.days > 0 || PERIODS.some((period) => policy[period] > 0));
+}
+
+function reasonsToKeep(
+  newestFirst: readonly Dated[],
+  policy: KeepPolicy,
+  guards: RetentionGuards,
+): Map<string, string[]> {
+  const reasons = new Map<string, string[]>();
+  const keep = ({ id }: RetentionBackup, reason: string) => {
+    const known = reasons.get(id);
+    if (known) known.push(reason);
+    else reasons.set(id, [reason]);
+  };
+  const [newest] = newestFirst;
+  if (!newest) return reasons;
+  keep(newest, 'newest');
+  const verified = newestFirst.find((backup) => backup.verified);
+  if (verified) keep(verified, 'newest verified');
+  for (const [index, backup] of newestFirst.entries()) {
+    if (index < policy.last) keep(backup, `last ${index + 1} of ${policy.last}`);
+    if (newest.at.getTime() - backup.at.getTime() < policy.days * DAY_MS) {
+      keep(backup, `within ${policy.days} days`);
+    }
+    if (guards.requireUploaded && !backup.uploaded) keep(backup, 'not uploaded yet');
+  }
+  for (const period of PERIODS) keepByPeriod(newestFirst, period, policy[period], keep);
+  return reasons;
+}
+
+function keepByPeriod(
+  newestFirst: readonly Dated[],
+  period: Period,
+  count: number,
+  keep: (backup: RetentionBackup, reason: string) => void,
+): void {
+  let left = count;
+  let latest: string | undefined;
+  for (const [index, backup] of newestFirst.entries()) {
+    if (left <= 0) return;
+    const key = periodKey(period, backup.at);
+    const isOldest = index === newestFirst.length - 1;
+    if (key === latest && !isOldest) continue;
+    keep(backup, key === latest ? `oldest, ${period} not full` : `${period} ${key}`);
+    latest = key;
+    left--;
+  }
+}

@@ -1,0 +1,63 @@
+import type { Manifest } from '../../archive/manifest.ts';
+import { messageOf } from '../../runtime/errors.ts';
+import type { Listing, Stray } from '../store.ts';
+import type { BackupFolder, FolderEntry } from './backup-folder.ts';
+
+/** What is listed, and what else lies there. Writes nothing: the folder may be read-only. */
+export async function listFolder(folder: BackupFolder): Promise<Listing> {
+  const { ours, foreign } = await folder.read();
+  const backups: Manifest[] = [];
+  const strays: Stray[] = foreign.map((name) => ({
+    name,
+    reason: 'not a file of a backup of this database',
+  }));
+  const named = new Set<string>();
+  for (const entry of ours.filter(({ kind }) => kind === 'manifest')) {
+    try {
+      const manifest = await folder.readManifest(folder.file(entry.file), entry.id);
+      if (!manifest) continue;
+      named.add(manifest.archive.file);
+      const reason = await archiveProblem(folder, manifest);
+      if (reason === undefined) backups.push(manifest);
+      else strays.push({ name: entry.file, reason });
+    } catch (error) {
+      strays.push({ name: entry.file, reason: messageOf(error) });
+    }
+  }
+  const removing = new Set(
+    ours.filter(({ kind }) => kind === 'manifest-removing').map(({ id }) => id),
+  );
+  for (const entry of ours.filter(({ kind }) => kind === 'archive')) {
+    if (named.has(entry.file) || removing.has(entry.id)) continue;
+    const reason = await orphanReason(folder, entry);
+    if (reason !== undefined) strays.push({ name: entry.file, reason });
+  }
+  return { backups, strays };
+}
+
+async function archiveProblem(
+  folder: BackupFolder,
+  manifest: Manifest,
+): Promise<string | undefined> {
+  const size = await folder.sizeOf(folder.file(manifest.archive.file));
+  if (size === manifest.archive.bytes) return undefined;
+  return size === undefined
+    ? 'manifest without its archive'
+    : `its archive has ${size} bytes, not ${manifest.archive.bytes}`;
+}
+
+/** Why an archive that no manifest names lies there; undefined if that was only for a moment. */
+async function orphanReason(
+  folder: BackupFolder,
+  { id, file }: FolderEntry,
+): Promise<string | undefined> {
+  // Looked at again: it may have been published, or removed, while the folder was read.
+  if ((await folder.sizeOf(folder.file(file))) === undefined) return undefined;
+  try {
+    const manifest = await folder.readManifest(folder.manifestPath(id), id);
+    if (!manifest) return 'archive without a manifest';
+    return manifest.archive.file === file ? undefined : 'archive that its manifest does not name';
+  } catch {
+    return 'archive whose manifest is damaged';
+  }
+}

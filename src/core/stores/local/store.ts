@@ -1,0 +1,200 @@
+import { constants } from 'node:fs';
+import { copyFile, lstat, rename, rm } from 'node:fs/promises';
+import { basename, resolve } from 'node:path';
+import { PARTIAL_SUFFIX } from '../../archive/archive-name.ts';
+import type { Manifest } from '../../archive/manifest.ts';
+import { isSameBackup, serialiseManifest } from '../../archive/manifest-file.ts';
+import { type BackupState, readState, updateState } from '../../archive/state-file.ts';
+import type { CheckResult } from '../../engines/engine.ts';
+import { ensureFolder, syncFile, syncFolder, writeAndSync } from '../../runtime/durable-files.ts';
+import { throwIfAborted, toDropbackError } from '../../runtime/errors.ts';
+import { ArrivingFile, digestFile, openRegular, readPieces, requireDigest } from '../file-copy.ts';
+import type { ArchiveSource, Listing, Store } from '../store.ts';
+import { differentManifest, existsAlready, notFound, requireOwnName } from '../store-errors.ts';
+import { BackupFolder } from './backup-folder.ts';
+import { freeBytesAt, localChecks } from './checks.ts';
+import { listFolder } from './list-folder.ts';
+import { isThere, publishFile } from './publish-file.ts';
+import { finishRemoval } from './removal.ts';
+import { type SweepReport, sweepFolder } from './sweep.ts';
+
+/**
+ * Backups in a folder on a local volume, one folder a database. See `Store` for the contract.
+ * `list`, `fetch` and `confirm` write nothing there, so it may be mounted read-only.
+ */
+export class LocalStore implements Store {
+  readonly kind = 'local';
+  readonly description: string;
+  readonly #folder: BackupFolder;
+
+  /** `folder` is `<BACKUP_DIR>/<name>`; made when something is first written. */
+  constructor(folder: string, name: string) {
+    this.#folder = new BackupFolder(folder, name);
+    this.description = folder;
+  }
+
+  /** Makes the folder (mode 0700) if it isn't there. */
+  async prepare(): Promise<void> {
+    await ensureFolder(this.#folder.path).catch(rethrow);
+  }
+
+  /** Where to write an archive that is to be published: then publishing is a rename. */
+  spoolPath(archiveFile: string): string {
+    return this.#folder.file(archiveFile + PARTIAL_SUFFIX);
+  }
+
+  /** Where the archive of a listed backup lies. */
+  archivePath(manifest: Manifest): string {
+    requireOwnName(manifest, this.#folder.name, this.description);
+    return this.#folder.file(manifest.archive.file);
+  }
+
+  /**
+   * A source at `spoolPath(manifest.archive.file)` is moved, any other is copied. On failure the
+   * spool stays (the caller removes it) and nothing is listed.
+   */
+  async publish(manifest: Manifest, archive: ArchiveSource, signal: AbortSignal): Promise<void> {
+    requireOwnName(manifest, this.#folder.name, this.description);
+    const content = serialiseManifest(manifest);
+    try {
+      await this.prepare();
+      await this.#requireFree(manifest);
+      await this.#placePartials(manifest, content, archive, signal);
+      throwIfAborted(signal);
+      // From here on there is no way back: a complete pair is rolled forward after a crash.
+      await publishFile(this.spoolPath(manifest.archive.file), this.archivePath(manifest));
+      await publishFile(
+        this.#folder.manifestPartialPath(manifest.id),
+        this.#folder.manifestPath(manifest.id),
+      );
+    } catch (error) {
+      await rm(this.#folder.manifestPartialPath(manifest.id), { force: true });
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') {
+        throw existsAlready(manifest.id, this.description);
+      }
+      throw toDropbackError(error);
+    }
+  }
+
+  async list(signal: AbortSignal): Promise<Listing> {
+    throwIfAborted(signal);
+    return await listFolder(this.#folder).catch(rethrow);
+  }
+
+  async fetch(
+    manifest: Manifest,
+    destination: string,
+    signal: AbortSignal,
+    onProgress?: (bytes: number) => void,
+  ): Promise<void> {
+    const path = await this.#listedArchive(manifest);
+    try {
+      await using source = await openRegular(path);
+      await using copy = await ArrivingFile.create(destination);
+      for await (const piece of readPieces(source, 0, Number.MAX_SAFE_INTEGER, signal)) {
+        await copy.write(piece);
+        onProgress?.(copy.bytes);
+      }
+      await copy.finish(manifest, path);
+    } catch (error) {
+      throw toDropbackError(error);
+    }
+  }
+
+  /** Reads the archive whole: on a local volume that is the only proof. */
+  async confirm(manifest: Manifest, signal: AbortSignal): Promise<void> {
+    const path = await this.#listedArchive(manifest);
+    requireDigest(manifest, await digestFile(path, signal).catch(rethrow), path);
+  }
+
+  async remove(manifest: Manifest, signal: AbortSignal): Promise<void> {
+    requireOwnName(manifest, this.#folder.name, this.description);
+    throwIfAborted(signal);
+    const listed = this.#folder.manifestPath(manifest.id);
+    const removing = this.#folder.removingPath(manifest.id);
+    try {
+      const stored = await this.#folder.readManifest(listed, manifest.id);
+      if (stored) {
+        if (!isSameBackup(stored, manifest)) throw differentManifest(manifest.id, this.description);
+        // Off the list first, durably; its content stays until the archive is gone, so that a crash
+        // in between leaves no archive that nothing names.
+        await rename(listed, removing);
+        await syncFolder(this.#folder.path);
+      }
+      await finishRemoval(this.#folder, manifest.id);
+    } catch (error) {
+      throw toDropbackError(error);
+    }
+  }
+
+  /**
+   * Finishes or undoes what a crash left behind; the caller holds the database's lock, since a
+   * spool that is being written looks like one that was left. See `sweepFolder`.
+   */
+  async sweep(signal: AbortSignal): Promise<SweepReport> {
+    return await sweepFolder(this.#folder, signal).catch(rethrow);
+  }
+
+  /** Bytes that this process may still write on that volume; undefined where it can't be told. */
+  async freeBytes(): Promise<number | undefined> {
+    return await freeBytesAt(this.#folder.path);
+  }
+
+  async checks(signal: AbortSignal): Promise<CheckResult[]> {
+    return await localChecks(this.#folder.path, signal);
+  }
+
+  /** What became of a backup. */
+  readState(id: string): Promise<BackupState> {
+    return readState(this.#folder.path, id);
+  }
+
+  updateState(id: string, change: (state: BackupState) => BackupState): Promise<BackupState> {
+    return updateState(this.#folder.path, id, change);
+  }
+
+  async #requireFree({ id, archive }: Manifest): Promise<void> {
+    for (const path of [this.#folder.manifestPath(id), this.#folder.file(archive.file)]) {
+      if (await isThere(path)) throw existsAlready(id, this.description);
+    }
+  }
+
+  async #placePartials(
+    manifest: Manifest,
+    content: Uint8Array,
+    archive: ArchiveSource,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const spool = this.spoolPath(manifest.archive.file);
+    if (resolve(archive.path) !== resolve(spool)) {
+      await copyFile(archive.path, spool, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+      requireDigest(manifest, await digestFile(spool, signal), spool);
+    }
+    await syncFile(spool);
+    const { size } = await lstat(spool);
+    requireDigest(manifest, { bytes: size, sha256: manifest.archive.sha256 }, spool);
+    const partial = this.#folder.manifestPartialPath(manifest.id);
+    // Left by an earlier attempt at this same id, which was never listed.
+    await rm(partial, { force: true });
+    await writeAndSync(partial, content);
+    await syncFolder(this.#folder.path);
+  }
+
+  /** Path of the archive, if this very backup is listed. */
+  async #listedArchive(manifest: Manifest): Promise<string> {
+    requireOwnName(manifest, this.#folder.name, this.description);
+    const path = this.#folder.manifestPath(manifest.id);
+    const stored = await this.#folder.readManifest(path, manifest.id).catch(rethrow);
+    if (!stored) throw notFound(manifest.id, this.description);
+    if (!isSameBackup(stored, manifest)) throw differentManifest(manifest.id, this.description);
+    const archive = this.#folder.file(stored.archive.file);
+    if ((await this.#folder.sizeOf(archive)) === undefined) {
+      throw notFound(basename(archive), this.description);
+    }
+    return archive;
+  }
+}
+
+function rethrow(error: unknown): never {
+  throw toDropbackError(error);
+}

@@ -1,0 +1,32 @@
+import type { Manifest } from '../archive/manifest.ts';
+import { DropbackError } from '../runtime/errors.ts';
+
+export function existsAlready(id: string, where: string): DropbackError {
+  return new DropbackError('store/exists', `${where} already has ${id}`, {
+    hint: 'nothing was overwritten; if that is this same backup, confirm it instead.',
+    facts: { id, where },
+  });
+}
+
+export function notFound(id: string, where: string): DropbackError {
+  return new DropbackError('store/not-found', `${where} has no ${id}`, {
+    hint: 'list the backups to see which ids there are; retention may have removed it.',
+    facts: { id, where },
+  });
+}
+
+/** A store of one database never touches what is another's. */
+export function requireOwnName(manifest: Manifest, name: string, where: string): void {
+  if (manifest.name === name) return;
+  throw new DropbackError('store/refused', `${manifest.id} is a backup of ${manifest.name}`, {
+    hint: `${where} holds backups of ${name} only.`,
+    facts: { id: manifest.id, where },
+  });
+}
+
+export function differentManifest(id: string, where: string): DropbackError {
+  return new DropbackError('store/corrupt', `${where} has another manifest under ${id}`, {
+    hint: 'two daemons may be writing under one BACKUP_NAME; give each its own name or prefix.',
+    facts: { id, where },
+  });
+}
