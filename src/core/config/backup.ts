@@ -1,0 +1,45 @@
+import { parseWith, readCommon } from './common.ts';
+import type { BackupConfig } from './config.ts';
+import { readDatabase } from './database.ts';
+import type { ConfigHost, RawEnvironment } from './environment.ts';
+import { readKeep } from './keep.ts';
+import { read, readIfSet } from './reader.ts';
+import { readSchedule } from './schedule.ts';
+import { boolean, choice, integer, list } from './values.ts';
+
+/** Fast, and within 5% of the size that higher levels reach on dumps. */
+const COMPRESSION_LEVEL = 3;
+
+const WEEK_S = 7 * 86_400;
+
+/** db-backup's configuration. Throws `config/invalid` with every problem at once. */
+export function parseBackupConfig(raw: RawEnvironment, host?: ConfigHost): BackupConfig {
+  return parseWith(raw, host, (environment) => {
+    const database = readDatabase(environment);
+    const common = readCommon(environment, database);
+    const timeout = read(environment, 'BACKUP_TIMEOUT_SECONDS', integer(1, WEEK_S, 'seconds'));
+    const jobs = readIfSet(environment, 'BACKUP_JOBS', integer(1, 64));
+    read(environment, 'BACKUP_VERIFY', choice('archive', 'restore'));
+    const config = {
+      ...common,
+      schedule: readSchedule(environment),
+      onStart: read(environment, 'BACKUP_ON_START', boolean),
+      timeoutMs: timeout * 1000,
+      ...(jobs === undefined ? {} : { jobs }),
+      nice: read(environment, 'BACKUP_NICE', integer(0, 19)),
+      compressionLevel: COMPRESSION_LEVEL,
+      excludeTableData: readIfSet(environment, 'BACKUP_EXCLUDE_TABLE_DATA', list) ?? [],
+      rowCounts: read(environment, 'BACKUP_ROW_COUNTS', choice('exact', 'archive')),
+      verify: 'archive' as const,
+      retention: { local: readKeep(environment, 'BACKUP'), s3: readKeep(environment, 'S3') },
+    };
+    if (database?.kind === 'sqlite' && config.excludeTableData.length > 0) {
+      environment.problem(
+        'BACKUP_EXCLUDE_TABLE_DATA',
+        'is only for PostgreSQL: a SQLite backup is the whole file',
+        'remove it.',
+      );
+    }
+    return database && { ...config, database, warnings: environment.warnings };
+  });
+}
