@@ -1,0 +1,141 @@
+import { chown, copyFile, mkdir, readFile, rm, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import type { Clock } from '../runtime/clock.ts';
+import { writeDurably } from '../runtime/durable-files.ts';
+import { DropbackError, throwIfAborted } from '../runtime/errors.ts';
+import {
+  newRequestId,
+  type RequestResult,
+  type RequestStatus,
+  type RestoreRequest,
+  requestFile,
+  requestSchema,
+  statusFile,
+} from './protocol.ts';
+
+/** What a request asks for; the rest of it is filled in. */
+export interface Ask
+  extends Pick<RestoreRequest, 'kind' | 'backupId' | 'into' | 'previousId' | 'force'> {
+  /** A file of the caller's: copied into the request. */
+  readonly file?: string;
+}
+
+/** The caller's side of the protocol: hands requests to the daemon and follows them. */
+export class RequestClient {
+  readonly #folder: string;
+  readonly #clock: Clock;
+
+  /** `folder`: `requests/` beside RESTORE_WATCH_DIR. */
+  constructor(folder: string, clock: Clock) {
+    this.#folder = folder;
+    this.#clock = clock;
+  }
+
+  /** Returns the request's id. Throws `request/no-daemon` where the folder doesn't exist. */
+  async submit(ask: Ask, signal: AbortSignal): Promise<string> {
+    const owner = await this.#owner();
+    const id = newRequestId();
+    const { file, ...rest } = ask;
+    const fixed = { format: 'dropback-request', version: 1, id } as const;
+    const createdAt = this.#clock.now().toISOString();
+    const request = requestSchema.parse({
+      ...fixed,
+      createdAt,
+      ...rest,
+      ...(file === undefined ? {} : { file: basename(file) }),
+    });
+    throwIfAborted(signal);
+    try {
+      if (file !== undefined) await this.#copyPayload(file, id, owner);
+      const path = join(this.#folder, requestFile(id));
+      await writeDurably(path, `${JSON.stringify(request, undefined, 2)}\n`);
+      await giveTo(path, owner);
+    } catch (error) {
+      await this.withdraw(id);
+      throw error;
+    }
+    return id;
+  }
+
+  /** Undefined until the daemon has seen the request. */
+  async status(id: string): Promise<RequestStatus | undefined> {
+    try {
+      const text = await readFile(join(this.#folder, statusFile(id)), 'utf8');
+      return JSON.parse(text) as RequestStatus;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Follows a request to its end, telling each change. Throws `request/not-taken` (retryable) when
+   * no daemon has seen it within `takenWithinMs`; the request is withdrawn then.
+   */
+  async follow(
+    id: string,
+    options: {
+      readonly signal: AbortSignal;
+      readonly takenWithinMs: number;
+      readonly onStatus?: (status: RequestStatus) => void;
+    },
+  ): Promise<RequestResult> {
+    const since = this.#clock.monotonic();
+    let told = '';
+    for (;;) {
+      const status = await this.status(id);
+      if (status && JSON.stringify(status) !== told) options.onStatus?.(status);
+      told = JSON.stringify(status) ?? '';
+      if (status?.result) return status.result;
+      if (!status && this.#clock.monotonic() - since > options.takenWithinMs) {
+        await this.withdraw(id);
+        throw notTaken();
+      }
+      await this.#clock.sleep(200, options.signal);
+    }
+  }
+
+  /** Takes a request back, as long as the daemon hasn't begun with it. */
+  async withdraw(id: string): Promise<void> {
+    await rm(join(this.#folder, requestFile(id)), { force: true });
+    await rm(join(this.#folder, id), { recursive: true, force: true });
+  }
+
+  async #copyPayload(file: string, id: string, owner: Owner): Promise<void> {
+    const folder = join(this.#folder, id);
+    await mkdir(folder, { mode: 0o700 });
+    const copy = join(folder, basename(file));
+    await copyFile(file, copy);
+    await giveTo(copy, owner);
+    await giveTo(folder, owner);
+  }
+
+  async #owner(): Promise<Owner> {
+    try {
+      const { uid, gid } = await stat(this.#folder);
+      return { uid, gid };
+    } catch (error) {
+      throw new DropbackError('request/no-daemon', `the folder ${this.#folder} can't be used`, {
+        hint: 'db-restore creates it: start it, and run this command where its volume is mounted.',
+        cause: error,
+      });
+    }
+  }
+}
+
+interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** `docker exec` is often root, the daemon is not: it must be able to read and remove our files. */
+async function giveTo(path: string, owner: Owner): Promise<void> {
+  if (process.geteuid?.() === 0) await chown(path, owner.uid, owner.gid);
+}
+
+function notTaken(): DropbackError {
+  return new DropbackError('request/not-taken', 'no db-restore daemon has taken the request', {
+    hint: 'see whether db-restore runs and what it logs; it takes one restore at a time.',
+    retryable: true,
+  });
+}
