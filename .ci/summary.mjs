@@ -13,7 +13,9 @@ try {
 const passed = report.numPassedTests ?? 0;
 const skipped = (report.numPendingTests ?? 0) + (report.numTodoTests ?? 0);
 // A file that cannot be loaded has no tests to count: it counts as one.
-const broken = (report.testResults ?? []).filter((suite) => suite.status === 'failed' && suite.assertionResults.length === 0);
+const broken = (report.testResults ?? []).filter(
+  (suite) => suite.status === 'failed' && suite.assertionResults.length === 0,
+);
 let failed = (report.numFailedTests ?? 0) + broken.length;
 if (skipped > 0) console.error(`${skipped} skipped, and nothing may be left out here`);
 if (passed + failed === 0) console.error('no tests ran');

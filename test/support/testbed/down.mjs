@@ -15,7 +15,7 @@ const purge = process.argv.includes('--purge');
 
 await withLock(async () => {
   const { s3, postgres15, postgres18, docker: engine } = readRecord();
-  if (s3?.containerId) say('s3', await stopContainer(s3));
+  if (s3?.containerId) say('s3', await stopContainer(s3, 5));
   if (postgres15?.process) say('postgres 15', await stopCluster(postgres15));
   if (postgres18?.containerId) say('postgres 18', await stopContainer(postgres18));
   if (engine?.engine) say('docker', await stop(engine.engine, 60_000));
@@ -32,13 +32,14 @@ function say(part, stopped) {
 }
 
 /** @returns {Promise<boolean>} whether it was running */
-async function stopContainer({ containerId, volume }) {
+async function stopContainer({ containerId, volume }, grace = 30) {
   const { code, stdout } = await docker(
     ['inspect', '--format', '{{.State.Running}}', containerId],
     { check: false },
   );
   if (code !== 0) return false;
-  if (stdout.trim() === 'true') await docker(['stop', '-t', '30', containerId], { check: false });
+  if (stdout.trim() === 'true')
+    await docker(['stop', '-t', String(grace), containerId], { check: false });
   if (purge) {
     await docker(['rm', '-f', '-v', containerId], { check: false });
     await docker(['volume', 'rm', '-f', volume], { check: false });

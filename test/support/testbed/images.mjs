@@ -22,6 +22,9 @@ export const s3Image = 'dropback-test/s3:latest';
 export const appImage = 'dropback-test/app:latest';
 export const stubbornAppImage = 'dropback-test/app:stubborn';
 
+/** All of them. */
+export const imageNames = [baseImage, postgresImage, appImage, stubbornAppImage, s3Image];
+
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** @returns {Promise<{line: string, value: {base: string, postgres: string, app: string, stubbornApp: string}}>} */
@@ -88,7 +91,10 @@ const derived = [
 /** The hash of what goes into a derived image. */
 function content(image) {
   const hash = createHash('sha256').update(recipe).update(JSON.stringify(image));
-  return hash.update(readFileSync(new URL(image.file, folder))).digest('hex').slice(0, 12);
+  return hash
+    .update(readFileSync(new URL(image.file, folder)))
+    .digest('hex')
+    .slice(0, 12);
 }
 
 async function label(image) {
@@ -115,11 +121,25 @@ async function importBase() {
 
 /** A container made and committed, not a build: needs no builder and no pull. */
 async function derive({ tag, file, target, changes, create = [], install = [] }, contentHash) {
-  const id = (await docker(['create', '--network', 'host', ...create, baseImage, 'bash', '-c', installScript(install)])).stdout.trim();
+  const id = (
+    await docker([
+      'create',
+      '--network',
+      'host',
+      ...create,
+      baseImage,
+      'bash',
+      '-c',
+      installScript(install),
+    ])
+  ).stdout.trim();
   try {
     if (install.length > 0) await docker(['start', '-a', id], { timeoutMs: 300_000 });
     await docker(['cp', new URL(file, folder).pathname, `${id}:${target}`]);
-    const flags = [...changes, `LABEL ${LABEL}=${contentHash}`].flatMap((change) => ['--change', change]);
+    const flags = [...changes, `LABEL ${LABEL}=${contentHash}`].flatMap((change) => [
+      '--change',
+      change,
+    ]);
     await docker(['commit', ...flags, id, tag], { timeoutMs: 300_000 });
   } finally {
     await docker(['rm', '-f', id], { check: false });
@@ -131,6 +151,7 @@ function installScript(packages) {
   const apt = 'apt-get -q -o Acquire::Check-Valid-Until=false';
   const install = `DEBIAN_FRONTEND=noninteractive ${apt} install -y --no-install-recommends ${packages.join(' ')}`;
   // Without an init system the packages must not try to start anything.
-  const policy = "printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d";
+  const policy =
+    "printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d";
   return `set -e; ${policy}; ${apt} update; ${install}; rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb`;
 }

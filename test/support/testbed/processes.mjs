@@ -1,7 +1,7 @@
 /** Running programs: to the end with a deadline, or detached so that they outlive this one. */
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { createServer } from 'node:net';
 
 /**
  * Runs a program to its end.
@@ -130,19 +130,5 @@ export function freePort() {
       const { port } = server.address();
       server.close(() => resolve(port));
     });
-  });
-}
-
-/** Whether something accepts connections there. */
-export function accepts(port, host = '127.0.0.1', timeoutMs = 1000) {
-  return new Promise((resolve) => {
-    const socket = connect({ port, host, timeout: timeoutMs });
-    const answer = (yes) => {
-      socket.destroy();
-      resolve(yes);
-    };
-    socket.on('connect', () => answer(true));
-    socket.on('error', () => answer(false));
-    socket.on('timeout', () => answer(false));
   });
 }

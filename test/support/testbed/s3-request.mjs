@@ -21,7 +21,10 @@ export function s3Request(target, method, path, body = '') {
   const canonical = [method, url.pathname, '', lines.join(''), signed, bodyHash].join('\n');
   const scope = `${day}/${target.region}/s3/aws4_request`;
   const text = ['AWS4-HMAC-SHA256', time, scope, sha256(canonical)].join('\n');
-  const key = [day, target.region, 's3', 'aws4_request'].reduce(hmac, `AWS4${target.secretAccessKey}`);
+  const key = [day, target.region, 's3', 'aws4_request'].reduce(
+    hmac,
+    `AWS4${target.secretAccessKey}`,
+  );
   const authorization =
     `AWS4-HMAC-SHA256 Credential=${target.accessKeyId}/${scope}, SignedHeaders=${signed}, ` +
     `Signature=${hmac(key, text).toString('hex')}`;

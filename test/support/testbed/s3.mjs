@@ -40,19 +40,41 @@ async function create() {
   const options = ['--name', NAME, '--hostname', 's3', '-p', publish, '-v', `${NAME}:/srv/ceph`];
   const env = { S3_ACCESS_KEY: accessKeyId, S3_SECRET_KEY: secretAccessKey };
   const flags = Object.keys(env).flatMap((name) => ['-e', name]);
-  const args = ['run', '-d', '--init', '--label', 'dropback.testbed=1', ...options, ...flags, s3Image];
+  const args = [
+    'run',
+    '-d',
+    '--init',
+    '--label',
+    'dropback.testbed=1',
+    ...options,
+    ...flags,
+    s3Image,
+  ];
   const containerId = (await docker(args, { env })).stdout.trim();
   return {
-    ...{ endpoint: `http://${host}:${port}`, accessKeyId, secretAccessKey, region: 'us-east-1', bucket: BUCKET },
+    ...{
+      endpoint: `http://${host}:${port}`,
+      accessKeyId,
+      secretAccessKey,
+      region: 'us-east-1',
+      bucket: BUCKET,
+    },
     ...{ container: NAME, containerId, volume: NAME },
   };
 }
 
 /** Uses the recorded container again, started if it stands still. */
 async function revive(before) {
-  const { code, stdout } = await docker(['inspect', '--format', '{{.State.Running}}', before.containerId], { check: false });
+  const { code, stdout } = await docker(
+    ['inspect', '--format', '{{.State.Running}}', before.containerId],
+    { check: false },
+  );
   if (code !== 0) return false;
-  if (stdout.trim() !== 'true' && (await docker(['start', before.containerId], { check: false })).code !== 0) return false;
+  if (
+    stdout.trim() !== 'true' &&
+    (await docker(['start', before.containerId], { check: false })).code !== 0
+  )
+    return false;
   return until(() => hasBucket(before), 40_000, 300);
 }
 
@@ -61,7 +83,9 @@ async function hasBucket(target) {
   try {
     const found = await s3Request(target, 'HEAD', `/${target.bucket}`);
     if (found.status === 200) return true;
-    return found.status === 404 && (await s3Request(target, 'PUT', `/${target.bucket}`)).status === 200;
+    return (
+      found.status === 404 && (await s3Request(target, 'PUT', `/${target.bucket}`)).status === 200
+    );
   } catch {
     return false;
   }
@@ -72,10 +96,17 @@ function ready(value, word) {
 }
 
 function fromEnvironment() {
-  const { TEST_S3_ENDPOINT: endpoint, AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey } = process.env;
+  const {
+    TEST_S3_ENDPOINT: endpoint,
+    AWS_ACCESS_KEY_ID: accessKeyId,
+    AWS_SECRET_ACCESS_KEY: secretAccessKey,
+  } = process.env;
   if (!accessKeyId || !secretAccessKey) {
     throw new Error('TEST_S3_ENDPOINT is set without AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY');
   }
   const { AWS_REGION: region = 'us-east-1', TEST_S3_BUCKET: bucket = BUCKET } = process.env;
-  return { line: `using ${endpoint} (TEST_S3_ENDPOINT)`, value: { endpoint, accessKeyId, secretAccessKey, region, bucket } };
+  return {
+    line: `using ${endpoint} (TEST_S3_ENDPOINT)`,
+    value: { endpoint, accessKeyId, secretAccessKey, region, bucket },
+  };
 }

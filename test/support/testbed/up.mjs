@@ -8,7 +8,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ensureCompose } from './compose.mjs';
 import { ensureDocker } from './docker-engine.mjs';
-import { appImage, baseImage, ensureImages, postgresImage, stubbornAppImage } from './images.mjs';
+import { ensureImages, imageNames } from './images.mjs';
 import { ensureClients18 } from './postgres-clients.mjs';
 import { ensureCluster } from './postgres-cluster.mjs';
 import { ensureContainer18 } from './postgres-container.mjs';
@@ -44,7 +44,7 @@ const parts = {
     title: 'images',
     needs: ['docker'],
     ensure: ensureImages,
-    how: `load images named ${baseImage}, ${postgresImage}, ${appImage} and ${stubbornAppImage}, made on Debian as root`,
+    how: `load images named ${imageNames.join(', ')}, made on Debian as root`,
   },
   clients18: {
     title: 'postgres 18 clients',
