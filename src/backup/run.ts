@@ -1,12 +1,13 @@
 import { rm } from 'node:fs/promises';
-import { archiveId } from '../core/archive/archive-name.ts';
+import { freeArchiveId, parseBackupFile } from '../core/archive/archive-name.ts';
 import type { Manifest } from '../core/archive/manifest.ts';
+import { withVerification } from '../core/archive/state-file.ts';
 import type { BackupConfig } from '../core/config/config.ts';
 import type { BackupEngine, DatabaseLock, Dump } from '../core/engines/engine.ts';
 import type { Logger } from '../core/observability/log.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import { DropbackError } from '../core/runtime/errors.ts';
-import type { LocalStore } from '../core/stores/local/local-store.ts';
+import type { LocalStore } from '../core/stores/local/store.ts';
 import { manifestOf } from './manifest-of.ts';
 
 export interface RunDependencies {
@@ -33,7 +34,7 @@ export interface EarlyUpload {
 }
 
 export interface RunProgress {
-  readonly step: 'lock' | 'dump' | 'read back' | 'publish';
+  readonly step: 'lock' | 'dump' | 'read back' | 'publish' | 'upload';
   readonly message: string;
 }
 
@@ -89,8 +90,8 @@ export class BackupRun {
   ): Promise<FinishedRun> {
     const { config, engine, local, clock } = this.#deps;
     await this.#sweep(signal);
-    const taken = new Set((await local.list(signal)).backups.map((manifest) => manifest.id));
-    const id = archiveId(config.name, clock.now(), taken);
+    const taken = await this.#takenIds(signal);
+    const id = freeArchiveId(config.name, clock.now(), (candidate) => taken.has(candidate));
     const archiveFile = `${id}${engine.archiveExtension}`;
     const spool = local.spoolPath(archiveFile);
     const upload = this.#deps.startEarlyUpload?.(archiveFile, spool, signal);
@@ -121,6 +122,7 @@ export class BackupRun {
         version: this.#deps.version,
       });
       await timed('publish', () => local.publish(manifest, { path: spool }, signal));
+      await this.#noteVerified(manifest, durations['readBack'] ?? 0);
       return { manifest, upload, durations };
     } catch (error) {
       await upload?.abort().catch(() => {});
@@ -129,13 +131,32 @@ export class BackupRun {
     }
   }
 
+  async #noteVerified({ id }: Manifest, durationMs: number): Promise<void> {
+    const { local, clock, log } = this.#deps;
+    const at = clock.now().toISOString();
+    await local
+      .updateState(id, (state) =>
+        withVerification(state, { kind: 'archive', status: 'ok', at, durationMs }),
+      )
+      .catch((error: unknown) => log.warn({ id, error }, 'the state file could not be written'));
+  }
+
+  /** Ids of backups and of strays: an orphaned archive under a final name isn't overwritten. */
+  async #takenIds(signal: AbortSignal): Promise<Set<string>> {
+    const { backups, strays } = await this.#deps.local.list(signal);
+    const ids = strays.map(({ name }) => parseBackupFile(this.#deps.config.name, name)?.id ?? name);
+    return new Set([...backups.map((manifest) => manifest.id), ...ids]);
+  }
+
   async #sweep(signal: AbortSignal): Promise<void> {
     // Under the lock, so that a spool which another process is writing is never swept.
-    const report = await this.#deps.local.sweep(signal);
-    const { log } = this.#deps;
+    const { local, log } = this.#deps;
+    await local.prepare();
+    const report = await local.sweep(signal);
     for (const id of report.rolledForward)
       log.warn({ id }, 'completed a backup that was cut short');
     for (const file of report.swept) log.info({ file }, 'removed what an unfinished backup left');
+    for (const { name, reason } of report.strays) log.warn({ file: name, reason }, 'left alone');
   }
 
   #dump(spool: string, signal: AbortSignal): Promise<Dump> {

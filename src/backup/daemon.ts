@@ -1,0 +1,181 @@
+import type { BackupConfig } from '../core/config/config.ts';
+import type { BackupEngine } from '../core/engines/engine.ts';
+import type { Logger } from '../core/observability/log.ts';
+import type { Clock } from '../core/runtime/clock.ts';
+import { DropbackError, type ErrorReport, errorReport, isAbort } from '../core/runtime/errors.ts';
+import type { LocalStore } from '../core/stores/local/store.ts';
+import type { Store } from '../core/stores/store.ts';
+import { prune } from './prune.ts';
+import { BackupRun, type FinishedRun, type RunDependencies, type RunProgress } from './run.ts';
+import { nextRun, overdueAfter, type ScheduleFacts } from './schedule.ts';
+import type { BackupStatus } from './status.ts';
+import { UploadLoop } from './upload-loop.ts';
+import { Uploads } from './uploads.ts';
+import { waitForDatabase } from './wait-for-database.ts';
+
+export interface BackupDependencies {
+  readonly config: BackupConfig;
+  readonly engine: BackupEngine;
+  readonly local: LocalStore;
+  readonly remote?: Store;
+  readonly startEarlyUpload?: NonNullable<RunDependencies['startEarlyUpload']>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly version: string;
+}
+
+/** Looks at the wall clock at least this often: it may jump, and the machine may have slept. */
+const LONGEST_NAP_MS = 30_000;
+
+/** The loop of db-backup for one database: due → run → upload, prune → due. */
+export class BackupDaemon {
+  readonly #deps: BackupDependencies;
+  readonly #run: BackupRun;
+  readonly #uploads: Uploads | undefined;
+  readonly #loop: UploadLoop | undefined;
+  readonly #startedAt: Date;
+  #state: BackupStatus['state'] = 'waiting for the database';
+  #lastGood: BackupStatus['lastGood'];
+  #lastFailure: { at: string; error: ErrorReport } | undefined;
+  #lastAttempt: Date | undefined;
+  #failures = 0;
+
+  constructor(deps: BackupDependencies) {
+    this.#deps = deps;
+    this.#startedAt = deps.clock.now();
+    this.#run = new BackupRun(deps);
+    const { remote } = deps;
+    if (remote) {
+      this.#uploads = new Uploads({ ...deps, remote });
+      const onDrained = (signal: AbortSignal) => prune(deps, signal);
+      this.#loop = new UploadLoop({ ...deps, uploads: this.#uploads, onDrained });
+    }
+  }
+
+  /** Until the signal fires; never ends because of a failed backup. */
+  async serve(signal: AbortSignal): Promise<void> {
+    const uploading = this.#loop?.run(signal);
+    try {
+      await this.#readLastGood(signal);
+      await waitForDatabase(this.#deps, signal);
+      while (!signal.aborted) {
+        this.#state = 'idle';
+        await this.#sleepUntilDue(signal);
+        await this.#attempt(signal);
+      }
+    } catch (error) {
+      if (!isAbort(error)) throw error;
+    } finally {
+      await uploading;
+    }
+  }
+
+  /**
+   * One backup, now, uploaded and pruned before it returns. Throws what went wrong; a failed upload
+   * too, though the backup itself is then listed and good.
+   */
+  async once(
+    signal: AbortSignal,
+    onProgress?: (progress: RunProgress) => void,
+  ): Promise<FinishedRun> {
+    await waitForDatabase({ ...this.#deps, attempts: 5 }, signal);
+    const finished = await this.#run.execute(signal, onProgress);
+    this.#tellFinished(finished);
+    if (this.#uploads) {
+      onProgress?.({ step: 'upload', message: 'uploading' });
+      await this.#uploads.finishEarly(finished.manifest, finished.upload, signal);
+      const { error } = await this.#uploads.drain(signal);
+      if (error) throw notUploaded(finished.manifest.id, error);
+    }
+    await prune(this.#deps, signal);
+    return finished;
+  }
+
+  status(): BackupStatus {
+    const { config, engine } = this.#deps;
+    const facts = this.#facts();
+    return {
+      database: engine.description,
+      state: this.#state,
+      startedAt: this.#startedAt.toISOString(),
+      nextRunAt: nextRun(config, facts).toISOString(),
+      ...(this.#lastGood ? { lastGood: this.#lastGood } : {}),
+      ...(this.#lastFailure ? { lastFailure: this.#lastFailure } : {}),
+      failuresSinceGood: this.#failures,
+      uploadBacklog: this.#loop?.backlog ?? 0,
+      ...(this.#loop?.lastError ? { lastUploadError: this.#loop.lastError } : {}),
+      overdueAfter: overdueAfter(config, facts, config.timeoutMs).toISOString(),
+    };
+  }
+
+  #facts(): ScheduleFacts {
+    return {
+      now: this.#deps.clock.now(),
+      startedAt: this.#startedAt,
+      failures: this.#failures,
+      ...(this.#lastGood ? { lastGood: new Date(this.#lastGood.createdAt) } : {}),
+      ...(this.#lastAttempt ? { lastAttempt: this.#lastAttempt } : {}),
+    };
+  }
+
+  async #readLastGood(signal: AbortSignal): Promise<void> {
+    const newest = (await this.#deps.local.list(signal)).backups.at(-1);
+    if (!newest) return;
+    const { id, createdAt, archive } = newest;
+    this.#lastGood = { id, createdAt, bytes: archive.bytes };
+  }
+
+  async #sleepUntilDue(signal: AbortSignal): Promise<void> {
+    const { clock, config, log } = this.#deps;
+    let told = '';
+    for (;;) {
+      const due = nextRun(config, this.#facts());
+      const left = due.getTime() - clock.now().getTime();
+      if (left <= 0) return;
+      if (due.toISOString() !== told) {
+        told = due.toISOString();
+        log.info({ at: told }, 'next backup');
+      }
+      await clock.sleep(Math.min(left, LONGEST_NAP_MS), signal);
+    }
+  }
+
+  async #attempt(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#deps;
+    this.#state = 'running';
+    this.#lastAttempt = clock.now();
+    try {
+      const finished = await this.#run.execute(signal);
+      this.#failures = 0;
+      this.#lastFailure = undefined;
+      this.#tellFinished(finished);
+      if (this.#loop) this.#loop.add(finished.manifest, finished.upload);
+      else await prune(this.#deps, signal);
+    } catch (error) {
+      if (signal.aborted) throw error;
+      this.#failures += 1;
+      this.#lastFailure = { at: clock.now().toISOString(), error: errorReport(error) };
+      log.error({ error, failures: this.#failures }, 'backup failed');
+    }
+  }
+
+  #tellFinished({ manifest, durations }: FinishedRun): void {
+    const { id, createdAt, archive, tables, warnings } = manifest;
+    this.#lastGood = { id, createdAt, bytes: archive.bytes };
+    const rows = tables.reduce((sum, table) => sum + table.rows, 0);
+    const facts = { id, bytes: archive.bytes, tables: tables.length, rows, ms: durations };
+    this.#deps.log.info(facts, 'backup listed');
+    for (const warning of warnings) this.#deps.log.warn({ id }, warning);
+  }
+}
+
+function notUploaded(id: string, error: ErrorReport): DropbackError {
+  return new DropbackError(
+    'backup/not-uploaded',
+    `${id} is listed, but not uploaded: ${error.message}`,
+    {
+      hint: `${error.hint} The local backup is good; the daemon uploads it when the store is back.`,
+      facts: { id, upload: error },
+    },
+  );
+}

@@ -1,0 +1,94 @@
+import type { Manifest } from '../core/archive/manifest.ts';
+import type { Logger } from '../core/observability/log.ts';
+import type { Clock } from '../core/runtime/clock.ts';
+import { type ErrorReport, errorReport, isAbort } from '../core/runtime/errors.ts';
+import { backoffDelay } from '../core/runtime/retry.ts';
+import type { EarlyUpload } from './run.ts';
+import type { Uploads } from './uploads.ts';
+
+export interface UploadLoopDependencies {
+  readonly uploads: Uploads;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Called when everything that is listed has been uploaded. */
+  readonly onDrained: (signal: AbortSignal) => Promise<void>;
+}
+
+const BACKOFF = { firstMs: 30_000, mostMs: 3_600_000, attempts: Number.POSITIVE_INFINITY };
+
+/**
+ * Uploads beside the schedule, so that a slow or absent remote store never holds up the next
+ * backup: woken by each new one, and by itself with backoff while something is left.
+ */
+export class UploadLoop {
+  readonly #deps: UploadLoopDependencies;
+  readonly #early: { manifest: Manifest; upload: EarlyUpload }[] = [];
+  #wake: AbortController = new AbortController();
+  #backlog = 0;
+  #lastError: ErrorReport | undefined;
+
+  constructor(deps: UploadLoopDependencies) {
+    this.#deps = deps;
+  }
+
+  get backlog(): number {
+    return this.#backlog;
+  }
+
+  get lastError(): ErrorReport | undefined {
+    return this.#lastError;
+  }
+
+  /** A backup has been published; its parts may have gone up already. */
+  add(manifest: Manifest, early: EarlyUpload | undefined): void {
+    this.#backlog += 1;
+    if (early) this.#early.push({ manifest, upload: early });
+    this.#wake.abort();
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    let failures = 0;
+    while (!signal.aborted) {
+      this.#wake = new AbortController();
+      try {
+        failures = (await this.#round(signal)) ? 0 : failures + 1;
+      } catch (error) {
+        if (isAbort(error)) break;
+        failures += 1;
+        this.#failed(errorReport(error));
+      }
+      await this.#pause(failures, signal);
+    }
+    for (const { upload } of this.#early) await upload.abort().catch(() => {});
+  }
+
+  /** True when nothing is left to upload. */
+  async #round(signal: AbortSignal): Promise<boolean> {
+    const { uploads, onDrained } = this.#deps;
+    for (let next = this.#early.shift(); next; next = this.#early.shift()) {
+      await uploads.finishEarly(next.manifest, next.upload, signal);
+    }
+    const result = await uploads.drain(signal);
+    this.#backlog = result.remaining;
+    if (result.error) {
+      this.#failed(result.error);
+      return false;
+    }
+    this.#lastError = undefined;
+    if (!this.#wake.signal.aborted) await onDrained(signal);
+    return true;
+  }
+
+  #failed(error: ErrorReport): void {
+    this.#lastError = error;
+    const { code, message, hint } = error;
+    const text = `upload failed, ${this.#backlog} not uploaded: ${message}; it is tried again`;
+    this.#deps.log.warn({ code, hint, backlog: this.#backlog }, text);
+  }
+
+  async #pause(failures: number, signal: AbortSignal): Promise<void> {
+    const delay = failures === 0 ? 2 ** 31 : backoffDelay(BACKOFF, failures);
+    const woken = AbortSignal.any([signal, this.#wake.signal]);
+    await this.#deps.clock.sleep(delay, woken).catch(() => {});
+  }
+}

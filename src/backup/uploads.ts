@@ -1,0 +1,115 @@
+import type { Manifest } from '../core/archive/manifest.ts';
+import { withS3Upload } from '../core/archive/state-file.ts';
+import type { Logger } from '../core/observability/log.ts';
+import type { Clock } from '../core/runtime/clock.ts';
+import { DropbackError, type ErrorReport, errorReport, isAbort } from '../core/runtime/errors.ts';
+import type { LocalStore } from '../core/stores/local/store.ts';
+import type { Store } from '../core/stores/store.ts';
+import type { EarlyUpload } from './run.ts';
+
+export interface UploadDependencies {
+  readonly local: LocalStore;
+  readonly remote: Store;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface DrainResult {
+  readonly uploaded: readonly string[];
+  /** Listed locally and still not uploaded. */
+  readonly remaining: number;
+  readonly error?: ErrorReport;
+}
+
+/**
+ * Brings what is listed locally to the remote store, oldest first. A failure leaves the backup
+ * listed as not uploaded and ends the round: those behind it would meet the same outage.
+ */
+export class Uploads {
+  readonly #deps: UploadDependencies;
+
+  constructor(deps: UploadDependencies) {
+    this.#deps = deps;
+  }
+
+  /** Listed locally and not known to be uploaded, oldest first. */
+  async backlog(signal: AbortSignal): Promise<Manifest[]> {
+    const { local } = this.#deps;
+    const waiting: Manifest[] = [];
+    for (const manifest of (await local.list(signal)).backups) {
+      const state = await local.readState(manifest.id);
+      if (state.uploads.s3?.status !== 'uploaded') waiting.push(manifest);
+    }
+    return waiting;
+  }
+
+  async drain(signal: AbortSignal): Promise<DrainResult> {
+    const waiting = await this.backlog(signal);
+    const uploaded: string[] = [];
+    for (const manifest of waiting) {
+      try {
+        await this.#upload(manifest, signal);
+        uploaded.push(manifest.id);
+      } catch (error) {
+        if (isAbort(error)) throw error;
+        return {
+          uploaded,
+          remaining: waiting.length - uploaded.length,
+          error: errorReport(error),
+        };
+      }
+    }
+    return { uploaded, remaining: 0 };
+  }
+
+  /** Completes an upload that began while the archive was written; falls back to a whole one. */
+  async finishEarly(
+    manifest: Manifest,
+    early: EarlyUpload | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (!early) return;
+    try {
+      await early.complete(manifest, signal);
+      await this.#note(manifest, 'uploaded');
+      this.#deps.log.info({ id: manifest.id, store: this.#deps.remote.description }, 'uploaded');
+    } catch (error) {
+      await early.abort().catch(() => {});
+      if (isAbort(error)) throw error;
+      this.#deps.log.warn({ id: manifest.id, error }, 'upload began well and failed; trying anew');
+    }
+  }
+
+  async #upload(manifest: Manifest, signal: AbortSignal): Promise<void> {
+    const { local, remote, log } = this.#deps;
+    log.info({ id: manifest.id, store: remote.description }, 'upload started');
+    try {
+      await remote.publish(manifest, { path: local.archivePath(manifest) }, signal);
+    } catch (error) {
+      if (!(await this.#isThereAlready(error, manifest, signal))) {
+        if (!isAbort(error)) await this.#note(manifest, 'failed', errorReport(error));
+        throw error;
+      }
+    }
+    await this.#note(manifest, 'uploaded');
+    log.info({ id: manifest.id, store: remote.description }, 'uploaded');
+  }
+
+  /** An earlier attempt arrived though its answer was lost: the same bytes are there. */
+  async #isThereAlready(error: unknown, manifest: Manifest, signal: AbortSignal): Promise<boolean> {
+    if (!(error instanceof DropbackError) || error.code !== 'store/exists') return false;
+    await this.#deps.remote.confirm(manifest, signal);
+    return true;
+  }
+
+  async #note(
+    manifest: Manifest,
+    status: 'uploaded' | 'failed',
+    error?: ErrorReport,
+  ): Promise<void> {
+    const { local, clock } = this.#deps;
+    await local.updateState(manifest.id, (state) =>
+      withS3Upload(state, status, clock.now(), error),
+    );
+  }
+}
