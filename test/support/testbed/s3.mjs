@@ -95,7 +95,7 @@ function ready(value, word) {
   return { line: `${word} on ${value.endpoint} (container ${value.container})`, value };
 }
 
-function fromEnvironment() {
+async function fromEnvironment() {
   const {
     TEST_S3_ENDPOINT: endpoint,
     AWS_ACCESS_KEY_ID: accessKeyId,
@@ -105,8 +105,11 @@ function fromEnvironment() {
     throw new Error('TEST_S3_ENDPOINT is set without AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY');
   }
   const { AWS_REGION: region = 'us-east-1', TEST_S3_BUCKET: bucket = BUCKET } = process.env;
-  return {
-    line: `using ${endpoint} (TEST_S3_ENDPOINT)`,
-    value: { endpoint, accessKeyId, secretAccessKey, region, bucket },
-  };
+  const value = { endpoint, accessKeyId, secretAccessKey, region, bucket };
+  if (!(await hasBucket(value))) {
+    throw new Error(
+      `${endpoint} (TEST_S3_ENDPOINT) has no bucket ${bucket} for these keys, and lets none be created`,
+    );
+  }
+  return { line: `using ${endpoint} (TEST_S3_ENDPOINT)`, value };
 }
