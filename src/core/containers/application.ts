@@ -1,0 +1,185 @@
+import type { ContainersConfig } from '../config/config.ts';
+import type { CheckResult } from '../engines/engine.ts';
+import type { Logger } from '../observability/log.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { DropbackError, errorReport, isAbort } from '../runtime/errors.ts';
+import { type Backoff, retry } from '../runtime/retry.ts';
+import { ownContainerId } from './own-container.ts';
+import type { ContainerRuntime } from './runtime.ts';
+import { Starter, type StartOptions, type StartResult } from './start.ts';
+import { resolveTargets } from './targets.ts';
+
+/** The application's containers, by exact name. */
+export interface ApplicationTargets {
+  /** In the order in which they are stopped. */
+  readonly stop: readonly string[];
+  /** To be started in addition to those that ran. */
+  readonly start: readonly string[];
+}
+
+export interface StopOptions {
+  readonly signal: AbortSignal;
+  /** Told each name once its container is seen stopped. */
+  readonly onStopped?: (name: string) => void | Promise<void>;
+}
+
+/** A hiccup of the socket should not fail a restore; a longer outage should, with nothing swapped. */
+const stopBackoff: Backoff = { firstMs: 500, mostMs: 5000, attempts: 5 };
+
+/** How often containers that came back by themselves (`restart: always`) are stopped again. */
+const STOP_ROUNDS = 3;
+
+/**
+ * Stops and starts the application around a swap. Knows nothing of the journal: the machine keeps
+ * the list of what ran, and hands it back to `start`, also after a crash. The one layer that
+ * retries container operations.
+ */
+export class Application {
+  readonly #runtime: ContainerRuntime;
+  readonly #config: ContainersConfig;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #ownId: string | undefined;
+  readonly #starter: Starter;
+
+  constructor(
+    runtime: ContainerRuntime,
+    config: ContainersConfig,
+    clock: Clock,
+    log: Logger,
+    ownId: string | undefined = ownContainerId(),
+  ) {
+    this.#runtime = runtime;
+    this.#config = config;
+    this.#clock = clock;
+    this.#log = log;
+    this.#ownId = ownId;
+    this.#starter = new Starter(runtime, clock, log);
+  }
+
+  /**
+   * Which containers the configuration means now. Throws `containers/not-found` (facts: missing,
+   * existing), `containers/unsuitable`, or what the runtime throws.
+   */
+  async resolve(signal: AbortSignal): Promise<ApplicationTargets> {
+    // With nothing to stop or start, Docker need not even be there.
+    const { stop, start } = this.#config;
+    const all = await this.#resolve([...stop, ...start], signal);
+    if (start.length === 0) return { stop: all, start: [] };
+    return { stop: await this.#resolve(stop, signal), start: await this.#resolve(start, signal) };
+  }
+
+  /** Those of the names that are up (running, paused or restarting), in the same order. */
+  async running(names: readonly string[], signal: AbortSignal): Promise<string[]> {
+    const up: string[] = [];
+    for (const name of names) {
+      const state = await this.#patiently(name, signal, () => this.#runtime.inspect(name, signal));
+      if (state?.running) up.push(name);
+    }
+    return up;
+  }
+
+  /**
+   * Stops them in order, each confirmed by inspect; at the end all are looked at again, and those
+   * that came back by themselves are stopped again. When it throws, some may be stopped: call
+   * `start` with what ran before.
+   */
+  async stop(names: readonly string[], options: StopOptions): Promise<void> {
+    for (const name of names) {
+      await this.#stopOne(name, options.signal);
+      await options.onStopped?.(name);
+    }
+    await this.confirmStopped(names, options.signal);
+  }
+
+  /**
+   * To be called again right before the swap: an engine that restarted meanwhile starts
+   * `restart: always` containers. Throws `containers/stop-failed` for one that keeps coming back.
+   */
+  async confirmStopped(names: readonly string[], signal: AbortSignal): Promise<void> {
+    for (let round = 1; ; round++) {
+      const back = await this.running(names, signal);
+      if (back.length === 0) return;
+      if (round > STOP_ROUNDS) throw keepsComingBack(back);
+      this.#log.warn(
+        { containers: back },
+        'containers came back by themselves; stopping them again',
+      );
+      for (const name of back) await this.#stopOne(name, signal);
+    }
+  }
+
+  /**
+   * Starts what ran before in reverse order, then the extras of RESTORE_START_CONTAINERS, and waits
+   * until they run and are healthy. Never throws for a container: each one's end is in the result.
+   * While Docker is away it goes on trying until the signal fires (`run/aborted`).
+   *
+   * `wereRunning` is in the order in which they were stopped.
+   */
+  async start(wereRunning: readonly string[], options: StartOptions): Promise<StartResult> {
+    const reversed = [...wereRunning].reverse();
+    const asked = this.#config.start.filter((text) => !reversed.includes(text));
+    return this.#starter.start(reversed, options, async () => {
+      const extras = await this.#resolve(asked, options.signal);
+      return extras.filter((name) => !reversed.includes(name));
+    });
+  }
+
+  /** For `doctor` and at start: Docker answers, and every selector means something. */
+  async checks(signal: AbortSignal): Promise<CheckResult[]> {
+    if (this.#config.stop.length + this.#config.start.length === 0) {
+      const message =
+        'no containers are stopped for a restore (RESTORE_STOP_CONTAINERS is not set)';
+      return [{ id: 'containers/targets', status: 'ok', message }];
+    }
+    return [...(await this.#runtime.checks(signal)), await this.#checkTargets(signal)];
+  }
+
+  async #checkTargets(signal: AbortSignal): Promise<CheckResult> {
+    const id = 'containers/targets';
+    try {
+      const { stop, start } = await this.resolve(signal);
+      const extras = start.length > 0 ? `; would also start ${start.join(', ')}` : '';
+      const message = `a restore would stop ${stop.join(', ') || 'nothing'}${extras}`;
+      return { id, status: 'ok', message };
+    } catch (error) {
+      if (isAbort(error)) throw error;
+      const { message, hint } = errorReport(error);
+      return { id, status: 'failed', message, hint };
+    }
+  }
+
+  #resolve(selectors: readonly string[], signal: AbortSignal): Promise<string[]> {
+    const rules = { project: this.#config.project, ownId: this.#ownId };
+    return resolveTargets(selectors, rules, this.#runtime, signal);
+  }
+
+  #stopOne(name: string, signal: AbortSignal): Promise<void> {
+    const grace = this.#config.stopGraceSeconds;
+    return this.#patiently(name, signal, () => this.#runtime.stop(name, grace, signal));
+  }
+
+  #patiently<T>(name: string, signal: AbortSignal, operation: () => Promise<T>): Promise<T> {
+    return retry(operation, {
+      clock: this.#clock,
+      signal,
+      backoff: stopBackoff,
+      onRetry: (error, attempt, delayMs) =>
+        this.#log.warn(
+          { container: name, attempt, delayMs, error },
+          'docker does not answer; trying again',
+        ),
+    });
+  }
+}
+
+function keepsComingBack(names: readonly string[]): DropbackError {
+  return new DropbackError(
+    'containers/stop-failed',
+    `stopped containers keep coming back: ${names.join(', ')}`,
+    {
+      hint: 'something else starts them (an orchestrator, a watchdog, a cron job): stop that during a restore.',
+      facts: { containers: names },
+    },
+  );
+}
