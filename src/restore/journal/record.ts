@@ -6,6 +6,7 @@ import type {
   StagedCheck,
 } from '../../core/engines/engine.ts';
 import type { RestoreReport, StepReport } from '../../core/requests/report.ts';
+import type { FilingPlace } from '../drop-folder/filing.ts';
 
 /** Where a job came from. */
 export type JobSource =
@@ -71,8 +72,12 @@ export interface JobRecord {
   /** ISO 8601, UTC; both for the downtime of a restore that a restart finishes. */
   readonly stoppedAt?: string;
   readonly downtimeMs?: number;
+  /** The daemon was asked to end and undid what it had begun: taking it up again is no retry. */
+  readonly parked?: boolean;
   /** Set when everything is decided; all that is left is filing away. */
   readonly report?: RestoreReport;
+  /** Where the file and the report go, chosen before anything is moved there. */
+  readonly place?: FilingPlace;
 }
 
 /** The body of the journal file. */

@@ -1,0 +1,196 @@
+import { constants } from 'node:fs';
+import { chmod, type FileHandle, open, rename, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { openExclusive, syncFolder } from '../../core/runtime/durable-files.ts';
+import { DropbackError } from '../../core/runtime/errors.ts';
+import { requireProgram } from '../../core/runtime/process/find-program.ts';
+import { runPipeline } from '../../core/runtime/process/pipeline.ts';
+import { between, type Checkpoint } from '../checkpoint.ts';
+import { sha256OfFile } from './hash.ts';
+import { lookAt, signatureOf, typeOf } from './scan.ts';
+
+export interface ClaimRequest {
+  /** Bytes, since names need not be UTF-8. */
+  readonly source: Buffer;
+  /** As the scan saw the file; a different one is not claimed. */
+  readonly signature: string;
+  /** Folder of the job; exists. */
+  readonly workFolder: string;
+  readonly checkpoint: Checkpoint;
+}
+
+/** A file that is ours alone now. */
+export interface ClaimedFile {
+  readonly path: string;
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly signature: string;
+}
+
+export const claimedPath = (workFolder: string) => join(workFolder, 'drop');
+
+/**
+ * Moves a regular file with one name into the work folder; links are never followed. Errors:
+ * `drop/changed` (retryable: it is settled anew), `drop/not-a-file`, `drop/hard-link`,
+ * `drop/not-readable`.
+ */
+export async function claimFile(request: ClaimRequest, signal: AbortSignal): Promise<ClaimedFile> {
+  const { source, workFolder, checkpoint } = request;
+  await using file = await openPlain(source);
+  await requireUnchanged(file, request.signature);
+  const target = claimedPath(workFolder);
+  await between(checkpoint, 'move into work', async () => {
+    try {
+      await rename(source, target);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EXDEV') throw error;
+      await copyAcross(file, request, target, signal);
+    }
+    await syncFolder(workFolder);
+    await syncFolder(folderOf(source));
+  });
+  return describeClaimed(target, signal);
+}
+
+/** Opens without following links and without waiting for a FIFO's other end. */
+async function openPlain(source: Buffer): Promise<FileHandle> {
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  const file = await openOrExplain(source, flags);
+  try {
+    const stats = await file.stat({ bigint: true });
+    if (!stats.isFile()) throw notAFile(typeOf(stats));
+    if (stats.nlink !== 1n) throw hardLink(Number(stats.nlink));
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+async function openOrExplain(source: Buffer, flags: number): Promise<FileHandle> {
+  try {
+    return await open(source, flags);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') throw changed();
+    if (code === 'ELOOP' || code === 'EMLINK') throw notAFile('a symbolic link');
+    if (code === 'ENXIO' || code === 'ENODEV') throw notAFile('a socket or a device');
+    if (code === 'EACCES' || code === 'EPERM') {
+      throw new DropbackError('drop/not-readable', 'the daemon may not read the file', {
+        hint: 'make it readable for the user that the daemon runs as (PUID and PGID): chmod a+r.',
+        cause: error,
+      });
+    }
+    throw error;
+  }
+}
+
+async function requireUnchanged(file: FileHandle, signature: string): Promise<void> {
+  if (signatureOf(await file.stat({ bigint: true })) !== signature) throw changed();
+}
+
+/** Another mount: copy, fsync, compare, then take the original away. */
+async function copyAcross(
+  file: FileHandle,
+  request: ClaimRequest,
+  target: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const partial = `${target}.partial`;
+  await unlink(partial).catch(ignoreMissing);
+  {
+    await using copy = await openExclusive(partial);
+    const cat = { name: 'cat', file: requireProgram('cat', 'coreutils'), args: [] };
+    await runPipeline([cat], { signal, stdinFd: file.fd, stdoutFd: copy.fd });
+    await copy.sync();
+    await requireUnchanged(file, request.signature);
+    const [{ size }, original] = [await copy.stat(), await file.stat()];
+    if (size !== original.size) throw changed();
+  }
+  await requireSameContent(request.source, partial, signal);
+  await request.checkpoint('before rename of the copy');
+  await rename(partial, target);
+  await syncFolder(request.workFolder);
+  await request.checkpoint('before unlink of the original');
+  await removeIfStill(request.source, request.signature);
+}
+
+async function requireSameContent(source: Buffer, copy: string, signal: AbortSignal) {
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  await using file = await open(source, flags);
+  const cmp = { name: 'cmp', file: requireProgram('cmp', 'diffutils'), args: ['--', '-', copy] };
+  await runPipeline([cmp], { signal, stdinFd: file.fd });
+}
+
+/** Also for recovery: a copy that was taken in whole may not be taken up a second time. */
+export async function removeIfStill(source: Buffer, signature: string): Promise<void> {
+  const stats = await lookAt(source);
+  if (!stats || signatureOf(stats) !== signature) return;
+  await unlink(source).catch(ignoreMissing);
+}
+
+/** Checksum and identity of the claimed file, private from now on. */
+export async function describeClaimed(path: string, signal: AbortSignal): Promise<ClaimedFile> {
+  const before = await requirePlain(path);
+  // Best effort: it may belong to another user, and the work folder is private anyway.
+  await chmod(path, 0o600).catch(() => {});
+  const sha256 = await sha256OfFile(path, signal);
+  const after = await requirePlain(path);
+  if (signatureOf(after) !== signatureOf(before)) throw stillWritten();
+  return { path, bytes: Number(after.size), sha256, signature: signatureOf(after) };
+}
+
+/** After staging: what was loaded is what was claimed. Throws `drop/changed-after-claim`. */
+export async function recheckClaimed(
+  path: string,
+  claimed: Pick<ClaimedFile, 'sha256' | 'signature'>,
+  signal: AbortSignal,
+): Promise<void> {
+  const stats = await requirePlain(path);
+  if (signatureOf(stats) !== claimed.signature) throw stillWritten();
+  if ((await sha256OfFile(path, signal)) !== claimed.sha256) throw stillWritten();
+}
+
+async function requirePlain(path: string) {
+  const stats = await lookAt(path);
+  if (!stats) throw stillWritten();
+  if (!stats.isFile()) throw notAFile(typeOf(stats));
+  if (stats.nlink !== 1n) throw hardLink(Number(stats.nlink));
+  return stats;
+}
+
+/** Only the last part can be anything but UTF-8: the folders are ours. */
+function folderOf(path: Buffer): string {
+  return path.subarray(0, Math.max(1, path.lastIndexOf(0x2f))).toString('utf8');
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ENOENT') throw error;
+}
+
+export function notAFile(type: string): DropbackError {
+  return new DropbackError('drop/not-a-file', `what was dropped is ${type}, not a file`, {
+    hint: 'copy the dump itself into the folder.',
+  });
+}
+
+function hardLink(links: number): DropbackError {
+  return new DropbackError('drop/hard-link', `the file has ${links} names (hard links)`, {
+    hint: 'copy the file instead of linking it: nobody else may be able to change it.',
+  });
+}
+
+function changed(): DropbackError {
+  return new DropbackError('drop/changed', 'the file changed while it was being claimed', {
+    hint: 'nothing to do: it is taken as soon as it stays unchanged.',
+    retryable: true,
+  });
+}
+
+function stillWritten(): DropbackError {
+  return new DropbackError(
+    'drop/changed-after-claim',
+    'the file was changed after it had been claimed',
+    { hint: 'the program that wrote it was not done: write under another name, then rename it.' },
+  );
+}

@@ -1,0 +1,77 @@
+import { link, rename, rm, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { RestoreReport } from '../../core/requests/report.ts';
+import { syncFolder, writeDurably } from '../../core/runtime/durable-files.ts';
+import { between, type Checkpoint } from '../checkpoint.ts';
+import { lookAt } from './scan.ts';
+
+/** Where a file and its report go: done/ or failed/. */
+export interface FilingPlace {
+  readonly folder: string;
+  /** Free for both the file and its report. */
+  readonly name: string;
+}
+
+/** The name as it is, or with the restore's id in front where it is taken. */
+export async function placeFor(folder: string, name: string, id: string): Promise<FilingPlace> {
+  const file = await lookAt(join(folder, name));
+  const report = await lookAt(join(folder, reportName(name)));
+  return { folder, name: file || report ? `${id}-${name}` : name };
+}
+
+export const reportName = (name: string) => `${name}.report.json`;
+
+/** Writes the report, durably, beside the file that it speaks of. */
+export async function writeReport(
+  place: FilingPlace,
+  report: RestoreReport,
+  checkpoint: Checkpoint,
+): Promise<void> {
+  await between(checkpoint, 'write report', () =>
+    writeDurably(
+      join(place.folder, reportName(place.name)),
+      `${JSON.stringify(report, undefined, 2)}\n`,
+      0o644,
+    ),
+  );
+}
+
+/** Moves whatever `path` is (links are not followed); false where it lies on another mount. */
+export async function moveAside(
+  path: Buffer | string,
+  place: FilingPlace,
+  checkpoint: Checkpoint,
+): Promise<boolean> {
+  try {
+    await between(checkpoint, 'move aside', async () => {
+      await rename(path, join(place.folder, place.name));
+      await syncFolder(place.folder);
+    });
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EXDEV' || code === 'EBUSY') return false;
+    throw error;
+  }
+}
+
+/** Puts a claimed file back under its old name; false where that name is taken, or far away. */
+export async function putBack(path: string, destination: Buffer): Promise<boolean> {
+  try {
+    await link(path, destination);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST' || code === 'EXDEV' || code === 'EPERM') return false;
+    throw error;
+  }
+  await unlink(path);
+  await syncFolder(dirname(path));
+  return true;
+}
+
+export async function removeWorkFolder(path: string, checkpoint: Checkpoint): Promise<void> {
+  await between(checkpoint, 'remove work folder', async () => {
+    await rm(path, { recursive: true, force: true });
+    await syncFolder(dirname(path));
+  });
+}

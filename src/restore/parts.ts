@@ -1,0 +1,75 @@
+import type { Manifest } from '../core/archive/manifest.ts';
+import type { RestoreEngine } from '../core/engines/engine.ts';
+import type { Logger } from '../core/observability/log.ts';
+import type { Clock } from '../core/runtime/clock.ts';
+import type { Checkpoint } from './checkpoint.ts';
+import type { Folders } from './drop-folder/folders.ts';
+import type { Journal } from './journal/journal.ts';
+import type { PreviousRecords } from './journal/previous-records.ts';
+import type { StoppedFile } from './journal/stopped.ts';
+
+/** What a restore needs to know of our own backups. */
+export interface BackupCatalogue {
+  /** The manifest of ours with this checksum: the file is then trusted. */
+  findManifestBySha256(sha256: string, signal: AbortSignal): Promise<Manifest | undefined>;
+  /**
+   * Copies a backup (its id, or `latest`) into the new file `destination`, verified against its
+   * manifest. Errors: `store/not-found`, `store/corrupt`, `store/unreachable`.
+   */
+  fetch(id: string, destination: string, signal: AbortSignal): Promise<Manifest>;
+}
+
+/** The application's containers, by name; what is running is remembered by the caller. */
+export interface ApplicationControl {
+  /**
+   * The containers to stop, in order, and those to start in any case. Throws
+   * `containers/not-found`, naming those that exist, `containers/unreachable`.
+   */
+  resolve(signal: AbortSignal): Promise<ApplicationTargets>;
+  /** Those of `names` that run now, in the same order. */
+  running(names: readonly string[], signal: AbortSignal): Promise<readonly string[]>;
+  /** Stops in order; settles when every one is confirmed to be stopped. */
+  stop(names: readonly string[], signal: AbortSignal): Promise<void>;
+  /**
+   * Starts in order; settles when each runs and, where it has a health check, is healthy or has
+   * had time enough. Goes on retrying while the runtime can't be reached, until the signal fires.
+   */
+  start(names: readonly string[], signal: AbortSignal): Promise<StartResult>;
+}
+
+export interface ApplicationTargets {
+  readonly stop: readonly string[];
+  readonly start: readonly string[];
+}
+
+export interface StartResult {
+  /** Containers that do not run, one line each with the reason. */
+  readonly failed: readonly string[];
+  /** Containers that run but aren't healthy, one line each. */
+  readonly warnings: readonly string[];
+}
+
+export interface MachineSettings {
+  readonly stopFirst: boolean;
+  readonly keepPreviousMs: number;
+  readonly waitForBackupMs: number;
+  /** Milliseconds that bringing things in order may take once the daemon has been asked to end. */
+  readonly endGraceMs: number;
+  /** How often a job is begun before it is given up. */
+  readonly mostAttempts: number;
+}
+
+/** What every step works with. */
+export interface MachineParts {
+  readonly engine: RestoreEngine;
+  readonly application: ApplicationControl;
+  readonly catalogue: BackupCatalogue;
+  readonly folders: Folders;
+  readonly journal: Journal;
+  readonly stopped: StoppedFile;
+  readonly previous: PreviousRecords;
+  readonly settings: MachineSettings;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly checkpoint: Checkpoint;
+}

@@ -1,0 +1,71 @@
+import type { ArchiveFormat } from '../../core/archive/format.ts';
+import type { Manifest } from '../../core/archive/manifest.ts';
+import { unpack } from '../../core/archive/unpack.ts';
+import type { UnpackedDrop } from '../../core/archive/unpacked.ts';
+import type { EngineKind, Inspection } from '../../core/engines/engine.ts';
+import { DropbackError, isAbort, messageOf } from '../../core/runtime/errors.ts';
+import { claimedPath } from '../drop-folder/claim.ts';
+import type { Job } from '../job.ts';
+import type { MachineParts } from '../parts.ts';
+
+export interface Inspected {
+  readonly drop: UnpackedDrop;
+  readonly inspection: Inspection;
+}
+
+/** Unpacks, looks the checksum up, lets the engine read everything. Changes no database. */
+export async function inspectStep(
+  job: Job,
+  parts: MachineParts,
+  signal: AbortSignal,
+): Promise<Inspected> {
+  const { name, force } = job.description;
+  const sha256 = job.record.claimed?.sha256 ?? '';
+  const manifest = await lookUp(job, parts, sha256, signal);
+  const drop = await unpack(
+    {
+      path: claimedPath(job.workFolder),
+      fileName: name,
+      workFolder: job.workFolder,
+      sha256,
+      force,
+      ...(manifest ? { manifest } : {}),
+    },
+    signal,
+  );
+  requireEngine(drop.format, parts.engine.kind);
+  const inspection = await parts.engine.inspect(drop, job.context(signal));
+  job.warn(...inspection.warnings);
+  return { drop, inspection };
+}
+
+/** A catalogue that can't be read makes a file foreign, not the restore impossible. */
+async function lookUp(
+  job: Job,
+  parts: MachineParts,
+  sha256: string,
+  signal: AbortSignal,
+): Promise<Manifest | undefined> {
+  try {
+    const manifest = await parts.catalogue.findManifestBySha256(sha256, signal);
+    if (manifest) job.note({ backupOfOurs: manifest.id });
+    return manifest;
+  } catch (error) {
+    if (isAbort(error)) throw error;
+    job.warn(
+      `the catalogue of backups can't be read, so the file counts as foreign: ${messageOf(error)}`,
+    );
+    return undefined;
+  }
+}
+
+function requireEngine(format: ArchiveFormat, kind: EngineKind): void {
+  const made: EngineKind = format.startsWith('sqlite') ? 'sqlite' : 'postgres';
+  if (made === kind) return;
+  const names = { postgres: 'PostgreSQL', sqlite: 'SQLite' };
+  throw new DropbackError(
+    'drop/wrong-engine',
+    `the dump is one of ${names[made]}, but the live database is ${names[kind]}`,
+    { hint: `drop a dump of ${names[kind]}.`, facts: { format, engine: kind } },
+  );
+}

@@ -1,0 +1,38 @@
+import { claimedPath, recheckClaimed } from '../drop-folder/claim.ts';
+import type { Job } from '../job.ts';
+import type { JobRecord } from '../journal/record.ts';
+import type { MachineParts } from '../parts.ts';
+import type { Inspected } from './inspect.ts';
+
+/** Loads into staging; then makes sure that what was loaded is what was claimed. */
+export async function stageStep(
+  job: Job,
+  parts: MachineParts,
+  { drop, inspection }: Inspected,
+  signal: AbortSignal,
+): Promise<Partial<JobRecord>> {
+  const context = job.context(signal);
+  await makeRoom(job, parts, signal);
+  const plan = await parts.engine.plan(inspection, job.description.target, context);
+  await job.save({ state: plan }, 'plan');
+  const state = await parts.engine.stage(job.record.state ?? plan, drop, inspection, context);
+  const { claimed } = job.record;
+  if (claimed) await recheckClaimed(claimedPath(job.workFolder), claimed, signal);
+  return { state };
+}
+
+/**
+ * One database more than the live one is all that the server must have room for: an older previous
+ * one goes before staging. A check and a side target leave it alone: they don't make another.
+ */
+async function makeRoom(job: Job, parts: MachineParts, signal: AbortSignal): Promise<void> {
+  const { kind, target } = job.description;
+  if (kind !== 'restore' || target.kind !== 'live') return;
+  const { records } = await parts.previous.list();
+  for (const { previous } of records) {
+    await parts.engine.dropPrevious(previous, job.context(signal));
+    await parts.previous.remove(previous);
+    const since = previous.replacedAt;
+    job.warn(`the previous database of ${since} (${previous.name}) was dropped to make room`);
+  }
+}

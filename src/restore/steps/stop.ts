@@ -1,0 +1,55 @@
+import type { DatabaseLock } from '../../core/engines/engine.ts';
+import type { Job } from '../job.ts';
+import type { JobRecord } from '../journal/record.ts';
+import type { MachineParts } from '../parts.ts';
+
+/** Waits for a backup that runs; from here on none begins. */
+export async function takeLock(
+  job: Job,
+  parts: MachineParts,
+  signal: AbortSignal,
+): Promise<DatabaseLock> {
+  const { waitForBackupMs } = parts.settings;
+  return parts.engine.lock(
+    {
+      purpose: 'restore',
+      waitMs: waitForBackupMs,
+      onWait: (holder) => {
+        const message = `waiting for ${holder ?? 'a backup'} to end`;
+        job.log.info({ holder, mostMs: waitForBackupMs }, message);
+        job.say(message);
+      },
+    },
+    signal,
+  );
+}
+
+/** Notes durably what runs, then stops it in order; settles when everything is confirmed stopped. */
+export async function stopStep(
+  job: Job,
+  parts: MachineParts,
+  signal: AbortSignal,
+): Promise<Partial<JobRecord>> {
+  const targets = await parts.application.resolve(signal);
+  const running = await parts.application.running(targets.stop, signal);
+  const at = parts.clock.now().toISOString();
+  await parts.stopped.write({ restoreId: job.description.id, names: running, at });
+  job.note({ stopped: running });
+  await parts.checkpoint('before stop of containers');
+  if (running.length > 0) await parts.application.stop(running, signal);
+  await parts.checkpoint('after stop of containers');
+  return { stopped: running, stoppedAt: parts.clock.now().toISOString() };
+}
+
+/** Containers that came back on their own (an engine's restart policy) are stopped once more. */
+export async function confirmStopped(
+  job: Job,
+  parts: MachineParts,
+  signal: AbortSignal,
+): Promise<void> {
+  const names = job.record.stopped ?? [];
+  const back = names.length > 0 ? await parts.application.running(names, signal) : [];
+  if (back.length === 0) return;
+  job.warn(`came back before the swap and were stopped again: ${back.join(', ')}`);
+  await parts.application.stop(back, signal);
+}
