@@ -80,7 +80,7 @@ export class ScriptEncoding {
 
   /** Latin-1 text (one character a byte) as what it means. Throws on bytes that mean nothing. */
   readonly decode = (text: string): string => {
-    if (/^[\x00-\x7f]*$/.test(text)) return text;
+    if (!/[\x80-\xff]/.test(text)) return text;
     if (this.name === 'LATIN1' || this.name === 'ISO88591') return text;
     if (!this.#decoder) throw new TypeError(`no decoder for ${this.name}`);
     return this.#decoder.decode(Buffer.from(text, 'latin1'));

@@ -14,7 +14,7 @@ export class StatementReader {
 
   /** `decode` turns Latin-1 text (one character a byte) into what the script's encoding means. */
   constructor(bytes: Buffer, decode: (text: string) => string, standardStrings = true) {
-    this.#tokenizer = new Tokenizer(bytes.toString("latin1", 0, bytes.length), standardStrings);
+    this.#tokenizer = new Tokenizer(bytes.toString('latin1', 0, bytes.length), standardStrings);
     this.#decode = decode;
   }
 

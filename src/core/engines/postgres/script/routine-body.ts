@@ -30,7 +30,7 @@ export class RoutineBody {
     const index = this.#words++;
     if (index >= 4 && this.#opening === '') return true;
     const length = end - start;
-    const text = length <= 9 ? bytes.toString("latin1", start, end).toLowerCase() : '';
+    const text = length <= 9 ? bytes.toString('latin1', start, end).toLowerCase() : '';
     if (index < 4) this.#open(text, index);
     if (this.#opening !== 'routine') return true;
     if (this.#beginIsOpen) {

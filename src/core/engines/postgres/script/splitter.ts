@@ -152,7 +152,7 @@ export class ScriptSplitter {
     this.#heldBytes += segment.length;
     if (this.#heldBytes <= this.#longestStatement) return;
     const bytes = Buffer.concat(this.#held);
-    if (this.#parts === 0 && !/^insert[\s/"-]/i.test(bytes.toString("latin1", 0, 7))) {
+    if (this.#parts === 0 && !/^insert[\s/"-]/i.test(bytes.toString('latin1', 0, 7))) {
       throw refuse.statementTooLong(this.#longestStatement, this.#place());
     }
     const first = this.#parts++ === 0;
@@ -170,7 +170,7 @@ export class ScriptSplitter {
   }
 
   #noticeCopy(bytes: Buffer): void {
-    if (!/^copy[\s/"-]/i.test(bytes.toString("latin1", 0, 5))) return;
+    if (!/^copy[\s/"-]/i.test(bytes.toString('latin1', 0, 5))) return;
     const header = parseCopyHeader(bytes, this.encoding.decodeLoosely);
     if (!header) return;
     if (header.binary) throw refuse.unsupportedSyntax('binary data in a script', this.#place());
@@ -180,7 +180,10 @@ export class ScriptSplitter {
   }
 
   #noticeSetting(bytes: Buffer): void {
-    if (bytes.length > LONGEST_SETTING || !/^(?:re)?set[\s/"-]/i.test(bytes.toString("latin1", 0, 6))) {
+    if (
+      bytes.length > LONGEST_SETTING ||
+      !/^(?:re)?set[\s/"-]/i.test(bytes.toString('latin1', 0, 6))
+    ) {
       return;
     }
     const setting = readSetting(new StatementReader(bytes, this.encoding.decodeLoosely));
