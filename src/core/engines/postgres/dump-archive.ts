@@ -1,0 +1,102 @@
+import { stat } from 'node:fs/promises';
+import { syncFile } from '../../runtime/durable-files.ts';
+import { DropbackError } from '../../runtime/errors.ts';
+import { requireProgram } from '../../runtime/process/find-program.ts';
+import { runPipeline } from '../../runtime/process/pipeline.ts';
+import type { DumpRequest } from '../engine.ts';
+import { connect } from './connection.ts';
+import { type DumpCommand, dumpPipeline } from './dump-command.ts';
+import { DumpMessages, dumpError, isLockTimeout } from './dump-messages.ts';
+import { findBlockers, lockedError } from './snapshot-blockers.ts';
+
+export interface WrittenArchive {
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly contentBytes: number;
+  /** What pg_dump warned of. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Writes the archive into the spool, which exists, and makes it durable. Resolves only when every
+ * program has exited with 0 and pg_dump has reported no error.
+ */
+export async function writeArchive(
+  command: DumpCommand,
+  request: DumpRequest,
+  signal: AbortSignal,
+): Promise<WrittenArchive> {
+  const messages = new DumpMessages();
+  let printed = '';
+  let contentBytes: number | undefined;
+  try {
+    await runPipeline(dumpPipeline(command, request), {
+      signal,
+      onStderr: (program, line) => {
+        if (program === 'pg_dump') messages.add(line);
+        if (program === 'zstd') contentBytes ??= bytesGivenToZstd(line);
+      },
+      consume: async (stdout) => {
+        for await (const chunk of stdout) printed += String(chunk);
+      },
+    });
+  } catch (error) {
+    const known = dumpError(error);
+    if (known.code !== 'tool/failed' || !isLockTimeout(known)) throw known;
+    throw lockedError(await blockersNow(command, signal), known);
+  }
+  if (messages.errors.length > 0) throw reportedError(messages.errors);
+  const sha256 = /^([0-9a-f]{64})\b/.exec(printed)?.[1];
+  if (sha256 === undefined) throw unexpectedOutput('sha256sum', printed);
+  await syncFile(request.spool);
+  const { size } = await stat(request.spool);
+  contentBytes ??= await contentSize(request.spool, signal);
+  return { bytes: size, sha256, contentBytes, warnings: messages.allWarnings };
+}
+
+/** zstd's closing line: `/*stdin*\ : 43.83%   (3000000 B => 1315028 B, /*stdout*\)`. */
+function bytesGivenToZstd(line: string): number | undefined {
+  const digits = /\((\d+) B =>/.exec(line)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}
+
+/** Size after decompression, counted, for versions of zstd that don't tell it. */
+export async function contentSize(path: string, signal: AbortSignal): Promise<number> {
+  const zstd = { name: 'zstd', file: requireProgram('zstd'), args: ['-q', '-dc', '--', path] };
+  const wc = { name: 'wc', file: requireProgram('wc', 'coreutils'), args: ['-c'] };
+  let printed = '';
+  await runPipeline([zstd, wc], {
+    signal,
+    consume: async (stdout) => {
+      for await (const chunk of stdout) printed += String(chunk);
+    },
+  });
+  if (!/^\s*\d+\s*$/.test(printed)) throw unexpectedOutput('wc', printed);
+  return Number(printed);
+}
+
+/** The session of the snapshot may be busy counting, so this asks on one of its own. */
+async function blockersNow(command: DumpCommand, signal: AbortSignal): Promise<string[]> {
+  try {
+    const { connection } = command;
+    await using session = await connect(connection, { applicationName: 'dropback probe', signal });
+    return await findBlockers(session);
+  } catch {
+    // Only the message is poorer without it.
+    return [];
+  }
+}
+
+function reportedError(errors: readonly string[]): DropbackError {
+  return new DropbackError('backup/dump-failed', `${errors[0]}`, {
+    hint: 'pg_dump reported errors, so its archive is not used: the report lists them.',
+    facts: { errors: errors.slice(0, 20) },
+  });
+}
+
+function unexpectedOutput(program: string, printed: string): DropbackError {
+  return new DropbackError('tool/unexpected-output', `${program} printed something unexpected`, {
+    hint: 'check that the installed program is what its name says.',
+    facts: { program, printed: printed.slice(0, 200) },
+  });
+}

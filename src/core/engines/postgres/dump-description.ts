@@ -1,0 +1,74 @@
+import type { Manifest } from '../../archive/manifest.ts';
+import type { Dump } from '../engine.ts';
+import {
+  countLargeObjects,
+  readDatabaseSettings,
+  readExtensions,
+  readExtensionTables,
+  readNotValid,
+} from './catalog.ts';
+import { readRoles } from './catalog-roles.ts';
+import { readDatabaseFacts, readDatabaseSize } from './server-info.ts';
+import type { Session } from './session.ts';
+
+/** Keys of `database.properties` that the read-back relies on. */
+export const LARGE_OBJECTS = 'largeObjects';
+export const EXTENSION_TABLES = 'extensionTables';
+/** Only where rows weren't counted: how many tables' rows the archive must hold; null: not known. */
+export const TABLES_EXPECTED = 'tablesExpected';
+
+export type DumpDescription = Pick<Manifest, 'database' | 'roles' | 'extensions'>;
+
+/** Reads, in the session's snapshot, what the manifest says of the database besides its rows. */
+export async function describeDatabase(
+  session: Session,
+  database: string,
+): Promise<DumpDescription> {
+  const extensions = await readExtensions(session);
+  return {
+    database: {
+      name: database,
+      version: session.version,
+      sizeBytes: await readDatabaseSize(session, database),
+      properties: await readProperties(session, database, extensions),
+      notValid: await readNotValid(session),
+    },
+    roles: await readRoles(session),
+    extensions: extensions.map((extension) => extension.name),
+  };
+}
+
+/** Marks a dump whose rows are counted in its archive alone (BACKUP_ROW_COUNTS=archive). */
+export function withoutCounts(dump: Dump, tables: number, excluded: readonly string[]): Dump {
+  const expected = excluded.length > 0 ? null : tables;
+  const properties = { ...dump.database.properties, [TABLES_EXPECTED]: expected };
+  return { ...dump, database: { ...dump.database, properties } };
+}
+
+async function readProperties(
+  session: Session,
+  database: string,
+  extensions: readonly { name: string; version: string }[],
+): Promise<Record<string, string | number | null>> {
+  const facts = await readDatabaseFacts(session, database);
+  const settings = await readDatabaseSettings(session);
+  const extensionTables = await readExtensionTables(session);
+  return {
+    owner: facts?.owner ?? null,
+    encoding: facts?.encoding ?? null,
+    collate: facts?.collate ?? null,
+    ctype: facts?.ctype ?? null,
+    localeProvider: facts?.localeProvider ?? null,
+    locale: facts?.locale ?? null,
+    icuRules: facts?.icuRules ?? null,
+    collationVersion: facts?.collationVersion ?? null,
+    tablespace: facts?.tablespace ?? null,
+    connectionLimit: facts?.connectionLimit ?? null,
+    [LARGE_OBJECTS]: await countLargeObjects(session),
+    // Sequences don't respect snapshots: their values are of the moment at which they were read.
+    sequences: 'as of the dump, not of the snapshot',
+    ...(extensionTables.length > 0 ? { [EXTENSION_TABLES]: JSON.stringify(extensionTables) } : {}),
+    ...Object.fromEntries(extensions.map(({ name, version }) => [`extension:${name}`, version])),
+    ...Object.fromEntries([...settings].map(([name, value]) => [`setting:${name}`, value])),
+  };
+}

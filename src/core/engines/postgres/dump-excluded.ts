@@ -1,0 +1,28 @@
+import type { Dump } from '../engine.ts';
+import { scanArchive } from './read-back-scan.ts';
+
+/**
+ * What the patterns of `--exclude-table-data` mean is pg_dump's alone to say: the tables whose rows
+ * the archive doesn't hold at all are the ones that were left out. They are counted as empty, which
+ * they will be after a restore, and each is named in a warning.
+ */
+export async function leaveOutExcluded(
+  spool: string,
+  dump: Dump,
+  signal: AbortSignal,
+): Promise<Dump> {
+  const scan = await scanArchive(spool, dump, signal);
+  const found = new Set(scan.tables.map((table) => key(table)));
+  const leftOut = dump.tables.filter((table) => !found.has(key(table)));
+  const warnings = leftOut.map(({ schema, name, rows }) => {
+    return `rows left out by BACKUP_EXCLUDE_TABLE_DATA: ${schema}.${name} (${rows} rows)`;
+  });
+  const tables = dump.tables.map((table) =>
+    found.has(key(table)) ? table : { ...table, rows: 0 },
+  );
+  return { ...dump, tables, warnings: [...dump.warnings, ...warnings] };
+}
+
+function key(table: { schema: string; name: string }): string {
+  return JSON.stringify([table.schema, table.name]);
+}

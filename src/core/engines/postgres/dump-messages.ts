@@ -1,0 +1,88 @@
+import { DropbackError, toDropbackError } from '../../runtime/errors.ts';
+
+const MOST_WARNINGS = 100;
+
+/** Sorts what pg_dump prints into warnings and errors; details and hints join their message. */
+export class DumpMessages {
+  readonly warnings: string[] = [];
+  readonly errors: string[] = [];
+  #last: string[] | undefined;
+  #dropped = 0;
+
+  add(line: string): void {
+    const match = /^pg_(?:dump|restore): (error|warning|detail|hint): (.*)$/.exec(line);
+    const [, kind, text] = match ?? [];
+    if (kind === 'error' || kind === 'warning') {
+      const list = kind === 'error' ? this.errors : this.warnings;
+      if (list.length >= MOST_WARNINGS) {
+        this.#dropped++;
+        this.#last = undefined;
+        return;
+      }
+      list.push(`pg_dump: ${text}`);
+      this.#last = list;
+    } else if (this.#last) {
+      const more = kind === undefined ? line.trim() : `${text}`;
+      this.#last.push(`${this.#last.pop()} (${more})`);
+    }
+  }
+
+  /** With a last line for those that were too many. */
+  get allWarnings(): string[] {
+    const more = this.#dropped > 0 ? [`and ${this.#dropped} more messages of pg_dump`] : [];
+    return [...this.warnings, ...more];
+  }
+}
+
+/** What a failed pipeline means, where its programs' own words tell. */
+export function dumpError(error: unknown): DropbackError {
+  const known = toDropbackError(error);
+  if (known.code !== 'tool/failed') return known;
+  const { program, stderr } = known.facts as { program?: string; stderr?: readonly string[] };
+  const said = (stderr ?? []).join('\n');
+  if (/No space left on device|Disk quota exceeded/i.test(said)) {
+    return new DropbackError('disk/full', `no space left for the backup: ${known.message}`, {
+      hint: 'free space on the volume of BACKUP_DIR, make it larger, or keep fewer backups.',
+      facts: known.facts,
+      cause: error,
+    });
+  }
+  if (program !== 'pg_dump') return known;
+  if (isLostConnection(said)) {
+    return new DropbackError('database/unreachable', `the connection broke: ${known.message}`, {
+      hint: "the server was stopped, or ended the dump's session: its log says why.",
+      facts: known.facts,
+      retryable: true,
+      cause: error,
+    });
+  }
+  if (/permission denied|query would be affected by row-level security/.test(said)) {
+    return new DropbackError('backup/not-permitted', known.message, {
+      hint: 'let a superuser grant what is missing: pg_read_all_data, and BYPASSRLS for row security.',
+      facts: known.facts,
+      cause: error,
+    });
+  }
+  return known;
+}
+
+/** pg_dump gave up waiting for a table. */
+export function isLockTimeout(error: DropbackError): boolean {
+  const { stderr } = error.facts as { stderr?: readonly string[] };
+  return /lock timeout|could not obtain lock/.test((stderr ?? []).join('\n'));
+}
+
+/** A table went away between the snapshot and pg_dump's look at it. */
+export function isChangedUnderneath(error: DropbackError): boolean {
+  if (['42P01', '3F000'].includes(String(error.facts['sqlstate']))) return true;
+  const { program, stderr } = error.facts as { program?: string; stderr?: readonly string[] };
+  return (
+    program === 'pg_dump' && /does not exist|cache lookup failed/.test((stderr ?? []).join('\n'))
+  );
+}
+
+function isLostConnection(said: string): boolean {
+  return /server closed the connection|terminating connection|connection to server .* failed|SSL connection has been closed|could not receive data|no connection to the server/i.test(
+    said,
+  );
+}

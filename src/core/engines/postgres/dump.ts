@@ -1,0 +1,135 @@
+import type { TableCount } from '../../archive/manifest.ts';
+import type { PostgresConnection } from '../../config/config.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import { openExclusive } from '../../runtime/durable-files.ts';
+import { toDropbackError } from '../../runtime/errors.ts';
+import type { Dump, DumpRequest } from '../engine.ts';
+import type { CatalogTable } from './catalog.ts';
+import { chooseClient } from './clients.ts';
+import { connect } from './connection.ts';
+import { countRows } from './count.ts';
+import { type WrittenArchive, writeArchive } from './dump-archive.ts';
+import type { DumpCommand } from './dump-command.ts';
+import { describeDatabase, withoutCounts } from './dump-description.ts';
+import { leaveOutExcluded } from './dump-excluded.ts';
+import { isChangedUnderneath } from './dump-messages.ts';
+import { findMissingRights, missingRightsError } from './dump-rights.ts';
+import { together } from './dump-together.ts';
+import type { Session } from './session.ts';
+import { type Snapshot, takeSnapshot } from './snapshot.ts';
+
+const ATTEMPTS = 2;
+
+export interface DumpSettings {
+  readonly connection: PostgresConnection;
+  readonly clock: Clock;
+  /** Milliseconds to wait for a table that somebody locks even against reading. */
+  readonly lockWaitMs: number;
+}
+
+/** Dumps into the spool; once more where a lock or a change of the schema got in the way. */
+export async function dumpDatabase(
+  settings: DumpSettings,
+  request: DumpRequest,
+  signal: AbortSignal,
+): Promise<Dump> {
+  await (await openExclusive(request.spool)).close();
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await attemptDump(settings, request, signal);
+    } catch (error) {
+      const known = toDropbackError(error);
+      const mayHelp = known.code === 'backup/locked' || isChangedUnderneath(known);
+      if (!mayHelp || attempt === ATTEMPTS) throw known;
+      request.log.warn({ error: known }, 'the dump is tried once more');
+    }
+  }
+}
+
+async function attemptDump(
+  settings: DumpSettings,
+  request: DumpRequest,
+  signal: AbortSignal,
+): Promise<Dump> {
+  const { connection, lockWaitMs } = settings;
+  // Without limits of time: it has to stay open, however long the dump takes.
+  await using session = await connect(connection, {
+    applicationName: 'dropback snapshot',
+    signal,
+    statementTimeoutMs: 0,
+    idleInTransactionMs: 0,
+    lockTimeoutMs: lockWaitMs,
+    options: { row_security: 'off' },
+  });
+  const client = await chooseClient({ serverMajor: session.major }, signal);
+  const missing = missingRightsError(await findMissingRights(session));
+  if (missing) throw missing;
+  const isStandby = await isInRecovery(session);
+  const snapshot = await takeSnapshot(session, settings.clock);
+  const description = await describeDatabase(session, connection.database);
+  const command: DumpCommand = {
+    connection,
+    client,
+    serverMajor: session.major,
+    snapshot: snapshot.id,
+    lockWaitMs,
+    skipUnlogged: isStandby,
+  };
+  const [archive, tables] = await writeAndCount(session, snapshot, command, request, signal);
+  const { warnings, ...facts } = archive;
+  const dump: Dump = {
+    ...description,
+    snapshotAt: snapshot.takenAt.toISOString(),
+    archive: { format: 'postgres-custom', compression: 'zstd', ...facts },
+    tool: { name: 'pg_dump', version: client.version },
+    tables,
+    warnings: [...warnings, ...snapshotWarnings(snapshot, isStandby)],
+  };
+  const { excludeTableData, rowCounts, spool } = request;
+  if (rowCounts === 'archive') {
+    return withoutCounts(dump, countable(snapshot, command).length, excludeTableData);
+  }
+  return excludeTableData.length > 0 ? leaveOutExcluded(spool, dump, signal) : dump;
+}
+
+/** The dump and the count side by side; the failure of one, or of the session, ends the other. */
+function writeAndCount(
+  session: Session,
+  snapshot: Snapshot,
+  command: DumpCommand,
+  request: DumpRequest,
+  signal: AbortSignal,
+): Promise<[WrittenArchive, TableCount[]]> {
+  const tables = countable(snapshot, command);
+  return together(
+    AbortSignal.any([signal, session.lost]),
+    (joint) => writeArchive(command, request, joint),
+    async (joint) => (request.rowCounts === 'exact' ? countRows(session, tables, joint) : []),
+  );
+}
+
+function countable(snapshot: Snapshot, command: DumpCommand): CatalogTable[] {
+  return snapshot.tables.filter((table) => !(command.skipUnlogged && table.isUnlogged));
+}
+
+async function isInRecovery(session: Session): Promise<boolean> {
+  const row = await session.queryOne<{ recovery: boolean }>(
+    'SELECT pg_is_in_recovery() AS recovery',
+  );
+  return row.recovery;
+}
+
+function snapshotWarnings(snapshot: Snapshot, isStandby: boolean): string[] {
+  const warnings: string[] = [];
+  if (!snapshot.isLocked) {
+    warnings.push(
+      'the server has too few lock slots (max_locks_per_transaction) to hold all tables while they are counted',
+    );
+  }
+  const unlogged = isStandby ? snapshot.tables.filter((table) => table.isUnlogged) : [];
+  if (unlogged.length > 0) {
+    const names = unlogged.map(({ schema, name }) => `${schema}.${name}`);
+    warnings.push(`a standby cannot read unlogged tables; left out: ${names.join(', ')}`);
+  }
+  return warnings;
+}

@@ -1,0 +1,63 @@
+import type { Clock } from '../../runtime/clock.ts';
+import { type CatalogTable, readTables } from './catalog.ts';
+import { sqlState } from './connection-errors.ts';
+import { qualified } from './quoting.ts';
+import type { Session } from './session.ts';
+import { findBlockers, lockedError } from './snapshot-blockers.ts';
+
+/** A snapshot that lives as long as the session's transaction. */
+export interface Snapshot {
+  /** For `pg_dump --snapshot` and `SET TRANSACTION SNAPSHOT`. */
+  readonly id: string;
+  readonly takenAt: Date;
+  /** The tables in it whose rows a dump holds. */
+  readonly tables: readonly CatalogTable[];
+  /** False where the server's lock table was too small to hold them all. */
+  readonly isLocked: boolean;
+}
+
+const TABLES_PER_LOCK = 200;
+
+/**
+ * Begins a transaction on the session, locks the tables against being changed or emptied (ACCESS
+ * SHARE, as pg_dump does a moment later) and then takes and exports the snapshot. In this order,
+ * because TRUNCATE and a rewriting ALTER TABLE don't respect snapshots: without the locks they could
+ * come between the count of a table and its dump.
+ *
+ * Throws `backup/locked` when a table isn't free within the session's lock time-out. The caller ends
+ * the transaction, or the session.
+ */
+export async function takeSnapshot(session: Session, clock: Clock): Promise<Snapshot> {
+  const wanted = await readTables(session);
+  await session.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+  const isLocked = await lockTables(session, wanted);
+  const { id } = await session.queryOne<{ id: string }>('SELECT pg_export_snapshot() AS id');
+  const takenAt = clock.now();
+  return { id, takenAt, tables: await readTables(session), isLocked };
+}
+
+async function lockTables(session: Session, tables: readonly CatalogTable[]): Promise<boolean> {
+  await session.query('SAVEPOINT unlocked');
+  try {
+    for (let from = 0; from < tables.length; from += TABLES_PER_LOCK) {
+      const names = tables
+        .slice(from, from + TABLES_PER_LOCK)
+        .map(({ schema, name }) => `ONLY ${qualified(schema, name)}`);
+      await session.query(`LOCK TABLE ${names.join(', ')} IN ACCESS SHARE MODE`);
+    }
+    // A snapshot can't be exported from within a subtransaction.
+    await session.query('RELEASE SAVEPOINT unlocked');
+    return true;
+  } catch (error) {
+    const state = sqlState(error);
+    if (state === '55P03') {
+      await session.query('ROLLBACK');
+      throw lockedError(await findBlockers(session), error);
+    }
+    // Out of lock table space, where pg_dump alone may still find enough: go on without.
+    if (state !== '53200') throw error;
+    await session.query('ROLLBACK TO SAVEPOINT unlocked');
+    await session.query('RELEASE SAVEPOINT unlocked');
+    return false;
+  }
+}
