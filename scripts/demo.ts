@@ -177,9 +177,7 @@ async function demo(folder: string): Promise<boolean> {
 
   step('Somebody destroys the data');
   const db = new Database(database);
-  db.exec(
-    'DROP TABLE lines; DELETE FROM orders WHERE id % 3 > 0',
-  );
+  db.exec('DROP TABLE lines; DELETE FROM orders WHERE id % 3 > 0');
   db.close();
   tell(contentsOf(database));
 
