@@ -6,6 +6,7 @@ import { DropbackError, errorReport } from '../runtime/errors.ts';
 import { DockerConnection } from './docker-connection.ts';
 import { answerOf, statusOf } from './docker-errors.ts';
 import type { ContainerRuntime, ContainerState, ContainerSummary } from './runtime.ts';
+import { isName } from './selectors.ts';
 
 export interface DockerTimeouts {
   /** Milliseconds that any call but stop may take. */
@@ -54,6 +55,7 @@ export class DockerRuntime implements ContainerRuntime {
   }
 
   async inspect(name: string, signal: AbortSignal): Promise<ContainerState | undefined> {
+    if (!isName(name)) return undefined;
     const info = await this.#connection.call<ContainerInspectInfo | 'missing'>(
       `inspect the container ${name}`,
       this.#timeouts.callMs,
@@ -134,7 +136,7 @@ export class DockerRuntime implements ContainerRuntime {
   }
 
   #container(name: string) {
-    return this.#connection.docker.getContainer(encodeURIComponent(name));
+    return this.#connection.docker.getContainer(name);
   }
 
   #call<T>(

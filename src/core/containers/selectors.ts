@@ -21,7 +21,7 @@ export function parseSelector(text: string): Selector {
   });
 }
 
-/** What Docker allows as the name of a container. */
-function isName(text: string): boolean {
+/** What Docker allows as the name of a container; whatever else would be a path into its API. */
+export function isName(text: string): boolean {
   return /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(text);
 }
