@@ -56,19 +56,19 @@ export class LocalStore implements Store {
   async publish(manifest: Manifest, archive: ArchiveSource, signal: AbortSignal): Promise<void> {
     requireOwnName(manifest, this.#folder.name, this.description);
     const content = serialiseManifest(manifest);
+    const partial = this.#folder.manifestPartialPath(manifest.id);
+    let unlisted = true;
     try {
       await this.prepare();
       await this.#requireFree(manifest);
       await this.#placePartials(manifest, content, archive, signal);
       throwIfAborted(signal);
-      // From here on there is no way back: a complete pair is rolled forward after a crash.
+      // With the archive in its place there is no way back: the next sweep would list it.
       await publishFile(this.spoolPath(manifest.archive.file), this.archivePath(manifest));
-      await publishFile(
-        this.#folder.manifestPartialPath(manifest.id),
-        this.#folder.manifestPath(manifest.id),
-      );
+      unlisted = false;
+      await publishFile(partial, this.#folder.manifestPath(manifest.id));
     } catch (error) {
-      await rm(this.#folder.manifestPartialPath(manifest.id), { force: true });
+      if (unlisted) await rm(partial, { force: true });
       if ((error as NodeJS.ErrnoException).code === 'EEXIST') {
         throw existsAlready(manifest.id, this.description);
       }

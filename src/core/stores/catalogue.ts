@@ -1,0 +1,183 @@
+import { parseArchiveId } from '../archive/archive-name.ts';
+import type { Manifest } from '../archive/manifest.ts';
+import { isSameBackup } from '../archive/manifest-file.ts';
+import { type BackupState, isVerified } from '../archive/state-file.ts';
+import type { RetentionBackup } from '../retention/plan.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { DropbackError, type ErrorReport, errorReport, throwIfAborted } from '../runtime/errors.ts';
+import type { LocalStore } from './local/store.ts';
+import type { Listing, Store, Stray } from './store.ts';
+import { notFound } from './store-errors.ts';
+
+/** One backup, wherever it lies. */
+export interface CatalogueEntry {
+  readonly id: string;
+  /** `local` first where it lies in both. */
+  readonly where: readonly ('local' | 's3')[];
+  readonly manifest: Manifest;
+  /** What became of it, as the local store knows. */
+  readonly state: BackupState;
+  /** Milliseconds since the snapshot; negative where the clock went back. */
+  readonly ageMs: number;
+  /** Of the archive as stored. */
+  readonly bytes: number;
+}
+
+export interface CatalogueView {
+  /** Oldest first. */
+  readonly entries: readonly CatalogueEntry[];
+  readonly strays: readonly (Stray & { readonly where: 'local' | 's3' })[];
+  /** Stores that could not be asked; what lies there alone is missing from `entries`. */
+  readonly unreachable: readonly {
+    readonly where: 'local' | 's3';
+    readonly error: ErrorReport;
+  }[];
+  /** Ids under which the two stores hold different backups; both are entries. */
+  readonly conflicts: readonly string[];
+}
+
+/** The backups of one database over its local store and, where there is one, its remote store. */
+export class Catalogue {
+  readonly #local: LocalStore;
+  readonly #remote: Store | undefined;
+  readonly #clock: Clock;
+
+  constructor(local: LocalStore, remote: Store | undefined, clock: Clock) {
+    this.#local = local;
+    this.#remote = remote;
+    this.#clock = clock;
+  }
+
+  /** Asks both stores. One that fails is named in `unreachable`; only an abort throws. */
+  async list(signal: AbortSignal): Promise<CatalogueView> {
+    const remote = this.#remote;
+    const [local, s3] = await Promise.all([
+      attempt(this.#local, signal),
+      remote ? attempt(remote, signal) : undefined,
+    ]);
+    throwIfAborted(signal);
+    const entries = new Map<string, CatalogueEntry>();
+    const conflicts: string[] = [];
+    for (const manifest of local.listing.backups) {
+      entries.set(manifest.id, await this.#entry(manifest, ['local']));
+    }
+    for (const manifest of s3?.listing.backups ?? []) {
+      const known = entries.get(manifest.id);
+      if (!known) entries.set(manifest.id, await this.#entry(manifest, ['s3']));
+      else if (isSameBackup(known.manifest, manifest)) {
+        entries.set(manifest.id, { ...known, where: ['local', 's3'] });
+      } else {
+        conflicts.push(manifest.id);
+        entries.set(`${manifest.id} in s3`, await this.#entry(manifest, ['s3']));
+      }
+    }
+    const stores = [local, ...(s3 ? [s3] : [])];
+    return {
+      entries: [...entries.values()].sort(byTime),
+      strays: stores.flatMap(({ where, listing }) =>
+        listing.strays.map((stray) => ({ ...stray, where })),
+      ),
+      unreachable: stores.flatMap(({ where, error }) => (error ? [{ where, error }] : [])),
+      conflicts,
+    };
+  }
+
+  /**
+   * A backup by its id, or `latest`. Throws `store/not-found`; where a store could not be asked,
+   * `store/unreachable` for an id that is in none of the others.
+   */
+  async find(idOrLatest: string, signal: AbortSignal): Promise<CatalogueEntry> {
+    const view = await this.list(signal);
+    const found =
+      idOrLatest === 'latest'
+        ? view.entries.at(-1)
+        : view.entries.find(({ id }) => id === idOrLatest);
+    if (found) return found;
+    const [failed] = view.unreachable;
+    if (!failed) throw notFound(idOrLatest, 'the catalogue');
+    throw new DropbackError(
+      'store/unreachable',
+      `${idOrLatest} not found, and ${failed.where} failed`,
+      {
+        hint: failed.error.hint,
+        retryable: true,
+        facts: { id: idOrLatest, where: failed.where, reason: failed.error.message },
+      },
+    );
+  }
+
+  /**
+   * The manifest of the archive with this sha256 (hex), if it is one of our own backups: the ground
+   * on which a dropped file is trusted. A store that can't be asked vouches for nothing.
+   */
+  async findBySha256(sha256: string, signal: AbortSignal): Promise<Manifest | undefined> {
+    const { entries } = await this.list(signal);
+    return entries.findLast(({ manifest }) => manifest.archive.sha256 === sha256)?.manifest;
+  }
+
+  /** What is listed locally and, as far as its state says, not uploaded; oldest first. */
+  async backlog(signal: AbortSignal): Promise<CatalogueEntry[]> {
+    if (!this.#remote) return [];
+    const { backups } = await this.#local.list(signal);
+    const entries = await Promise.all(backups.map((manifest) => this.#entry(manifest, ['local'])));
+    return entries.filter(({ state }) => state.uploads.s3?.status !== 'uploaded').sort(byTime);
+  }
+
+  /**
+   * Takes the archive of an entry from the nearest store that has it intact. A damaged local copy
+   * is no reason to fail while there is a remote one.
+   */
+  async fetch(
+    entry: CatalogueEntry,
+    destination: string,
+    signal: AbortSignal,
+    onProgress?: (bytes: number) => void,
+  ): Promise<void> {
+    const failures: unknown[] = [];
+    for (const where of entry.where) {
+      const store = where === 'local' ? this.#local : this.#remote;
+      try {
+        return await store?.fetch(entry.manifest, destination, signal, onProgress);
+      } catch (error) {
+        throwIfAborted(signal);
+        failures.push(error);
+      }
+    }
+    throw failures[0] ?? notFound(entry.id, 'the catalogue');
+  }
+
+  async #entry(manifest: Manifest, where: CatalogueEntry['where']): Promise<CatalogueEntry> {
+    const ageMs = this.#clock.now().getTime() - new Date(manifest.createdAt).getTime();
+    const state = await this.#local.readState(manifest.id);
+    return { id: manifest.id, where, manifest, state, ageMs, bytes: manifest.archive.bytes };
+  }
+}
+
+/** What retention has to know of an entry. */
+export function forRetention({ id, manifest, state, where }: CatalogueEntry): RetentionBackup {
+  return {
+    id,
+    createdAt: manifest.createdAt,
+    verified: isVerified(state),
+    uploaded: where.includes('s3') || state.uploads.s3?.status === 'uploaded',
+  };
+}
+
+interface Attempt {
+  readonly where: 'local' | 's3';
+  readonly listing: Listing;
+  readonly error?: ErrorReport;
+}
+
+async function attempt(store: Store, signal: AbortSignal): Promise<Attempt> {
+  try {
+    return { where: store.kind, listing: await store.list(signal) };
+  } catch (error) {
+    return { where: store.kind, listing: { backups: [], strays: [] }, error: errorReport(error) };
+  }
+}
+
+function byTime(a: CatalogueEntry, b: CatalogueEntry): number {
+  const time = ({ id }: CatalogueEntry) => parseArchiveId(id)?.at.getTime() ?? 0;
+  return time(a) - time(b);
+}

@@ -1,0 +1,120 @@
+import type { Manifest } from '../../archive/manifest.ts';
+import { DropbackError, errorReport, toDropbackError } from '../../runtime/errors.ts';
+import { backoffDelay } from '../../runtime/retry.ts';
+import { ArrivingFile, requireDigest } from '../file-copy.ts';
+import { notFound } from '../store-errors.ts';
+import type { Bucket } from './bucket.ts';
+import { isMissing, isPreconditionFailed } from './errors.ts';
+
+/**
+ * Streams an archive into a new file. A connection that breaks is taken up where it broke; attempts
+ * are counted anew whenever bytes arrived. The object must stay the same throughout (If-Match).
+ */
+export async function downloadArchive(
+  bucket: Bucket,
+  key: string,
+  manifest: Manifest,
+  destination: string,
+  signal: AbortSignal,
+  onProgress: (bytes: number) => void,
+): Promise<void> {
+  await using file = await ArrivingFile.create(destination).catch((error: unknown) => {
+    throw toDropbackError(error);
+  });
+  const { clock, log, backoff } = bucket.calls.options;
+  const etag: { value?: string } = {};
+  for (let failures = 0; ; ) {
+    const before = file.bytes;
+    try {
+      await receive(bucket, key, manifest, file, etag, signal, onProgress);
+      return await file.finish(manifest, `s3://${bucket.name}/${key}`);
+    } catch (error) {
+      if (isMissing(error)) throw notFound(manifest.id, `s3://${bucket.name}`);
+      if (isPreconditionFailed(error)) throw replaced(key, error);
+      failures = file.bytes > before ? 1 : failures + 1;
+      const known = toDropbackError(error);
+      if (!known.retryable || failures >= backoff.attempts) throw known;
+      const delayMs = backoffDelay(backoff, failures);
+      log.warn(
+        { error: errorReport(known), at: file.bytes, delayMs },
+        'download is taken up again',
+      );
+      await clock.sleep(delayMs, signal);
+    }
+  }
+}
+
+/** One connection's worth; throws unless it brought everything that was missing. */
+async function receive(
+  bucket: Bucket,
+  key: string,
+  manifest: Manifest,
+  file: ArrivingFile,
+  etag: { value?: string },
+  signal: AbortSignal,
+  onProgress: (bytes: number) => void,
+): Promise<void> {
+  const { bytes, sha256 } = manifest.archive;
+  const from = file.bytes;
+  await bucket.calls.once(
+    `download of ${key}`,
+    async ({ sdk, client }, abortSignal) => {
+      const command = new sdk.GetObjectCommand({
+        Bucket: bucket.name,
+        Key: key,
+        ...(from > 0 ? { Range: `bytes=${from}-` } : {}),
+        ...(from > 0 && etag.value !== undefined ? { IfMatch: etag.value } : {}),
+      });
+      const answer = await client.send(command, { abortSignal });
+      if (answer.ETag !== undefined) etag.value ??= answer.ETag;
+      // An endpoint that doesn't know ranges sends everything again.
+      let skip = from > 0 && answer.ContentRange === undefined ? from : 0;
+      const body = answer.Body as AsyncIterable<Buffer> & { destroy(): void };
+      try {
+        for await (const chunk of body) {
+          const skipped = Math.min(skip, chunk.length);
+          skip -= skipped;
+          const piece = chunk.subarray(skipped);
+          if (piece.length === 0) continue;
+          // More than was announced: no reason to fill the disk with it.
+          if (file.bytes + piece.length > bytes) {
+            requireDigest(manifest, { bytes: file.bytes + piece.length, sha256 }, key);
+          }
+          await file.write(piece);
+          onProgress(file.bytes);
+        }
+      } finally {
+        body.destroy();
+      }
+      if (file.bytes < bytes) throw cutShort(key, file.bytes, bytes, answer.ContentLength);
+    },
+    signal,
+  );
+}
+
+/** A body that is as long as announced but too short is no fault of the connection. */
+function cutShort(
+  key: string,
+  found: number,
+  expected: number,
+  announced: number | undefined,
+): DropbackError {
+  const dropped = announced === undefined || announced >= expected;
+  return new DropbackError(
+    dropped ? 'store/unreachable' : 'store/corrupt',
+    `${key} ended at ${found} of ${expected} bytes`,
+    {
+      hint: 'use another backup if this stays so.',
+      retryable: dropped,
+      facts: { found, expected },
+    },
+  );
+}
+
+function replaced(key: string, cause: unknown): DropbackError {
+  return new DropbackError('store/corrupt', `${key} was replaced while it was read`, {
+    hint: 'someone overwrites backups there: look who else writes under that prefix.',
+    facts: { key },
+    cause,
+  });
+}

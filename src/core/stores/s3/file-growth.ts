@@ -1,0 +1,34 @@
+import { stat } from 'node:fs/promises';
+import type { Clock } from '../../runtime/clock.ts';
+
+/** How often a growing file is looked at, in milliseconds. */
+const INTERVAL_MS = 500;
+
+/**
+ * The sizes of a file that another program appends to, until `done` settles, however it settles;
+ * the last size is read after that. A file that isn't there yet has size 0.
+ */
+export async function* fileGrowth(
+  path: string,
+  done: Promise<unknown>,
+  clock: Clock,
+  signal: AbortSignal,
+): AsyncGenerator<number> {
+  const ended = new AbortController();
+  const end = () => ended.abort();
+  done.then(end, end);
+  const either = AbortSignal.any([signal, ended.signal]);
+  while (!either.aborted) {
+    yield await sizeOf(path);
+    await clock.sleep(INTERVAL_MS, either).catch(() => {});
+  }
+  if (!signal.aborted) yield await sizeOf(path);
+}
+
+async function sizeOf(path: string): Promise<number> {
+  try {
+    return (await stat(path)).size;
+  } catch {
+    return 0;
+  }
+}

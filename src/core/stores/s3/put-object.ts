@@ -1,0 +1,119 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import type { PutObjectCommandInput, PutObjectCommandOutput } from '@aws-sdk/client-s3';
+import { DropbackError } from '../../runtime/errors.ts';
+import type { Bucket } from './bucket.ts';
+import { isNotImplemented, isPreconditionFailed } from './errors.ts';
+import { compareEtag, plainEtag, requireEtag } from './etag.ts';
+import type { Part } from './part-digest.ts';
+import { signBody } from './verified-body.ts';
+
+export type PutParameters = Omit<
+  PutObjectCommandInput,
+  'Bucket' | 'Key' | 'Body' | 'ContentLength' | 'ContentMD5' | 'IfNoneMatch'
+>;
+
+/** Bytes in memory, or one range of an open file that is streamed anew for each attempt. */
+export type PutBody =
+  | { readonly bytes: Uint8Array }
+  | { readonly file: FileHandle; readonly part: Part };
+
+/**
+ * Creates an object in one request and never replaces one. Where the endpoint doesn't know
+ * If-None-Match, the caller's look beforehand is all there is. Throws `store/exists` for an object
+ * that is there already, unless it is what an earlier attempt stored though its answer was lost.
+ */
+export async function putObject(
+  bucket: Bucket,
+  key: string,
+  body: PutBody,
+  parameters: PutParameters,
+  signal: AbortSignal,
+): Promise<void> {
+  const { length, md5, sha256 } = digestOf(body);
+  const send = async (conditional: boolean): Promise<PutObjectCommandOutput | 'ours'> =>
+    await bucket.calls.run(
+      `upload of ${key}`,
+      async ({ sdk, client }, abortSignal, attempt) => {
+        const source = bodyStream(body);
+        const command = new sdk.PutObjectCommand({
+          ...parameters,
+          Bucket: bucket.name,
+          Key: key,
+          Body: source,
+          ContentLength: length,
+          ContentMD5: md5.toString('base64'),
+          ...(conditional ? { IfNoneMatch: '*' } : {}),
+        });
+        signBody(command, sha256);
+        try {
+          return await client.send(command, { abortSignal });
+        } catch (error) {
+          const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata;
+          if (status?.httpStatusCode === 412 && attempt > 1) return 'ours';
+          throw error;
+        } finally {
+          if ('destroy' in source) source.destroy();
+        }
+      },
+      signal,
+    );
+  let answer: PutObjectCommandOutput | 'ours';
+  try {
+    answer = await send(true);
+  } catch (error) {
+    if (isPreconditionFailed(error)) throw occupied(key, bucket.name, error);
+    if (!isNotImplemented(error)) throw error;
+    answer = await send(false);
+  }
+  const etag = plainEtag(md5);
+  if (answer === 'ours') return await requireOurs(bucket, key, { length, etag }, signal);
+  if (compareEtag(answer, etag) !== 'different') return;
+  // It was created by this very call, so nobody else's object is deleted.
+  await bucket.delete(key, signal).catch(() => {});
+  requireEtag(answer, etag, key);
+}
+
+async function requireOurs(
+  bucket: Bucket,
+  key: string,
+  expected: { length: number; etag: string },
+  signal: AbortSignal,
+): Promise<void> {
+  const found = await bucket.head(key, signal);
+  const same =
+    found?.ContentLength === expected.length && compareEtag(found, expected.etag) === 'same';
+  if (!same) throw occupied(key, bucket.name);
+}
+
+function occupied(key: string, bucket: string, cause?: unknown): DropbackError {
+  return new DropbackError('store/exists', `${bucket} already has ${key}`, {
+    hint: 'nothing was overwritten; if that is this same backup, confirm it instead.',
+    facts: { key, bucket },
+    cause,
+  });
+}
+
+function digestOf(body: PutBody): { length: number; md5: Buffer; sha256: string } {
+  if ('part' in body) {
+    const { start, end, md5, sha256 } = body.part;
+    return { length: end - start, md5, sha256 };
+  }
+  const md5 = createHash('md5').update(body.bytes).digest();
+  const sha256 = createHash('sha256').update(body.bytes).digest('hex');
+  return { length: body.bytes.length, md5, sha256 };
+}
+
+function bodyStream(body: PutBody) {
+  if ('bytes' in body) return body.bytes;
+  return partStream(body.file, body.part);
+}
+
+/** The bytes of a part, or nothing for an empty one (a range cannot say that). */
+export function partStream(file: FileHandle, { start, end }: Part) {
+  if (start === end) return new Uint8Array();
+  // By descriptor, so that a rename in between does no harm; as a number, because each stream on a
+  // FileHandle would leave a listener there.
+  return createReadStream('', { fd: file.fd, start, end: end - 1, autoClose: false });
+}
