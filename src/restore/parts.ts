@@ -1,4 +1,5 @@
 import type { Manifest } from '../core/archive/manifest.ts';
+import type { Application } from '../core/containers/application.ts';
 import type { RestoreEngine } from '../core/engines/engine.ts';
 import type { Logger } from '../core/observability/log.ts';
 import type { Clock } from '../core/runtime/clock.ts';
@@ -19,35 +20,11 @@ export interface BackupCatalogue {
   fetch(id: string, destination: string, signal: AbortSignal): Promise<Manifest>;
 }
 
-/** The application's containers, by name; what is running is remembered by the caller. */
-export interface ApplicationControl {
-  /**
-   * The containers to stop, in order, and those to start in any case. Throws
-   * `containers/not-found`, naming those that exist, `containers/unreachable`.
-   */
-  resolve(signal: AbortSignal): Promise<ApplicationTargets>;
-  /** Those of `names` that run now, in the same order. */
-  running(names: readonly string[], signal: AbortSignal): Promise<readonly string[]>;
-  /** Stops in order; settles when every one is confirmed to be stopped. */
-  stop(names: readonly string[], signal: AbortSignal): Promise<void>;
-  /**
-   * Starts in order; settles when each runs and, where it has a health check, is healthy or has
-   * had time enough. Goes on retrying while the runtime can't be reached, until the signal fires.
-   */
-  start(names: readonly string[], signal: AbortSignal): Promise<StartResult>;
-}
-
-export interface ApplicationTargets {
-  readonly stop: readonly string[];
-  readonly start: readonly string[];
-}
-
-export interface StartResult {
-  /** Containers that do not run, one line each with the reason. */
-  readonly failed: readonly string[];
-  /** Containers that run but aren't healthy, one line each. */
-  readonly warnings: readonly string[];
-}
+/** The application's containers; what ran is remembered by the machine. */
+export type ApplicationControl = Pick<
+  Application,
+  'resolve' | 'running' | 'stop' | 'confirmStopped' | 'start'
+>;
 
 export interface MachineSettings {
   readonly stopFirst: boolean;
@@ -72,4 +49,6 @@ export interface MachineParts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly checkpoint: Checkpoint;
+  /** Set when something could not be removed: the daemon sweeps when it is idle. */
+  readonly leftovers: { found: boolean };
 }

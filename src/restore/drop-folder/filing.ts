@@ -1,7 +1,14 @@
-import { link, rename, rm, unlink } from 'node:fs/promises';
+import { link, open, rename, rm, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { RestoreReport } from '../../core/requests/report.ts';
-import { syncFolder, writeDurably } from '../../core/runtime/durable-files.ts';
+import {
+  openExclusive,
+  renameDurably,
+  syncFolder,
+  writeDurably,
+} from '../../core/runtime/durable-files.ts';
+import { requireProgram } from '../../core/runtime/process/find-program.ts';
+import { runPipeline } from '../../core/runtime/process/pipeline.ts';
 import { between, type Checkpoint } from '../checkpoint.ts';
 import { lookAt } from './scan.ts';
 
@@ -53,6 +60,27 @@ export async function moveAside(
     if (code === 'EXDEV' || code === 'EBUSY') return false;
     throw error;
   }
+}
+
+/** As moveAside for a claimed file, which is copied where done/ or failed/ is another mount. */
+export async function moveClaimed(
+  path: string,
+  place: FilingPlace,
+  checkpoint: Checkpoint,
+  signal: AbortSignal,
+): Promise<void> {
+  if (await moveAside(path, place, checkpoint)) return;
+  const target = join(place.folder, place.name);
+  const partial = `${target}.partial`;
+  await rm(partial, { force: true });
+  {
+    await using source = await open(path, 'r');
+    await using copy = await openExclusive(partial);
+    const cat = { name: 'cat', file: requireProgram('cat', 'coreutils'), args: [] };
+    await runPipeline([cat], { signal, stdinFd: source.fd, stdoutFd: copy.fd });
+    await copy.sync();
+  }
+  await renameDurably(partial, target);
 }
 
 /** Puts a claimed file back under its old name; false where that name is taken, or far away. */

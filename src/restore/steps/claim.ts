@@ -1,7 +1,13 @@
-import { chmod, mkdir } from 'node:fs/promises';
+import { chmod, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { syncFolder, writeDurably } from '../../core/runtime/durable-files.ts';
-import { type ClaimedFile, claimedPath, claimFile, describeClaimed } from '../drop-folder/claim.ts';
+import { renameDurably, syncFolder, writeDurably } from '../../core/runtime/durable-files.ts';
+import {
+  type ClaimedFile,
+  claimedPath,
+  claimFile,
+  describeClaimed,
+  removeIfStill,
+} from '../drop-folder/claim.ts';
 import { safeName } from '../drop-folder/drop-name.ts';
 import { lookAt, signatureOf } from '../drop-folder/scan.ts';
 import type { Job } from '../job.ts';
@@ -34,9 +40,9 @@ export async function claimStep(
   await writeDurably(join(job.workFolder, JOB_FILE), JSON.stringify(job.description));
   await syncFolder(parts.folders.work);
   const path = claimedPath(job.workFolder);
-  const claimed = (await lookAt(path))
-    ? await describeClaimed(path, signal)
-    : await takeIn(job, parts, signal);
+  const isIn = (await lookAt(path)) !== undefined;
+  if (isIn) await removeCopiedOriginal(job, parts);
+  const claimed = isIn ? await describeClaimed(path, signal) : await takeIn(job, parts, signal);
   return {
     claimed: { bytes: claimed.bytes, sha256: claimed.sha256, signature: claimed.signature },
   };
@@ -46,7 +52,11 @@ async function takeIn(job: Job, parts: MachineParts, signal: AbortSignal): Promi
   const { backupId } = job.description;
   const path = claimedPath(job.workFolder);
   if (backupId !== undefined) {
-    const manifest = await parts.catalogue.fetch(backupId, path, signal);
+    // Aside first: what has the final name is whole.
+    const aside = `${path}.partial`;
+    await rm(aside, { force: true });
+    const manifest = await parts.catalogue.fetch(backupId, aside, signal);
+    await renameDurably(aside, path);
     const name = safeName(Buffer.from(manifest.archive.file));
     job.note({ job: { ...job.description, name }, backupOfOurs: manifest.id });
     return describeClaimed(path, signal);
@@ -56,6 +66,13 @@ async function takeIn(job: Job, parts: MachineParts, signal: AbortSignal): Promi
   await job.save({ sourceSignature: signature }, 'source signature');
   const { checkpoint } = parts;
   return claimFile({ source, signature, workFolder: job.workFolder, checkpoint }, signal);
+}
+
+/** Taken in from another mount, and interrupted before the original was removed. */
+async function removeCopiedOriginal(job: Job, parts: MachineParts): Promise<void> {
+  const { sourceSignature } = job.record;
+  if (sourceSignature === undefined) return;
+  await removeIfStill(sourcePath(job.description, parts), sourceSignature);
 }
 
 async function signatureNow(source: Buffer): Promise<string> {

@@ -1,73 +1,64 @@
-import { DropbackError, messageOf } from '../../core/runtime/errors.ts';
+import type { StartResult } from '../../core/containers/start.ts';
+import { DropbackError } from '../../core/runtime/errors.ts';
 import type { Job } from '../job.ts';
 import type { JobRecord } from '../journal/record.ts';
-import type { MachineParts, StartResult } from '../parts.ts';
+import type { MachineParts } from '../parts.ts';
+
+/** The rest of the daemon brings containers back too: after a crash, and on every poll. */
+export type StartParts = Pick<MachineParts, 'application' | 'stopped' | 'checkpoint' | 'log'>;
 
 /**
- * Starts what `stopped.json` says, in reverse order, and what is to be started in any case. The
- * file is removed only when everything runs: whatever doesn't is tried again by the daemon.
+ * Starts what `stopped.json` says, in reverse order, then RESTORE_START_CONTAINERS. Whatever still
+ * doesn't run is a warning here, and is tried again by the daemon.
  */
 export async function startStep(
   job: Job,
   parts: MachineParts,
   signal: AbortSignal,
 ): Promise<Partial<JobRecord>> {
-  const downtimeMs = downtimeOf(job.record, parts);
-  const result = await bringBack(parts, signal);
-  for (const line of [...(result?.failed ?? []), ...(result?.warnings ?? [])]) job.warn(line);
+  let sentAt: number | undefined;
+  const onStart = () => {
+    sentAt ??= parts.clock.now().getTime();
+  };
+  const result = await bringBack(parts, signal, onStart);
+  job.warn(...(result?.warnings ?? []));
+  const downtimeMs = downtimeOf(job.record, sentAt);
   return downtimeMs === undefined ? {} : { downtimeMs };
 }
 
-/** From *stop confirmed* to now, which is when the start is sent. */
-function downtimeOf(record: JobRecord, parts: MachineParts): number | undefined {
+/** From *stop confirmed* to *start sent*, both by the wall clock: a restart may lie between. */
+function downtimeOf(record: JobRecord, sentAt: number | undefined): number | undefined {
   const { stoppedAt, stopped = [], downtimeMs } = record;
-  if (downtimeMs !== undefined || stoppedAt === undefined || stopped.length === 0)
-    return downtimeMs;
-  return Math.max(0, parts.clock.now().getTime() - Date.parse(stoppedAt));
+  if (downtimeMs !== undefined || sentAt === undefined) return downtimeMs;
+  if (stoppedAt === undefined || stopped.length === 0) return undefined;
+  return Math.max(0, sentAt - Date.parse(stoppedAt));
 }
 
-/** Undefined where nothing is noted as stopped. */
+/**
+ * Undefined where nothing is noted as stopped. `stopped.json` is removed only when everything runs.
+ * Throws `journal/unusable` where it is damaged, `run/aborted`.
+ */
 export async function bringBack(
-  parts: Pick<MachineParts, 'application' | 'stopped' | 'checkpoint' | 'log'>,
+  parts: StartParts,
   signal: AbortSignal,
+  onStart?: (name: string) => void,
 ): Promise<StartResult | undefined> {
   const condition = await parts.stopped.read();
   if (condition.kind === 'none') return undefined;
   if (condition.kind === 'unusable') throw stoppedUnusable();
-  const names = [...condition.stopped.names].reverse();
-  const extras = await extrasToStart(parts, names, signal);
   await parts.checkpoint('before start of containers');
-  const result = await startAll(parts, [...names, ...extras], signal);
+  const options = onStart ? { signal, onStart } : { signal };
+  const result = await parts.application.start(condition.stopped.names, options);
   await parts.checkpoint('after start of containers');
-  if (result.failed.length === 0) await parts.stopped.remove();
+  if (!hasFailed(result)) await parts.stopped.remove();
   return result;
 }
 
-async function startAll(
-  parts: Pick<MachineParts, 'application'>,
-  names: readonly string[],
-  signal: AbortSignal,
-): Promise<StartResult> {
-  if (names.length === 0) return { failed: [], warnings: [] };
-  return parts.application.start(names, signal);
+export function hasFailed(result: StartResult): boolean {
+  return result.containers.some(({ outcome }) => outcome === 'failed');
 }
 
-/** A selector that matches nothing any more must not keep the others from coming back. */
-async function extrasToStart(
-  parts: Pick<MachineParts, 'application' | 'log'>,
-  names: readonly string[],
-  signal: AbortSignal,
-): Promise<string[]> {
-  try {
-    const { start } = await parts.application.resolve(signal);
-    return start.filter((name) => !names.includes(name));
-  } catch (error) {
-    parts.log.warn(`RESTORE_START_CONTAINERS can't be looked up now: ${messageOf(error)}`);
-    return [];
-  }
-}
-
-export function stoppedUnusable(): DropbackError {
+function stoppedUnusable(): DropbackError {
   return new DropbackError('journal/unusable', 'stopped.json is damaged', {
     hint: 'every listed container that is not running is started instead.',
   });

@@ -33,12 +33,30 @@ export async function stopStep(
   const targets = await parts.application.resolve(signal);
   const running = await parts.application.running(targets.stop, signal);
   const at = parts.clock.now().toISOString();
-  await parts.stopped.write({ restoreId: job.description.id, names: running, at });
+  const names = await withThoseStillDown(running, targets.stop, parts);
+  await parts.stopped.write({ restoreId: job.description.id, names, at });
   job.note({ stopped: running });
   await parts.checkpoint('before stop of containers');
-  if (running.length > 0) await parts.application.stop(running, signal);
+  if (running.length > 0) await stopAll(running, parts, signal);
   await parts.checkpoint('after stop of containers');
   return { stopped: running, stoppedAt: parts.clock.now().toISOString() };
+}
+
+/** What an earlier restore stopped and could not start yet must not be forgotten. */
+async function withThoseStillDown(
+  running: readonly string[],
+  order: readonly string[],
+  parts: MachineParts,
+): Promise<string[]> {
+  const earlier = await parts.stopped.read();
+  const owed = new Set([...running, ...(earlier.kind === 'known' ? earlier.stopped.names : [])]);
+  const inOrder = order.filter((name) => owed.has(name));
+  return [...inOrder, ...[...owed].filter((name) => !order.includes(name))];
+}
+
+async function stopAll(names: readonly string[], parts: MachineParts, signal: AbortSignal) {
+  const onStopped = (name: string) => parts.checkpoint(`stopped ${name}`);
+  await parts.application.stop(names, { signal, onStopped });
 }
 
 /** Containers that came back on their own (an engine's restart policy) are stopped once more. */
@@ -48,8 +66,5 @@ export async function confirmStopped(
   signal: AbortSignal,
 ): Promise<void> {
   const names = job.record.stopped ?? [];
-  const back = names.length > 0 ? await parts.application.running(names, signal) : [];
-  if (back.length === 0) return;
-  job.warn(`came back before the swap and were stopped again: ${back.join(', ')}`);
-  await parts.application.stop(back, signal);
+  if (names.length > 0) await parts.application.confirmStopped(names, signal);
 }

@@ -1,0 +1,48 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { claimedPath } from './drop-folder/claim.ts';
+import { moveClaimed, placeFor, putBack, removeWorkFolder } from './drop-folder/filing.ts';
+import { lookAt } from './drop-folder/scan.ts';
+import type { JobDescription } from './journal/record.ts';
+import type { MachineParts } from './parts.ts';
+import { JOB_FILE, sourcePath } from './steps/claim.ts';
+
+/**
+ * Work folders that the journal doesn't know (it was lost). A file in there is somebody's dump: it
+ * goes back to where it was dropped, or to failed/; never away.
+ */
+export async function returnOrphans(
+  parts: MachineParts,
+  inHand: string | undefined,
+): Promise<void> {
+  for (const name of await readdir(parts.folders.work)) {
+    const folder = join(parts.folders.work, name);
+    const stats = await lookAt(folder);
+    if (name === inHand || !stats?.isDirectory()) continue;
+    await returnDrop(folder, name, parts);
+    await removeWorkFolder(folder, parts.checkpoint);
+  }
+}
+
+async function returnDrop(folder: string, id: string, parts: MachineParts): Promise<void> {
+  const path = claimedPath(folder);
+  if (!(await lookAt(path))) return;
+  const job = await describedBy(folder);
+  const isDrop = job?.source.kind === 'drop';
+  if (job && isDrop && (await putBack(path, sourcePath(job, parts)))) {
+    parts.log.warn({ file: job.name }, 'an interrupted drop was put back into the drop folder');
+    return;
+  }
+  if (job && !isDrop) return;
+  const place = await placeFor(parts.folders.failed, job?.name ?? `drop-${id}`, id);
+  await moveClaimed(path, place, parts.checkpoint, new AbortController().signal);
+  parts.log.warn({ file: place.name }, 'an interrupted drop was moved to failed/');
+}
+
+async function describedBy(folder: string): Promise<JobDescription | undefined> {
+  try {
+    return JSON.parse(await readFile(join(folder, JOB_FILE), 'utf8')) as JobDescription;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,153 @@
+import { DropbackError, messageOf } from '../core/runtime/errors.ts';
+import { type Backoff, retry } from '../core/runtime/retry.ts';
+import { complete } from './complete.ts';
+import { Job, type OnProgress } from './job.ts';
+import type { JobRecord } from './journal/record.ts';
+import { nextAttempt } from './machine.ts';
+import { returnOrphans } from './orphans.ts';
+import type { MachineParts } from './parts.ts';
+import { makeReport } from './report.ts';
+import { discardStaging, startAgain } from './roll-back.ts';
+import { startEveryListed } from './start-listed.ts';
+import { fileAway, finishFiling } from './steps/file-away.ts';
+import { sweepLeftovers } from './sweep.ts';
+
+export type RecoveryEnd =
+  /** Nothing was begun, or what was begun is finished. */
+  | { readonly kind: 'clean' }
+  /** Undone; to be taken up again from its beginning. */
+  | { readonly kind: 'again'; readonly record: JobRecord }
+  /** The journal says nothing: a person must look before anything else is restored. */
+  | { readonly kind: 'blocked'; readonly error: DropbackError };
+
+const patient: Backoff = { firstMs: 1000, mostMs: 30_000, attempts: Number.POSITIVE_INFINITY };
+/** So long the containers wait for the database to say which one is live. */
+const APPLICATION_WAITS_MS = 60_000;
+
+/**
+ * Before a daemon watches, it brings in order what the one before left: resumes what was swapped,
+ * undoes what was not, brings the containers back, and removes what no journal knows. Goes on
+ * trying while the database is away. Throws `run/aborted`, and faults of the journal's disk.
+ */
+export async function recover(
+  parts: MachineParts,
+  signal: AbortSignal,
+  onProgress: OnProgress,
+): Promise<RecoveryEnd> {
+  const condition = await parts.journal.load();
+  if (condition.kind === 'unusable') return blocked(condition.why, parts, signal);
+  if (condition.warning) parts.log.error(condition.warning);
+  const { record } = condition.body;
+  if (!record) {
+    await startEveryNoted(parts, signal);
+    await tidy(parts, undefined, signal);
+    return { kind: 'clean' };
+  }
+  const job = new Job(record, parts, onProgress);
+  job.log.warn({ step: record.step, phase: record.phase }, 'a restore was interrupted here');
+  const next = await resolve(job, parts, signal);
+  await tidy(parts, next?.job.id, signal);
+  return next ? { kind: 'again', record: next } : { kind: 'clean' };
+}
+
+/** The record of the next attempt, or undefined when the job is at its end. */
+async function resolve(
+  job: Job,
+  parts: MachineParts,
+  signal: AbortSignal,
+): Promise<JobRecord | undefined> {
+  if (job.record.report) {
+    await startEveryNoted(parts, signal);
+    await finishFiling(job, parts);
+    return undefined;
+  }
+  if (job.record.swapped || (await isSwapped(job, parts, signal))) {
+    if (!job.record.swapped) await job.save({ swapped: true }, 'swapped, says the database');
+    job.log.info('the swap had been done: going on from there');
+    await complete(job, parts, signal);
+    return undefined;
+  }
+  await startEveryNoted(parts, signal);
+  await discardStaging(job, parts, signal);
+  const wasParked = job.record.parked === true;
+  if (wasParked || job.record.attempt < parts.settings.mostAttempts) {
+    const next = nextAttempt(job.record, !wasParked);
+    await parts.journal.write(next, 'next attempt');
+    return next;
+  }
+  const error = tooOften(job.record);
+  await fileAway(job, parts, makeReport(job, parts, 'failed', error));
+  return undefined;
+}
+
+/**
+ * Before the swap was begun the answer is no, and the application need not wait for it; the engine
+ * is asked all the same, since that ends what a dead daemon may have left running.
+ */
+async function isSwapped(job: Job, parts: MachineParts, signal: AbortSignal): Promise<boolean> {
+  const { state, step } = job.record;
+  if (step !== 'swap') await startEveryNoted(parts, signal);
+  if (!state) return false;
+  const since = parts.clock.monotonic();
+  let isBack = step !== 'swap';
+  const outcome = await retry(() => parts.engine.outcome(state, signal), {
+    clock: parts.clock,
+    signal,
+    backoff: patient,
+    isRetryable: () => !signal.aborted,
+    onRetry: (error, attempt, delayMs) => {
+      job.log.warn({ attempt, delayMs, error }, 'asking the database what became of the restore');
+      if (isBack || parts.clock.monotonic() - since < APPLICATION_WAITS_MS) return;
+      isBack = true;
+      void startAgain(job, parts, signal);
+    },
+  });
+  return outcome === 'swapped';
+}
+
+async function startEveryNoted(parts: MachineParts, signal: AbortSignal): Promise<void> {
+  const { kind } = await parts.stopped.read();
+  if (kind === 'none') return;
+  parts.log.warn("the application's containers were stopped by a restore: bringing them back");
+  await startEveryListed(parts, signal);
+}
+
+async function blocked(
+  why: string,
+  parts: MachineParts,
+  signal: AbortSignal,
+): Promise<RecoveryEnd> {
+  const error = new DropbackError('journal/unusable', `the journal can't be used: ${why}`, {
+    hint: 'every listed container was started, and nothing else was touched. See whether the data are the right ones; then move the state file and its .1 away, and restores go on.',
+  });
+  parts.log.error({ error }, 'restores are off until somebody has looked');
+  await startEveryListed(parts, signal, 'all');
+  return { kind: 'blocked', error };
+}
+
+/** What is left over is no reason not to go on. */
+async function tidy(
+  parts: MachineParts,
+  inHand: string | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await returnOrphans(parts, inHand);
+    await sweepLeftovers(parts, signal);
+  } catch (error) {
+    if (signal.aborted) throw error;
+    parts.leftovers.found = true;
+    parts.log.warn(`left-overs are still to be removed: ${messageOf(error)}`);
+  }
+}
+
+function tooOften(record: JobRecord): DropbackError {
+  return new DropbackError(
+    'restore/interrupted-too-often',
+    `the daemon died ${record.attempt} times in this restore, the last time at the step ${record.step}`,
+    {
+      hint: 'look for what ends it (memory limit, restarts of the host), then drop the file again.',
+      facts: { attempts: record.attempt, step: record.step },
+    },
+  );
+}

@@ -1,0 +1,82 @@
+import { type DropbackError, isAbort, messageOf } from '../core/runtime/errors.ts';
+import { type Backoff, retry } from '../core/runtime/retry.ts';
+import type { Job } from './job.ts';
+import type { MachineParts } from './parts.ts';
+import { bringBack } from './steps/start.ts';
+
+/** While it isn't known which database is live, the application waits; but not for ever. */
+const asking: Backoff = { firstMs: 500, mostMs: 5000, attempts: 15 };
+const discarding: Backoff = { firstMs: 500, mostMs: 5000, attempts: 5 };
+
+/**
+ * Undoes a job that failed before or during the swap: the containers first, then staging.
+ * `swapped` when the database says that the swap did happen: the job goes forward then. What can't
+ * be undone now is a warning: it is swept later. `late` bounds it.
+ */
+export async function rollBack(
+  job: Job,
+  parts: MachineParts,
+  reason: DropbackError,
+  late: AbortSignal,
+): Promise<'rolled-back' | 'swapped'> {
+  const { step, state } = job.record;
+  const steps = { step, code: reason.code };
+  job.log.warn({ ...steps, error: reason }, 'undoing what was begun; the live database stays');
+  if (step === 'swap' && state && (await askOutcome(job, parts, late)) === 'swapped') {
+    await job.save({ swapped: true }, 'swapped after all');
+    return 'swapped';
+  }
+  await startAgain(job, parts, late);
+  if (state) await discardStaging(job, parts, late);
+  return 'rolled-back';
+}
+
+/** Throws when the database goes on not answering: nothing may be discarded then. */
+async function askOutcome(job: Job, parts: MachineParts, signal: AbortSignal) {
+  const { state } = job.record;
+  if (!state) return 'not-swapped';
+  return retry(() => parts.engine.outcome(state, signal), {
+    clock: parts.clock,
+    signal,
+    backoff: asking,
+    onRetry: (error) =>
+      job.log.warn({ error }, 'asking the database which of the two is live; trying again'),
+  });
+}
+
+/** Never throws: the application comes back first, whatever else is wrong. */
+export async function startAgain(
+  job: Job,
+  parts: MachineParts,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    const result = await bringBack(parts, signal);
+    job.warn(...(result?.warnings ?? []));
+  } catch (error) {
+    const what = isAbort(error) ? 'the daemon ended first' : messageOf(error);
+    job.warn(`the containers are not all back (${what}): the daemon goes on trying`);
+  }
+}
+
+/** What can't be removed now is a warning, and swept later. Never throws. */
+export async function discardStaging(
+  job: Job,
+  parts: MachineParts,
+  signal: AbortSignal,
+): Promise<void> {
+  const { state } = job.record;
+  if (!state) return;
+  try {
+    await parts.checkpoint('before discard');
+    await retry(() => parts.engine.discard(state, job.context(signal)), {
+      clock: parts.clock,
+      signal,
+      backoff: discarding,
+    });
+    await parts.checkpoint('after discard');
+  } catch (error) {
+    parts.leftovers.found = true;
+    job.warn(`what was staged could not be removed yet (${messageOf(error)}): it is swept later`);
+  }
+}
