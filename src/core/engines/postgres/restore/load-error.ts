@@ -1,0 +1,34 @@
+import { DropbackError } from '../../../runtime/errors.ts';
+
+const CONNECTION = /server closed the connection|connection to server|terminating connection/;
+
+/** The error of a load, from what the program said; `cause` is the program's own failure. */
+export function loadError(
+  program: string,
+  said: readonly string[],
+  cause?: DropbackError,
+): DropbackError {
+  const lines = said.length > 0 ? said : stderrOf(cause);
+  const first = (lines[0] ?? cause?.message ?? 'no reason was given').replace(
+    /^[a-z_]+: error: /,
+    '',
+  );
+  if (lines.some((line) => CONNECTION.test(line))) {
+    return new DropbackError('restore/load-interrupted', `${program} lost the server: ${first}`, {
+      hint: "look into the server's log for why it ended the connection; the restore can be tried again.",
+      facts: { program, stderr: lines },
+      retryable: true,
+      cause,
+    });
+  }
+  return new DropbackError('drop/does-not-load', `the file does not load: ${first}`, {
+    hint: 'the first error is the cause, the rest follows from it; the live database is unchanged.',
+    facts: { program, stderr: lines },
+    cause,
+  });
+}
+
+function stderrOf(error: DropbackError | undefined): string[] {
+  const lines = error?.facts['stderr'];
+  return Array.isArray(lines) ? lines.map(String) : [];
+}

@@ -1,0 +1,87 @@
+import { messageOf } from '../../../runtime/errors.ts';
+import { ident } from '../quoting.ts';
+import { renderObject } from '../script/object-reference.ts';
+import type { OwnershipStatement } from '../script/ownership.ts';
+import { ownershipSql } from '../script/ownership-sql.ts';
+import type { Session } from '../session.ts';
+import { type OwnershipRules, objection, readOwnershipRules } from './ownership-rules.ts';
+import { inTransaction } from './transaction.ts';
+
+const MOST_WARNINGS = 20;
+
+export interface Handover {
+  /** The role that has loaded a foreign file and owns everything of it. */
+  readonly loadRole: string;
+  readonly owner: string;
+  /** Made for this restore alone: whatever is left of it may go. */
+  readonly isOwnRole: boolean;
+  readonly statements: readonly OwnershipStatement[];
+}
+
+/**
+ * Hands everything that the load role owns to the live owner, then repeats the file's owners and
+ * grants, built anew from parsed names. Runs as control, in staging. What cannot or may not be
+ * repeated is a warning: it never widens anybody's rights.
+ */
+export async function handOver(inStaging: Session, handover: Handover): Promise<string[]> {
+  const { loadRole, owner, isOwnRole } = handover;
+  await inStaging.query(`REASSIGN OWNED BY ${ident(loadRole)} TO ${ident(owner)}`);
+  const rules = await readOwnershipRules(inStaging, owner);
+  const warnings: string[] = [];
+  for (const statement of handover.statements) {
+    warnings.push(...(await applyOne(inStaging, statement, rules)));
+  }
+  // Default privileges and grants that the file gave to the role that it saw itself running as.
+  if (isOwnRole) await inStaging.query(`DROP OWNED BY ${ident(loadRole)}`);
+  return summarised(warnings);
+}
+
+async function applyOne(
+  session: Session,
+  statement: OwnershipStatement,
+  rules: OwnershipRules,
+): Promise<string[]> {
+  // REASSIGN has done that already, for millions of large objects perhaps.
+  if (statement.kind === 'owner' && statement.role === rules.owner) return [];
+  const what = describe(statement);
+  const why = objection(statement, rules);
+  if (why !== undefined) return [`${what} was left out: ${why}`];
+  const { sql, leftOut, grantor } = ownershipSql(statement, {
+    role: (name) => (rules.roles.has(name) ? name : undefined),
+    serverMajor: session.major,
+  });
+  const warnings = leftOut.map((role) => `${what} was left out for the unknown role ${role}`);
+  if (sql === undefined) return warnings;
+  try {
+    await execute(session, sql, grantor === rules.owner ? undefined : grantor);
+  } catch (error) {
+    if (session.lost.aborted) throw error;
+    warnings.push(`${what} was not possible: ${messageOf(error)}`);
+  }
+  return warnings;
+}
+
+/** A grant that somebody else than the owner has made is made by that role again. */
+async function execute(session: Session, sql: string, grantor: string | undefined): Promise<void> {
+  if (grantor === undefined) {
+    await session.query(sql);
+    return;
+  }
+  await inTransaction(session, async () => {
+    await session.query(`SET LOCAL ROLE ${ident(grantor)}`);
+    await session.query(sql);
+  });
+}
+
+function describe(statement: OwnershipStatement): string {
+  if (statement.kind === 'owner') return `the owner of ${renderObject(statement.object)}`;
+  const verb = statement.kind.endsWith('grant') ? 'a grant' : 'a revocation';
+  if ('object' in statement) return `${verb} on ${renderObject(statement.object)}`;
+  return `${verb} by default on ${statement.objects}`;
+}
+
+function summarised(warnings: readonly string[]): string[] {
+  if (warnings.length <= MOST_WARNINGS) return [...warnings];
+  const more = warnings.length - MOST_WARNINGS;
+  return [...warnings.slice(0, MOST_WARNINGS), `and ${more} more of the same kind`];
+}

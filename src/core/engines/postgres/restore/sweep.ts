@@ -1,0 +1,115 @@
+import { messageOf } from '../../../runtime/errors.ts';
+import type { StepContext } from '../../engine.ts';
+import { ident } from '../quoting.ts';
+import type { Session } from '../session.ts';
+import { marker } from './create-staging.ts';
+import { dropDatabase } from './drop-database.ts';
+import { parseDatabaseName, parseLoadRole } from './names.ts';
+import { parsePlaceholderMark, placeholderMark } from './placeholders.ts';
+import type { Server } from './server.ts';
+import type { PostgresRestoreState } from './state.ts';
+
+/** Between CREATE DATABASE and its mark lies one round trip; nobody needs longer than this. */
+const MARK_GRACE_MS = 3000;
+
+/**
+ * Removes staging databases, load roles and placeholders that no journal knows. Another daemon's
+ * are on the same server perhaps: only what carries this live database's mark goes, or a staging
+ * database that has no mark at all, not even a while later. Kept databases (`dropback_p_`) hold
+ * somebody's data and are never swept, unless an interrupted DROP has already destroyed them.
+ */
+export async function sweepLeftovers(
+  server: Server,
+  known: readonly PostgresRestoreState[],
+  context: StepContext,
+): Promise<string[]> {
+  await using session = await server.open({
+    applicationName: 'dropback sweep',
+    signal: context.signal,
+  });
+  const ids = new Set(known.map((state) => state.id));
+  const removed: string[] = [];
+  const attempt = async (name: string, remove: () => Promise<unknown>) => {
+    try {
+      if (await remove()) removed.push(name);
+    } catch (error) {
+      context.log.warn({ name, why: messageOf(error) }, 'a leftover could not be removed');
+    }
+  };
+  for (const { name, oid, kind } of await leftoverDatabases(session, server, ids, context)) {
+    await attempt(name, () => dropDatabase(session, { name, oid, kind }));
+  }
+  for (const name of await leftoverRoles(session, server.liveName, ids)) {
+    await attempt(name, async () => {
+      await session.query(`DROP ROLE IF EXISTS ${ident(name)}`);
+      return true;
+    });
+  }
+  return removed;
+}
+
+interface Leftover {
+  readonly name: string;
+  readonly oid: string;
+  readonly kind: 'staging' | 'previous';
+}
+
+async function leftoverDatabases(
+  session: Session,
+  server: Server,
+  known: ReadonlySet<string>,
+  context: StepContext,
+): Promise<Leftover[]> {
+  const ours = marker(server.liveName);
+  const look = async () => (await readCandidates(session)).filter(({ id }) => !known.has(id));
+  let candidates = await look();
+  if (candidates.some((one) => one.comment === null && one.kind === 'staging')) {
+    await server.options.clock.sleep(MARK_GRACE_MS, context.signal);
+    candidates = await look();
+  }
+  return candidates.filter((one) => {
+    if (one.halfDropped) return true;
+    if (one.kind === 'previous') return false;
+    return one.comment === ours || (one.comment === null && !one.inUse);
+  });
+}
+
+interface Candidate extends Leftover {
+  readonly id: string;
+  readonly comment: string | null;
+  readonly halfDropped: boolean;
+  readonly inUse: boolean;
+}
+
+async function readCandidates(session: Session): Promise<Candidate[]> {
+  const rows = await session.query<Omit<Candidate, 'kind' | 'id'>>(
+    `SELECT datname AS name, oid::text AS oid, shobj_description(oid, 'pg_database') AS comment,
+            datconnlimit = -2 AS "halfDropped",
+            EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid) AS "inUse"
+       FROM pg_database d WHERE datname LIKE 'dropback\\__\\_%'`,
+  );
+  return rows.flatMap((row) => {
+    const parsed = parseDatabaseName(row.name);
+    return parsed ? [{ ...row, ...parsed }] : [];
+  });
+}
+
+/** Load roles and placeholders carry their mark from the same transaction on in which they began. */
+async function leftoverRoles(
+  session: Session,
+  liveName: string,
+  known: ReadonlySet<string>,
+): Promise<string[]> {
+  const rows = await session.query<{ name: string; comment: string }>(
+    `SELECT rolname AS name, shobj_description(oid, 'pg_authid') AS comment FROM pg_roles
+      WHERE shobj_description(oid, 'pg_authid') LIKE 'dropback: %'`,
+  );
+  return rows
+    .filter(({ name, comment }) => {
+      const load = parseLoadRole(name);
+      if (load !== undefined) return comment === marker(liveName) && !known.has(load);
+      const id = parsePlaceholderMark(comment);
+      return id !== undefined && !known.has(id) && comment === placeholderMark(id, liveName);
+    })
+    .map(({ name }) => name);
+}
