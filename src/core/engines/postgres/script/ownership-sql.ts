@@ -45,7 +45,7 @@ export function ownershipSql(
   const privileges = privilegesFor(statement.privileges, options.serverMajor);
   const action = actionSql(statement, privileges, grantees);
   const isNothing = grantees.length === 0 || privileges.length === 0;
-  if (statement.kind === 'grant' || statement.kind === 'revoke') {
+  if ('object' in statement) {
     const grantor = statement.grantor === undefined ? [] : known(statement.grantor);
     const grantedBy = grantor[0] === undefined ? {} : { grantor: grantor[0] };
     const isOrphan = statement.grantor !== undefined && grantor[0] === undefined;
