@@ -1,0 +1,51 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { PreviousDatabase } from '../engines/engine.ts';
+import type { RestoreReport } from './report.ts';
+
+/** What db-restore is doing; also in `requests/daemon.json`, replaced whenever it changes. */
+export interface RestoreDaemonStatus {
+  readonly state:
+    | 'starting'
+    | 'waiting-for-other-daemon'
+    | 'recovering'
+    | 'idle'
+    | 'working'
+    /** The journal can't be used: nothing is restored until somebody has looked. */
+    | 'blocked'
+    | 'stopped';
+  /** ISO 8601, UTC. */
+  readonly updatedAt: string;
+  readonly current?: {
+    readonly id: string;
+    readonly name: string;
+    readonly step: string;
+    readonly fraction?: number;
+    readonly message: string;
+  };
+  readonly queue: readonly { readonly name: string; readonly waitsFor?: string }[];
+  readonly last?: RestoreReport;
+  /** Kept databases, newest first. */
+  readonly previous: readonly (PreviousDatabase & { readonly keptUntil: string })[];
+  /** What stands in the way of restores now. */
+  readonly problems: readonly DaemonProblem[];
+}
+
+export interface DaemonProblem {
+  /** Stable: an error's code. */
+  readonly id: string;
+  readonly message: string;
+  readonly hint: string;
+}
+
+export const DAEMON_STATUS_FILE = 'daemon.json';
+
+/** Undefined where no daemon has written one. `folder`: `requests/`. */
+export async function readDaemonStatus(folder: string): Promise<RestoreDaemonStatus | undefined> {
+  try {
+    return JSON.parse(await readFile(join(folder, DAEMON_STATUS_FILE), 'utf8'));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}

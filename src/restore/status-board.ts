@@ -1,0 +1,73 @@
+import { rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { PreviousDatabase } from '../core/engines/engine.ts';
+import type { Logger } from '../core/observability/log.ts';
+import {
+  DAEMON_STATUS_FILE,
+  type DaemonProblem,
+  type RestoreDaemonStatus,
+} from '../core/requests/daemon-status.ts';
+import type { RestoreReport } from '../core/requests/report.ts';
+import type { Clock } from '../core/runtime/clock.ts';
+import { errorReport } from '../core/runtime/errors.ts';
+
+/** Where the daemon's parts note what they do, for health checks and the CLI. */
+export class StatusBoard {
+  state: RestoreDaemonStatus['state'] = 'starting';
+  current: RestoreDaemonStatus['current'] | undefined;
+  queue: RestoreDaemonStatus['queue'] = [];
+  last: RestoreReport | undefined;
+  previous: readonly (PreviousDatabase & { readonly keptUntil: string })[] = [];
+  readonly #problems = new Map<string, DaemonProblem>();
+  readonly #folder: string;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  #written = '';
+
+  constructor(folder: string, clock: Clock, log: Logger) {
+    this.#folder = folder;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  /** A problem of this kind, told when it is new or another one than before. */
+  problem(kind: string, error: unknown, message: string): void {
+    const report = errorReport(error);
+    const problem = { id: report.code, message: report.message, hint: report.hint };
+    const known = this.#problems.get(kind);
+    this.#problems.set(kind, problem);
+    if (known?.id === problem.id && known.message === problem.message) return;
+    this.#log.error({ error }, message);
+  }
+
+  solved(kind: string, message: string): void {
+    if (this.#problems.delete(kind)) this.#log.info(message);
+  }
+
+  snapshot(): RestoreDaemonStatus {
+    return {
+      state: this.state,
+      updatedAt: this.#clock.now().toISOString(),
+      ...(this.current ? { current: this.current } : {}),
+      queue: this.queue,
+      ...(this.last ? { last: this.last } : {}),
+      previous: this.previous,
+      problems: [...this.#problems.values()],
+    };
+  }
+
+  /** For the CLI; only when something changed. A full disk must not stop the daemon here. */
+  async publish(): Promise<void> {
+    const snapshot = this.snapshot();
+    const key = JSON.stringify({ ...snapshot, updatedAt: '' });
+    if (key === this.#written) return;
+    const path = join(this.#folder, DAEMON_STATUS_FILE);
+    try {
+      await writeFile(`${path}.tmp`, `${JSON.stringify(snapshot)}\n`, { mode: 0o644 });
+      await rename(`${path}.tmp`, path);
+      this.#written = key;
+    } catch (error) {
+      this.#log.warn({ error }, 'the status could not be written');
+    }
+  }
+}
