@@ -17,8 +17,15 @@ export async function countRecords(db: Kysely<Schema>): Promise<number> {
   return Number(row.count);
 }
 
-export function latestRecords(db: Kysely<Schema>, limit: number): Promise<RecordRow[]> {
-  return db.selectFrom('records').selectAll().orderBy('id', 'desc').limit(limit).execute();
+export async function latestRecords(db: Kysely<Schema>, limit: number): Promise<RecordRow[]> {
+  const rows = await db
+    .selectFrom('records')
+    .selectAll()
+    .orderBy('id', 'desc')
+    .limit(limit)
+    .execute();
+  // PostgreSQL's bigint comes as text.
+  return rows.map((row) => ({ ...row, id: Number(row.id) }));
 }
 
 /** One record, or `count` numbered ones; all of them or none. */
