@@ -1,0 +1,128 @@
+import { randomBytes } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { hasZstd, zstdCompress } from '../../archive/zstd.ts';
+import { openExclusive, syncFile, syncFolder } from '../../runtime/durable-files.ts';
+import { DropbackError } from '../../runtime/errors.ts';
+import { requireProgram } from '../../runtime/process/find-program.ts';
+import type { Program, UserIdentity } from '../../runtime/process/program.ts';
+import type { Dump, DumpRequest } from '../engine.ts';
+import { copyPrefix } from './names.ts';
+import type { Location } from './owner.ts';
+import type { CopyAnswer } from './protocol.ts';
+import { sha256Of } from './sha256.ts';
+import type { SqliteTool } from './tool-client.ts';
+import { warningsOf } from './warnings.ts';
+
+/** How long a copy waits for a writer that holds a rollback-journal database. */
+const BUSY_MS = 60_000;
+
+/**
+ * Copy, check, compress. The copy lies in a private folder: beside the spool where the daemon is the
+ * file's owner, else beside the database, the one place that is surely the owner's to write in.
+ */
+export async function dump(
+  tool: SqliteTool,
+  location: Location,
+  request: DumpRequest,
+  signal: AbortSignal,
+): Promise<Dump> {
+  const { path, runAs } = location;
+  const parent = runAs ? location.folder : dirname(request.spool);
+  const prefix = copyPrefix(location.base);
+  const folder = join(parent, `${prefix}${randomBytes(8).toString('hex')}`);
+  const options = { runAs, signal, nice: request.nice, temporaryFolder: parent };
+  // The caller holds the lock: what another backup left behind is nobody's any more.
+  const left = await tool.ask('list', { folder: parent, prefix }, options);
+  const remove = (paths: string[]) =>
+    tool.ask('remove', { paths }, { runAs, signal: new AbortController().signal });
+  if (left.length > 0) await remove(left.map(({ name }) => join(parent, name)));
+  try {
+    const copied = await tool.ask('copy', { from: path, folder, busyMs: BUSY_MS }, options);
+    requireSound(copied, path);
+    const archive = await compress(copied, runAs, request, signal);
+    return describe(location, copied, archive, request);
+  } finally {
+    await remove([folder]);
+  }
+}
+
+function requireSound({ damage }: CopyAnswer, path: string): void {
+  if (damage.length === 0) return;
+  throw new DropbackError('backup/source-corrupt', `${path} is damaged: ${damage[0]}`, {
+    hint: 'stop the application, keep a copy of the file with its -wal, and restore the last good backup or try `sqlite3 FILE .recover`. Earlier backups are kept.',
+    facts: { path, damage: damage.slice(0, 20) },
+  });
+}
+
+async function compress(
+  { copy, bytes }: CopyAnswer,
+  runAs: UserIdentity | undefined,
+  request: DumpRequest,
+  signal: AbortSignal,
+): Promise<Dump['archive']> {
+  const { spool, nice } = request;
+  const program = (name: string, args: string[], extra: Partial<Program> = {}): Program => ({
+    name,
+    file: requireProgram(name, 'coreutils'),
+    args,
+    nice,
+    ...extra,
+  });
+  const read = program('cat', ['--', copy], runAs ? { runAs } : {});
+  const contentSha256 = await sha256Of([read], { signal });
+  const isCompressed = hasZstd();
+  const zstd = isCompressed ? [zstdCompress(request.compressionLevel, { nice })] : [];
+  await (await openExclusive(spool)).close();
+  const sha256 = await sha256Of([read, ...zstd, program('tee', ['--', spool])], { signal });
+  await syncFile(spool);
+  await syncFolder(dirname(spool));
+  return {
+    format: 'sqlite-file',
+    compression: isCompressed ? 'zstd' : 'none',
+    bytes: (await stat(spool)).size,
+    sha256,
+    contentBytes: bytes,
+    contentSha256,
+  };
+}
+
+function describe(
+  location: Location,
+  copied: CopyAnswer,
+  archive: Dump['archive'],
+  request: DumpRequest,
+): Dump {
+  const { source } = copied;
+  const warnings = warningsOf(copied);
+  if (request.excludeTableData.length > 0) {
+    warnings.push(
+      'BACKUP_EXCLUDE_TABLE_DATA has no effect on SQLite: every table is in the backup',
+    );
+  }
+  if (archive.compression === 'none') {
+    warnings.push('the program zstd is not installed: the backup is not compressed');
+  }
+  return {
+    snapshotAt: copied.snapshotAt,
+    archive,
+    database: {
+      name: basename(location.path),
+      version: source.sqliteVersion,
+      sizeBytes: source.pages * source.pageSize,
+      properties: {
+        pageSize: copied.pageSize,
+        encoding: copied.encoding,
+        journalMode: source.journalMode,
+        userVersion: copied.userVersion,
+        applicationId: copied.applicationId,
+      },
+      notValid: copied.foreignKeys.map(({ table, parent }) => `main.${table}.${parent}`),
+    },
+    tool: { name: 'sqlite', version: source.sqliteVersion },
+    tables: copied.tables,
+    roles: [],
+    extensions: [],
+    warnings,
+  };
+}

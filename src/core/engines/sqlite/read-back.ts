@@ -1,0 +1,46 @@
+import { open, stat } from 'node:fs/promises';
+import { zstdDecompress } from '../../archive/zstd.ts';
+import { DropbackError } from '../../runtime/errors.ts';
+import type { Dump, ReadBack } from '../engine.ts';
+import { sha256Of } from './sha256.ts';
+
+/**
+ * Reads the archive whole, twice: as it is stored, and decompressed. The content's checksum is that
+ * of a copy whose every page was checked and whose rows were counted, so equal means all of that.
+ */
+export async function readBack(
+  archivePath: string,
+  dump: Dump,
+  signal: AbortSignal,
+): Promise<ReadBack> {
+  const { archive } = dump;
+  await using file = await open(archivePath, 'r');
+  const { size } = await stat(archivePath);
+  const stored = await sha256Of([], { signal, stdinFd: file.fd });
+  const content = archive.compression === 'none' ? stored : await decompressed(archivePath, signal);
+  const differences = [
+    size === archive.bytes ? '' : `${size} bytes instead of ${archive.bytes}`,
+    stored === archive.sha256 ? '' : 'the checksum of the archive differs',
+    content === archive.contentSha256 ? '' : 'the checksum of the content differs',
+  ].filter((line) => line !== '');
+  if (differences.length === 0) return { tables: dump.tables, contentBytes: archive.contentBytes };
+  throw new DropbackError('backup/read-back-mismatch', `read back: ${differences.join('; ')}`, {
+    hint: 'the disk or its connection changes data: check it; this backup is not listed.',
+    facts: { differences },
+  });
+}
+
+async function decompressed(archivePath: string, signal: AbortSignal): Promise<string> {
+  // Its own descriptor: a shared one would have been read to its end.
+  await using file = await open(archivePath, 'r');
+  try {
+    return await sha256Of([zstdDecompress()], { signal, stdinFd: file.fd });
+  } catch (cause) {
+    if (!(cause instanceof DropbackError && cause.code === 'tool/failed')) throw cause;
+    throw new DropbackError('archive/unreadable', 'the archive cannot be decompressed', {
+      hint: 'the disk or its connection changes data: check it; this backup is not listed.',
+      facts: cause.facts,
+      cause,
+    });
+  }
+}

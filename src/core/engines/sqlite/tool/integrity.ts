@@ -1,0 +1,65 @@
+import { messageOf } from '../../../runtime/errors.ts';
+import { type Connection, quoted } from './connection.ts';
+import { needsApplication, sqliteCode } from './sqlite-errors.ts';
+import { tableNames } from './tables.ts';
+
+export interface Integrity {
+  /** The file is damaged. */
+  readonly damage: string[];
+  /** Values that the schema would not accept today, and what could not be checked. */
+  readonly oddities: string[];
+}
+
+/**
+ * integrity_check also reports rows that break CHECK, NOT NULL or a strict type: such rows come
+ * from the application (a constraint added later), are faithfully copied, and no reason to be left
+ * without a backup.
+ */
+const ABOUT_VALUES =
+  /^(NULL value in|CHECK constraint failed in|(TEXT|NUMERIC|INT|INTEGER|REAL|BLOB|non-\w+) value in)/;
+
+const MOST_MESSAGES = 100;
+
+export function checkIntegrity(connection: Connection): Integrity {
+  try {
+    return sorted(run(connection, `PRAGMA integrity_check(${MOST_MESSAGES})`));
+  } catch (error) {
+    if (isDamage(error)) return { damage: [messageOf(error)], oddities: [] };
+    if (!needsApplication(error)) throw error;
+    return checkTableByTable(connection);
+  }
+}
+
+/** Where a table needs the application's own functions or collations, all others are checked. */
+function checkTableByTable(connection: Connection): Integrity {
+  const result: Integrity = { damage: [], oddities: [] };
+  for (const name of tableNames(connection)) {
+    try {
+      const found = sorted(run(connection, `PRAGMA integrity_check(${quoted(name)})`));
+      result.damage.push(...found.damage);
+      result.oddities.push(...found.oddities);
+    } catch (error) {
+      if (isDamage(error)) result.damage.push(`${name}: ${messageOf(error)}`);
+      else if (needsApplication(error)) {
+        result.oddities.push(`table ${name} could not be checked: ${messageOf(error)}`);
+      } else throw error;
+    }
+  }
+  return result;
+}
+
+function run(connection: Connection, sql: string): string[] {
+  const rows = connection.prepare(sql).all() as Record<string, unknown>[];
+  return rows.map((row) => String(Object.values(row)[0])).filter((line) => line !== 'ok');
+}
+
+function sorted(messages: string[]): Integrity {
+  return {
+    damage: messages.filter((message) => !ABOUT_VALUES.test(message)),
+    oddities: messages.filter((message) => ABOUT_VALUES.test(message)),
+  };
+}
+
+function isDamage(error: unknown): boolean {
+  return ['SQLITE_CORRUPT', 'SQLITE_NOTADB'].includes(sqliteCode(error) ?? '');
+}
