@@ -7,8 +7,11 @@ import type { ContainerRuntime } from './runtime.ts';
 
 export interface StartOptions {
   readonly signal: AbortSignal;
-  /** Told each name when its start is first sent: the end of the downtime as we can measure it. */
-  readonly onStart?: (name: string) => void;
+  /**
+   * Told each name once it has been started, and when that start was sent: the end of the downtime.
+   * Not told of attempts that never reached Docker.
+   */
+  readonly onStart?: (name: string, sentAt: Date) => void;
   /** Told each failed attempt, before the wait for the next; for status and reports. */
   readonly onAttempt?: (failed: FailedAttempt) => void;
   /** Milliseconds that health checks may take in all. Default: 3 minutes. */
@@ -60,23 +63,19 @@ export class Starter {
     this.#log = log;
   }
 
-  /** `names` in this order, then what `findExtras` returns. One that fails holds up no other. */
+  /**
+   * `names` in this order, then what `findExtras` returns. One that fails is tried again after the
+   * others, so that it holds up none of them.
+   */
   async start(
     names: readonly string[],
     options: StartOptions,
     findExtras: () => Promise<string[]>,
   ): Promise<StartResult> {
-    const failed = new Map<string, ErrorReport>();
     const warnings: string[] = [];
-    const startAll = async (batch: readonly string[]) => {
-      for (const name of batch) {
-        const error = await this.#startOne(name, options);
-        if (error) failed.set(name, error);
-      }
-    };
-    await startAll(names);
+    const failed = await this.#inRounds(names, options);
     const extras = await this.#extras(findExtras, options, warnings);
-    await startAll(extras);
+    for (const [name, error] of await this.#inRounds(extras, options)) failed.set(name, error);
 
     const timeoutMs = options.healthTimeoutMs ?? HEALTH_TIMEOUT_MS;
     const until = this.#clock.monotonic() + timeoutMs;
@@ -97,13 +96,34 @@ export class Starter {
     return { containers, warnings };
   }
 
-  /** Undefined when it runs; what was wrong when it was given up. */
-  async #startOne(name: string, options: StartOptions): Promise<ErrorReport | undefined> {
-    let sent = false;
-    return this.#untilDone(name, options, async () => {
-      if (!sent) options.onStart?.(name);
-      sent = true;
+  /** What was given up, and why. */
+  async #inRounds(
+    names: readonly string[],
+    options: StartOptions,
+  ): Promise<Map<string, ErrorReport>> {
+    let left = new Map<string, unknown>(names.map((name) => [name, undefined]));
+    for (let round = 1; ; round++) {
+      const failed = new Map<string, unknown>();
+      for (const name of left.keys()) {
+        const error = await this.#startOne(name, options);
+        if (error !== undefined) failed.set(name, error);
+      }
+      if (failed.size === 0 || round >= failing.attempts) {
+        return new Map([...failed].map(([name, error]) => [name, errorReport(error)]));
+      }
+      left = failed;
+      const delayMs = backoffDelay(failing, round);
+      for (const [name, error] of failed) this.#report(name, round, error, delayMs, options);
+      await this.#clock.sleep(delayMs, options.signal);
+    }
+  }
+
+  /** Undefined when it runs, else what was wrong. */
+  #startOne(name: string, options: StartOptions): Promise<unknown> {
+    return this.#onceReachable(name, options, async () => {
+      const sentAt = this.#clock.now();
       await this.#runtime.start(name, options.signal);
+      options.onStart?.(name, sentAt);
     });
   }
 
@@ -114,34 +134,43 @@ export class Starter {
   ): Promise<string[]> {
     let extras: string[] = [];
     const what = 'RESTORE_START_CONTAINERS';
-    const error = await this.#untilDone(what, options, async () => {
+    const error = await this.#onceReachable(what, options, async () => {
       extras = await findExtras();
     });
-    if (error) warnings.push(`${what}: ${error.message}; ${error.hint}`);
+    if (error === undefined) return extras;
+    const { message, hint } = errorReport(error);
+    warnings.push(`${what}: ${message}; ${hint}`);
     return extras;
   }
 
-  /** Retries for ever what is unreachable, a few times what fails otherwise. */
-  async #untilDone(
-    container: string,
+  /** Retries for ever while Docker is away; returns any other error. */
+  async #onceReachable(
+    what: string,
     options: StartOptions,
     operation: () => Promise<void>,
-  ): Promise<ErrorReport | undefined> {
-    let failures = 0;
+  ): Promise<unknown> {
     for (let attempt = 1; ; attempt++) {
       try {
         await operation();
         return undefined;
       } catch (error) {
         if (isAbort(error) || options.signal.aborted) throw error;
-        const isAway = error instanceof DropbackError && error.retryable;
-        if (!isAway) failures += 1;
-        if (failures >= failing.attempts) return errorReport(error);
-        const delayMs = isAway ? backoffDelay(away, attempt) : backoffDelay(failing, failures);
-        this.#log.warn({ container, attempt, delayMs, error }, 'not started yet; trying again');
-        options.onAttempt?.({ container, attempt, error, delayMs });
+        if (!(error instanceof DropbackError && error.retryable)) return error;
+        const delayMs = backoffDelay(away, attempt);
+        this.#report(what, attempt, error, delayMs, options);
         await this.#clock.sleep(delayMs, options.signal);
       }
     }
+  }
+
+  #report(
+    container: string,
+    attempt: number,
+    error: unknown,
+    delayMs: number,
+    options: StartOptions,
+  ): void {
+    this.#log.warn({ container, attempt, delayMs, error }, 'not started yet; trying again');
+    options.onAttempt?.({ container, attempt, error, delayMs });
   }
 }
