@@ -1,0 +1,305 @@
+import { dirname } from 'node:path';
+import type { RestoreConfig } from '../core/config/config.ts';
+import type { RestoreEngine } from '../core/engines/engine.ts';
+import type { Logger } from '../core/observability/log.ts';
+import type { RestoreDaemonStatus } from '../core/requests/daemon-status.ts';
+import type { Clock } from '../core/runtime/clock.ts';
+import { isAbort, throwIfAborted } from '../core/runtime/errors.ts';
+import { type Checkpoint, noCheckpoint } from './checkpoint.ts';
+import { recordForDrop } from './describe-job.ts';
+import { looksTruncated } from './drop-folder/completeness.ts';
+import type { QueuedDrop } from './drop-folder/drop-queue.ts';
+import { ensureFolders, type Folders, foldersOf } from './drop-folder/folders.ts';
+import { DropWatcher } from './drop-folder/watch.ts';
+import { Gates } from './gates.ts';
+import { Housekeeping } from './housekeeping.ts';
+import { lockInstance } from './instance-lock.ts';
+import { Journal } from './journal/journal.ts';
+import { PreviousRecords } from './journal/previous-records.ts';
+import type { JobRecord } from './journal/record.ts';
+import { StoppedFile } from './journal/stopped.ts';
+import type { ApplicationControl, BackupCatalogue, MachineParts } from './parts.ts';
+import { recover } from './recovery.ts';
+import { RequestInbox } from './requests/inbox.ts';
+import { StatusBoard } from './status-board.ts';
+import { Wake } from './wake.ts';
+import { Worker } from './worker.ts';
+
+export type RestoreDaemonConfig = Pick<
+  RestoreConfig,
+  | 'watchDir'
+  | 'stateFile'
+  | 'pollIntervalMs'
+  | 'settleMs'
+  | 'stopFirst'
+  | 'keepPreviousMs'
+  | 'waitForBackupMs'
+>;
+
+export interface RestoreDaemonParts {
+  readonly config: RestoreDaemonConfig;
+  readonly engine: RestoreEngine;
+  readonly application: ApplicationControl;
+  readonly catalogue: BackupCatalogue;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly checkpoint?: Checkpoint;
+}
+
+/** A file must be unchanged so long before it is looked at. Milliseconds. */
+const QUIET_MS = 1000;
+/** What bringing things in order may take when the daemon is asked to end. Milliseconds. */
+const END_GRACE_MS = 60_000;
+const MOST_ATTEMPTS = 3;
+
+/**
+ * The restore daemon: lock, recovery, then drops and requests one at a time in order of arrival.
+ * `run` settles when the signal has fired and the job in hand is finished or undone.
+ */
+export class RestoreDaemon {
+  readonly #config: RestoreDaemonConfig;
+  readonly #folders: Folders;
+  readonly #parts: MachineParts;
+  readonly #board: StatusBoard;
+  readonly #inbox: RequestInbox;
+  readonly #watcher: DropWatcher;
+  readonly #gates: Gates;
+  readonly #housekeeping: Housekeeping;
+  readonly #worker: Worker;
+  readonly #wake: Wake;
+  /** Refused, but not movable (another mount): not to be refused again and again. */
+  readonly #left = new Set<string>();
+  #nextHousekeeping = Number.NEGATIVE_INFINITY;
+
+  constructor(given: RestoreDaemonParts) {
+    const { config, clock, log } = given;
+    const checkpoint = given.checkpoint ?? noCheckpoint;
+    this.#config = config;
+    this.#folders = foldersOf(config.watchDir);
+    this.#parts = machineParts(given, this.#folders, checkpoint);
+    this.#board = new StatusBoard(this.#folders.requests, clock, log);
+    this.#inbox = new RequestInbox(this.#folders.requests, clock);
+    this.#wake = new Wake(clock);
+    this.#watcher = new DropWatcher({
+      folders: this.#folders,
+      pollIntervalMs: config.pollIntervalMs,
+      quietMs: QUIET_MS,
+      settleMs: config.settleMs,
+      clock,
+      log,
+      onChange: () => this.#wake.wake(),
+    });
+    this.#gates = new Gates(this.#parts, this.#board);
+    this.#worker = new Worker(this.#parts, this.#inbox, this.#board);
+    this.#housekeeping = new Housekeeping(this.#parts, this.#gates, this.#inbox, this.#board);
+  }
+
+  status(): RestoreDaemonStatus {
+    return this.#board.snapshot();
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#parts;
+    try {
+      await ensureFolders(this.#folders);
+      this.#board.state = 'waiting-for-other-daemon';
+      await using lock = await lockInstance(dirname(this.#folders.incoming), clock, log, signal);
+      const running = AbortSignal.any([signal, lock.lost]);
+      await this.#recoverUntilClean(running);
+      log.info({ folder: this.#folders.incoming }, 'watching for drops');
+      await this.#work(running);
+      lock.lost.throwIfAborted();
+    } catch (error) {
+      if (!(isAbort(error) && signal.aborted)) throw error;
+    } finally {
+      this.#board.state = 'stopped';
+      await this.#board.publish();
+    }
+  }
+
+  /** Watching and working side by side: arrival is noticed while a restore runs. */
+  async #work(signal: AbortSignal): Promise<void> {
+    const ended = new AbortController();
+    const watching = this.#watcher.run(AbortSignal.any([signal, ended.signal]));
+    watching.catch((error: unknown) => {
+      if (!isAbort(error)) this.#parts.log.error({ error }, 'watching ended');
+    });
+    try {
+      this.#board.state = 'idle';
+      for (;;) {
+        throwIfAborted(signal);
+        const record = await this.#next(signal);
+        if (record) await this.#runToEnd(record, signal);
+      }
+    } finally {
+      ended.abort();
+      await watching.catch(() => {});
+    }
+  }
+
+  async #runToEnd(first: JobRecord, signal: AbortSignal): Promise<void> {
+    for (let record: JobRecord | undefined = first; record; ) {
+      const end = await this.#worker.run(record, signal);
+      throwIfAborted(signal);
+      if (end.kind === 'again') record = await this.#whenOpen(end.record, signal);
+      else record = undefined;
+      if (end.kind === 'unresolved') await this.#recoverUntilClean(signal);
+    }
+    await this.#housekeeping.notePrevious().catch(() => {});
+    await this.#board.publish();
+  }
+
+  /** A job that was begun is not left aside: it waits here until what it needs is back. */
+  async #whenOpen(record: JobRecord, signal: AbortSignal): Promise<JobRecord> {
+    while (!(await this.#gates.areOpenFor(record.job, signal))) {
+      await this.#board.publish();
+      await this.#parts.clock.sleep(Math.min(1000, this.#config.pollIntervalMs), signal);
+    }
+    return record;
+  }
+
+  /** The next job that can be begun now, or undefined after a pause. */
+  async #next(signal: AbortSignal): Promise<JobRecord | undefined> {
+    await this.#poll(signal);
+    const requests = await this.#inbox.pending();
+    const drops = this.#watcher
+      .settled()
+      .filter(({ sighting }) => !this.#left.has(sighting.signature));
+    this.#board.queue = [
+      ...requests.map(({ request }) => ({ name: `${request.kind} ${request.file ?? ''}`.trim() })),
+      ...this.#watcher.queue.drops.map(({ name, incomplete }) =>
+        incomplete === undefined ? { name } : { name, waitsFor: incomplete },
+      ),
+    ];
+    await this.#board.publish();
+    const [request] = requests;
+    const [drop] = drops;
+    if (request && (!drop || request.firstSeen <= drop.firstSeen)) {
+      return this.#acceptRequest(request.request, signal);
+    }
+    for (const candidate of drops) {
+      const record = await this.#acceptDrop(candidate, signal);
+      if (record) return record;
+    }
+    await this.#wake.wait(this.#pauseMs(), signal);
+    return undefined;
+  }
+
+  async #acceptRequest(
+    request: Parameters<Worker['accept']>[0],
+    signal: AbortSignal,
+  ): Promise<JobRecord | undefined> {
+    const target = request.into === undefined ? 'live' : 'side';
+    const needsApplication = request.kind !== 'check' && target === 'live';
+    const isOpen =
+      (await this.#gates.databaseAnswers(signal)) &&
+      (!needsApplication || (await this.#gates.applicationIsKnown(signal)));
+    if (isOpen) return this.#worker.accept(request, signal);
+    const [problem] = this.#board.snapshot().problems;
+    const message = `waiting: ${problem?.message ?? 'not everything is there yet'}`;
+    await this.#inbox.progress(request.id, { state: 'queued', message });
+    await this.#parts.clock.sleep(Math.min(1000, this.#config.pollIntervalMs), signal);
+    return undefined;
+  }
+
+  async #acceptDrop(drop: QueuedDrop, signal: AbortSignal): Promise<JobRecord | undefined> {
+    const now = this.#parts.clock.monotonic();
+    if (drop.sighting.isFile && !this.#watcher.queue.waitedLongEnough(drop, now)) {
+      const reason = await looksTruncated(drop.sighting, signal);
+      if (reason !== undefined) {
+        this.#parts.log.info(
+          { file: drop.name, settleMs: this.#config.settleMs },
+          `waiting: ${reason}`,
+        );
+        this.#watcher.queue.markIncomplete(drop, reason);
+        return undefined;
+      }
+    }
+    const record = recordForDrop(drop, this.#parts.clock.now());
+    if (drop.sighting.isFile && !(await this.#gates.areOpenFor(record.job, signal)))
+      return undefined;
+    this.#watcher.queue.remove(drop);
+    if (!drop.sighting.isFile) this.#left.add(drop.sighting.signature);
+    return record;
+  }
+
+  #pauseMs(): number {
+    const due = this.#watcher.queue.nextDueIn(this.#parts.clock.monotonic());
+    const { pollIntervalMs } = this.#config;
+    const probe = this.#gates.retryInMs;
+    const soonest = due === undefined || due === 0 ? pollIntervalMs : Math.min(due, pollIntervalMs);
+    return Math.max(50, probe > 0 ? Math.min(soonest, probe) : soonest);
+  }
+
+  async #poll(signal: AbortSignal): Promise<void> {
+    const now = this.#parts.clock.monotonic();
+    if (now < this.#nextHousekeeping) return;
+    this.#nextHousekeeping = now + this.#config.pollIntervalMs;
+    await this.#housekeeping.run(signal);
+  }
+
+  /** Again and again while the disk or the database doesn't let it; blocked until a person acts. */
+  async #recoverUntilClean(signal: AbortSignal): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      this.#board.state = 'recovering';
+      const next = await this.#recoverOnce(attempt, signal);
+      if (next === 'clean') break;
+      await this.#board.publish();
+      if (next === 'not-yet') await this.#parts.clock.sleep(this.#config.pollIntervalMs, signal);
+      else await this.#runToEnd(next, signal);
+      if (typeof next === 'object') break;
+    }
+    this.#board.solved('recovery', 'everything is in order');
+    this.#board.last = this.#parts.journal.body.last ?? undefined;
+    this.#board.state = 'idle';
+  }
+
+  async #recoverOnce(
+    attempt: number,
+    signal: AbortSignal,
+  ): Promise<JobRecord | 'clean' | 'not-yet'> {
+    try {
+      const end = await recover(this.#parts, signal, () => {});
+      if (end.kind === 'blocked') {
+        this.#board.state = 'blocked';
+        this.#board.problem('recovery', end.error, 'restores are off');
+        return 'not-yet';
+      }
+      const record = end.kind === 'again' ? end.record : undefined;
+      await this.#worker.answerInterrupted(record);
+      return record ?? 'clean';
+    } catch (error) {
+      if (isAbort(error) && signal.aborted) throw error;
+      this.#board.problem('recovery', error, `recovery: attempt ${attempt} failed; trying again`);
+      return 'not-yet';
+    }
+  }
+}
+
+function machineParts(
+  given: RestoreDaemonParts,
+  folders: Folders,
+  checkpoint: Checkpoint,
+): MachineParts {
+  const { config, engine, application, catalogue, clock, log } = given;
+  return {
+    engine,
+    application,
+    catalogue,
+    folders,
+    journal: new Journal(config.stateFile, checkpoint),
+    stopped: new StoppedFile(config.stateFile, checkpoint),
+    previous: new PreviousRecords(folders.previous, checkpoint),
+    settings: {
+      stopFirst: config.stopFirst,
+      keepPreviousMs: config.keepPreviousMs,
+      waitForBackupMs: config.waitForBackupMs,
+      endGraceMs: END_GRACE_MS,
+      mostAttempts: MOST_ATTEMPTS,
+    },
+    clock,
+    log,
+    checkpoint,
+    leftovers: { found: false },
+  };
+}

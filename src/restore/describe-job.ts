@@ -1,0 +1,100 @@
+import { randomBytes } from 'node:crypto';
+import type { RestoreTarget } from '../core/engines/engine.ts';
+import type { RestoreRequest } from '../core/requests/protocol.ts';
+import { DropbackError } from '../core/runtime/errors.ts';
+import { judgeName, safeName } from './drop-folder/drop-name.ts';
+import type { QueuedDrop } from './drop-folder/drop-queue.ts';
+import { newRecord } from './job.ts';
+import type { PreviousRecord } from './journal/previous-records.ts';
+import type { JobDescription, JobRecord } from './journal/record.ts';
+
+export function recordForDrop(drop: QueuedDrop, now: Date): JobRecord {
+  const { mode, force, rawName, signature } = drop.sighting;
+  const job: JobDescription = {
+    id: `${stamp(now)}-${randomBytes(4).toString('hex')}`,
+    kind: mode,
+    source: { kind: 'drop', mode },
+    name: drop.name,
+    rawName: rawName.toString('base64'),
+    force,
+    target: { kind: 'live' },
+    startedAt: now.toISOString(),
+  };
+  return { ...newRecord(job), sourceSignature: signature };
+}
+
+/** Throws `request/*` for what doesn't make sense. */
+export function recordForRequest(
+  request: RestoreRequest,
+  kept: readonly PreviousRecord[],
+  now: Date,
+): JobRecord {
+  const { kind, file, backupId, into } = request;
+  if (kind === 'drop-previous') throw new Error('not a job');
+  const common = {
+    id: `${stamp(now)}-${request.id}`,
+    kind,
+    source: { kind: 'request', requestId: request.id },
+    startedAt: now.toISOString(),
+  } as const;
+  if (kind === 'undo') {
+    const { previous } = findPrevious(kept, request.previousId);
+    const target = { kind: 'live' } as const;
+    return newRecord({
+      ...common,
+      name: previous.name,
+      rawName: '',
+      force: false,
+      target,
+      previous,
+    });
+  }
+  if ((file === undefined) === (backupId === undefined)) throw fileOrBackup();
+  if (kind === 'check' && into !== undefined) throw checkHasNoTarget();
+  const raw = Buffer.from(file ?? '');
+  const forced = file !== undefined && isForced(file);
+  const target: RestoreTarget =
+    into === undefined ? { kind: 'live' } : { kind: 'side', name: into };
+  return newRecord({
+    ...common,
+    name: file === undefined ? (backupId ?? '') : safeName(raw),
+    rawName: raw.toString('base64'),
+    force: request.force === true || forced,
+    target,
+    ...(backupId === undefined ? {} : { backupId }),
+  });
+}
+
+export function findPrevious(
+  kept: readonly PreviousRecord[],
+  id: string | undefined,
+): PreviousRecord {
+  const found = id === undefined ? kept[0] : kept.find(({ previous }) => previous.id === id);
+  if (found) return found;
+  const which = id === undefined ? 'no previous database is kept' : `${id} is not kept`;
+  throw new DropbackError('request/no-previous', which, {
+    hint: 'dropback previous shows those that are; backups can be restored at any time.',
+  });
+}
+
+function isForced(file: string): boolean {
+  const verdict = judgeName(file);
+  return verdict.kind === 'drop' && verdict.force;
+}
+
+/** `20261122T191500Z`: sorts by time. */
+function stamp(now: Date): string {
+  return now.toISOString().replace(/[-:]|\.\d+/g, '');
+}
+
+function fileOrBackup(): DropbackError {
+  return new DropbackError('request/unclear', 'the request names no file and no backup, or both', {
+    hint: 'name either a file or the id of a backup.',
+  });
+}
+
+function checkHasNoTarget(): DropbackError {
+  return new DropbackError('request/unclear', 'a check swaps nothing and so has no other target', {
+    hint: 'leave --into out, or restore with --into.',
+  });
+}

@@ -1,0 +1,65 @@
+import { isAbort } from '../core/runtime/errors.ts';
+import type { JobDescription } from './journal/record.ts';
+import type { MachineParts } from './parts.ts';
+import type { StatusBoard } from './status-board.ts';
+
+/** The longest time between two lines about a database that is down. Milliseconds. */
+const MOST_BACKOFF_MS = 60_000;
+
+/** What must be there before a job is begun: nothing is claimed while it isn't. */
+export class Gates {
+  readonly #parts: MachineParts;
+  readonly #board: StatusBoard;
+  #failures = 0;
+  #nextProbe = Number.NEGATIVE_INFINITY;
+
+  constructor(parts: MachineParts, board: StatusBoard) {
+    this.#parts = parts;
+    this.#board = board;
+  }
+
+  async areOpenFor(job: JobDescription, signal: AbortSignal): Promise<boolean> {
+    const needsApplication = job.kind !== 'check' && job.target.kind === 'live';
+    if (needsApplication && !(await this.applicationIsKnown(signal))) return false;
+    return this.databaseAnswers(signal);
+  }
+
+  /** Every configured container exists; looked at again on every poll. */
+  async applicationIsKnown(signal: AbortSignal): Promise<boolean> {
+    try {
+      await this.#parts.application.resolve(signal);
+      this.#board.solved('containers', 'all configured containers are there now');
+      return true;
+    } catch (error) {
+      if (isAbort(error) && signal.aborted) throw error;
+      this.#board.problem('containers', error, 'restores wait for the configured containers');
+      return false;
+    }
+  }
+
+  /** Asked again with growing pauses, a line each time. */
+  async databaseAnswers(signal: AbortSignal): Promise<boolean> {
+    const { clock, engine, log } = this.#parts;
+    if (clock.monotonic() < this.#nextProbe) return false;
+    try {
+      await engine.probe(signal);
+    } catch (error) {
+      if (isAbort(error) && signal.aborted) throw error;
+      const waitMs = Math.min(MOST_BACKOFF_MS, 1000 * 2 ** this.#failures++);
+      this.#nextProbe = clock.monotonic() + waitMs;
+      const message = `waiting for the database; next look in ${waitMs / 1000} s`;
+      this.#board.problem('database', error, message);
+      if (this.#failures > 1) log.warn({ error, attempt: this.#failures }, message);
+      return false;
+    }
+    this.#failures = 0;
+    this.#nextProbe = Number.NEGATIVE_INFINITY;
+    this.#board.solved('database', 'the database answers again');
+    return true;
+  }
+
+  /** Milliseconds until a database that is down is asked again; 0 when it isn't. */
+  get retryInMs(): number {
+    return Math.max(0, this.#nextProbe - this.#parts.clock.monotonic());
+  }
+}

@@ -1,0 +1,75 @@
+import { isAbort } from '../core/runtime/errors.ts';
+import type { Gates } from './gates.ts';
+import type { MachineParts } from './parts.ts';
+import { keptUntil } from './report.ts';
+import type { RequestInbox } from './requests/inbox.ts';
+import { startEveryListed } from './start-listed.ts';
+import type { StatusBoard } from './status-board.ts';
+import { sweepLeftovers } from './sweep.ts';
+
+/** What the daemon does on every poll while it is idle. */
+export class Housekeeping {
+  readonly #parts: MachineParts;
+  readonly #gates: Gates;
+  readonly #inbox: RequestInbox;
+  readonly #board: StatusBoard;
+
+  constructor(parts: MachineParts, gates: Gates, inbox: RequestInbox, board: StatusBoard) {
+    this.#parts = parts;
+    this.#gates = gates;
+    this.#inbox = inbox;
+    this.#board = board;
+  }
+
+  /** Throws only `run/aborted`: a fault of one chore is logged, and keeps none of the others. */
+  async run(signal: AbortSignal): Promise<void> {
+    await this.#chore('containers', signal, () => this.#startOwed(signal));
+    await this.#gates.applicationIsKnown(signal);
+    await this.#chore('previous', signal, () => this.#expirePrevious(signal));
+    await this.#chore('requests', signal, () => this.#inbox.expireOld());
+    if (this.#parts.leftovers.found) {
+      await this.#chore('left-overs', signal, () => sweepLeftovers(this.#parts, signal));
+    }
+  }
+
+  /** Kept databases as the records say, for status. */
+  async notePrevious(): Promise<void> {
+    const { records } = await this.#parts.previous.list();
+    const { keepPreviousMs } = this.#parts.settings;
+    this.#board.previous = records.map(({ previous }) => ({
+      ...previous,
+      keptUntil: keptUntil(previous.replacedAt, keepPreviousMs),
+    }));
+  }
+
+  /** Containers that could not be started after a restore. */
+  async #startOwed(signal: AbortSignal): Promise<void> {
+    if ((await this.#parts.stopped.read()).kind === 'none') return;
+    await startEveryListed(this.#parts, signal);
+  }
+
+  async #expirePrevious(signal: AbortSignal): Promise<void> {
+    const { engine, previous, clock, log, settings } = this.#parts;
+    const { records, unusable } = await previous.list();
+    const now = clock.now().toISOString();
+    for (const { previous: kept } of records) {
+      if (keptUntil(kept.replacedAt, settings.keepPreviousMs) > now) continue;
+      const context = { signal, log, progress: () => {}, save: async () => {} };
+      await engine.dropPrevious(kept, context);
+      await previous.remove(kept);
+      log.info({ previous: kept.name, replacedAt: kept.replacedAt }, 'its time is over: dropped');
+    }
+    if (unusable.length > 0) throw new Error(`records can't be read: ${unusable.join(', ')}`);
+    await this.notePrevious();
+  }
+
+  async #chore(kind: string, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+      this.#board.solved(`chore ${kind}`, `${kind}: in order again`);
+    } catch (error) {
+      if (isAbort(error) || signal.aborted) throw error;
+      this.#board.problem(`chore ${kind}`, error, `${kind}: could not be done; trying again`);
+    }
+  }
+}
