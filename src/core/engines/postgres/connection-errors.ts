@@ -43,12 +43,26 @@ export function connectError(error: unknown, where: string): DropbackError {
     });
   }
   if (/unsupported startup parameter/i.test(message)) return poolerError(where, message, error);
+  if (state === undefined && isTlsFailure(error)) {
+    return new DropbackError('database/tls-failed', `${where}: ${message}`, {
+      hint: "check sslmode, and that sslrootcert is the CA of the server's certificate.",
+      facts: facts(error, state),
+      cause: error,
+    });
+  }
   if (state === undefined || isPassing(state)) return unreachable(where, error);
   return new DropbackError('database/query-failed', `${where}: ${message}`, {
     hint: 'the server answered, but does not let this session begin: its own log says more.',
     facts: facts(error, state),
     cause: error,
   });
+}
+
+/** The server has no TLS, or its certificate (or ours) isn't accepted. */
+export function isTlsFailure(error: unknown): boolean {
+  const code = String((error as Partial<DriverError> | null)?.code ?? '');
+  if (/^ERR_(?:TLS|SSL|OSSL)|CERT|UNABLE_TO_|HOSTNAME_MISMATCH|^EPROTO$/.test(code)) return true;
+  return messageOf(error) === 'The server does not support SSL connections';
 }
 
 /** The error of a statement on an open session. */

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import type { ConnectionOptions } from 'node:tls';
 import type { PostgresConnection } from '../../config/config.ts';
 import { DropbackError, messageOf } from '../../runtime/errors.ts';
-import { sqlState } from './connection-errors.ts';
+import { isTlsFailure, sqlState } from './connection-errors.ts';
 
 /** One way to connect: without TLS, or with these options. */
 export type TlsAttempt = false | ConnectionOptions;
@@ -24,12 +24,7 @@ export async function tlsAttempts(connection: PostgresConnection): Promise<TlsAt
 /** Whether the next attempt may help: the server or its pg_hba.conf refused this kind of transport. */
 export function mayFallBack(error: unknown): boolean {
   const state = sqlState(error);
-  if (state !== undefined) return state === '28000';
-  const { code } = (error ?? {}) as NodeJS.ErrnoException;
-  if (code?.startsWith('ERR_TLS') || code?.startsWith('ERR_SSL') || isCertificateCode(code)) {
-    return true;
-  }
-  return messageOf(error) === 'The server does not support SSL connections';
+  return state === undefined ? isTlsFailure(error) : state === '28000';
 }
 
 async function tlsOptions(connection: PostgresConnection): Promise<ConnectionOptions> {
@@ -66,8 +61,4 @@ async function pem(path: string, variable: string): Promise<Buffer> {
       cause: error,
     });
   }
-}
-
-function isCertificateCode(code: string | undefined): boolean {
-  return code !== undefined && /CERT|SELF_SIGNED|UNABLE_TO_/.test(code);
 }
