@@ -4,8 +4,8 @@ import type { Session } from '../session.ts';
 
 export interface NeededExtension {
   readonly name: string;
-  /** Schema that the dump puts it into; undefined: the extension's own choice. */
-  readonly schema?: string;
+  /** Schema that the dump puts it into; null: the extension's own choice. */
+  readonly schema: string | null;
 }
 
 export interface ExtensionRules {
@@ -55,8 +55,8 @@ export async function createExtensions(
   owner: string,
 ): Promise<void> {
   for (const { name, schema } of needed) {
-    const clause = schema === undefined ? '' : ` SCHEMA ${ident(schema)}`;
-    if (schema !== undefined && !isGiven(schema)) {
+    const clause = schema === null ? '' : ` SCHEMA ${ident(schema)}`;
+    if (schema !== null && !isGiven(schema)) {
       await inStaging.query(
         `CREATE SCHEMA IF NOT EXISTS ${ident(schema)} AUTHORIZATION ${ident(owner)}`,
       );

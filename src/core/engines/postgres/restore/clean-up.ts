@@ -1,0 +1,45 @@
+import type { StepContext } from '../../engine.ts';
+import type { Session } from '../session.ts';
+import { dropDatabase } from './drop-database.ts';
+import { dropLoadRole } from './load-role.ts';
+import { applicationName } from './names.ts';
+import { dropPlaceholders } from './placeholders.ts';
+import type { Server } from './server.ts';
+import type { PostgresRestoreState } from './state.ts';
+import { terminateNamed } from './terminate.ts';
+
+const TERMINATE_MOST_MS = 30_000;
+
+/** Drops the roles that a restore needed while it ran. Returns the placeholders that must stay. */
+export async function dropRoles(session: Session, state: PostgresRestoreState): Promise<string[]> {
+  if (state.loadRole !== null) await dropLoadRole(session, state.loadRole);
+  return dropPlaceholders(session, { ...state, names: state.placeholders });
+}
+
+/** After a swap. Idempotent. */
+export async function finishRestore(
+  server: Server,
+  state: PostgresRestoreState,
+  { signal, log }: StepContext,
+): Promise<void> {
+  await using session = await server.open({ applicationName: 'dropback finish', signal });
+  const left = await dropRoles(session, state);
+  if (left.length > 0) log.warn({ roles: left }, 'roles made for the restore are still in use');
+}
+
+/** Ends what runs of it, drops staging, then the roles. Never touches what an undo put in place. */
+export async function discardRestore(
+  server: Server,
+  state: PostgresRestoreState,
+  { signal, log }: StepContext,
+): Promise<void> {
+  await using session = await server.open({ applicationName: 'dropback discard', signal });
+  const bounds = { clock: server.options.clock, signal, mostMs: TERMINATE_MOST_MS };
+  await terminateNamed(session, applicationName(state.id), bounds);
+  if (state.kind === 'restore') {
+    const { stagingName: name, stagingOid: oid } = state;
+    await dropDatabase(session, { name, kind: 'staging', oid });
+  }
+  const left = await dropRoles(session, state);
+  if (left.length > 0) log.warn({ roles: left }, 'roles made for the restore are still in use');
+}

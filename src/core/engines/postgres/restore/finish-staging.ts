@@ -1,0 +1,136 @@
+import { DropbackError } from '../../../runtime/errors.ts';
+import type { StagedCheck, StepContext } from '../../engine.ts';
+import { ident } from '../quoting.ts';
+import type { Session } from '../session.ts';
+import { carryOver } from './carry-over.ts';
+import { type ContentCheck, checkContent } from './check.ts';
+import { dropRoles } from './clean-up.ts';
+import type { InspectionDetails } from './details.ts';
+import { applicationName } from './names.ts';
+import { handOver } from './ownership-apply.ts';
+import { emptyPlaceholders } from './placeholders.ts';
+import { type DatabaseProfile, readProfile } from './profile.ts';
+import type { Server } from './server.ts';
+import type { Loaded } from './stage.ts';
+import { enterStaging } from './staging-sessions.ts';
+import type { PostgresRestoreState } from './state.ts';
+
+/**
+ * The check step: content first, as whoever loaded it; then control takes everything over and puts
+ * on what the live database has around it. Afterwards no role of the load is left.
+ */
+export async function finishStaging(
+  server: Server,
+  state: PostgresRestoreState,
+  loaded: Loaded,
+  details: InspectionDetails,
+  context: StepContext,
+): Promise<StagedCheck> {
+  const { signal } = context;
+  const oid = requireOid(state);
+  const staging = { id: state.id, name: state.stagingName, oid };
+  await using maintenance = await server.open({
+    applicationName: applicationName(state.id),
+    signal,
+  });
+  const content = await checkAsLoader(server, state, loaded, details, context);
+  const warnings = [...loaded.warnings, ...content.warnings];
+  if (loaded.identity && state.loadRole !== null) {
+    await maintenance.query(`ALTER ROLE ${ident(state.loadRole)} NOLOGIN`);
+  }
+  {
+    await using inStaging = await enterStaging(server, maintenance, staging, signal);
+    warnings.push(...(await takeOver(inStaging, state, loaded)));
+  }
+  const left = await dropRoles(maintenance, state);
+  warnings.push(
+    ...left.map((role) => `the role made for the restore could not be dropped: ${role}`),
+  );
+  for (const role of state.placeholders) {
+    warnings.push(
+      `the role ${role} is unknown here: what it owned belongs to ${state.owner}, its grants are gone`,
+    );
+  }
+  const wanted = await wantedProfile(maintenance, server, state);
+  await carryOver(maintenance, staging, wanted);
+  return { tables: content.tables, warnings };
+}
+
+async function checkAsLoader(
+  server: Server,
+  state: PostgresRestoreState,
+  loaded: Loaded,
+  details: InspectionDetails,
+  context: StepContext,
+): Promise<ContentCheck> {
+  await using session = await server.openAs(loaded.identity ?? server.control, {
+    applicationName: applicationName(state.id),
+    database: state.stagingName,
+    signal: context.signal,
+  });
+  const expected = {
+    tables: details.expectedTables ?? undefined,
+    notValid: details.notValid ?? undefined,
+  };
+  return checkContent(session, expected, context);
+}
+
+async function takeOver(
+  inStaging: Session,
+  state: PostgresRestoreState,
+  loaded: Loaded,
+): Promise<string[]> {
+  const { owner, placeholders } = state;
+  const warnings = loaded.identity
+    ? await handOver(inStaging, {
+        loadRole: loaded.identity.user,
+        owner,
+        isOwnRole: state.loadRole !== null,
+        statements: loaded.ownership,
+      })
+    : [];
+  await emptyPlaceholders(inStaging, placeholders, owner);
+  return warnings;
+}
+
+/** The live database's own; a side database gets its owner and who may connect, nothing else. */
+export async function wantedProfile(
+  session: Session,
+  server: Server,
+  state: PostgresRestoreState,
+): Promise<DatabaseProfile> {
+  const [row] = await session.query<{ oid: string }>(
+    'SELECT oid::text AS oid FROM pg_database WHERE datname = $1',
+    [server.liveName],
+  );
+  const live = row && (await readProfile(session, row.oid));
+  if (live && state.target === 'live') return live;
+  const acl = live?.acl ?? (await defaultAcl(session, state.owner));
+  return {
+    owner: state.owner,
+    connectionLimit: -1,
+    isTemplate: false,
+    settings: [],
+    labels: [],
+    comment: null,
+    acl,
+  };
+}
+
+function defaultAcl(session: Session, owner: string): Promise<DatabaseProfile['acl'][number][]> {
+  return session.query(
+    `SELECT pg_get_userbyid(a.grantor) AS grantor,
+            CASE WHEN a.grantee <> 0 THEN pg_get_userbyid(a.grantee) END AS grantee,
+            a.privilege_type AS privilege, a.is_grantable AS grantable
+       FROM pg_roles r, aclexplode(acldefault('d', r.oid)) a
+      WHERE r.rolname = $1 ORDER BY 1, 2 NULLS FIRST, 3, 4`,
+    [owner],
+  );
+}
+
+function requireOid(state: PostgresRestoreState): string {
+  if (state.stagingOid !== null) return state.stagingOid;
+  throw new DropbackError('restore/not-staged', `restore ${state.id} has no staging database`, {
+    hint: 'a restore that was interrupted between its steps starts over from the file.',
+  });
+}

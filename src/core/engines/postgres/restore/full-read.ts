@@ -1,0 +1,89 @@
+import type { UnpackedDrop } from '../../../archive/unpacked.ts';
+import { DropbackError } from '../../../runtime/errors.ts';
+import { requireProgram } from '../../../runtime/process/find-program.ts';
+import { runPipeline } from '../../../runtime/process/pipeline.ts';
+import type { Program } from '../../../runtime/process/program.ts';
+import { clientProgram, type PostgresClient } from '../clients.ts';
+import type { TextSize } from './budget.ts';
+
+const CUT = /end of file|unexpected end|could not read from input file: end/i;
+const TOO_NEW = /unsupported version \(([\d.]+)\) in file header/;
+
+/**
+ * Reads an archive to its last byte, as pg_restore reads it, and measures it as text. The table of
+ * contents alone (`pg_restore -l`) is whole in an archive that was cut in half.
+ * Throws `drop/truncated`, `drop/too-new`, `drop/corrupt`.
+ */
+export async function readWhole(
+  client: PostgresClient,
+  drop: UnpackedDrop,
+  signal: AbortSignal,
+): Promise<TextSize> {
+  const counter: Program = { name: 'wc', file: requireProgram('wc', 'coreutils'), args: ['-lc'] };
+  let printed = '';
+  await reading(drop, () =>
+    runPipeline([reader(client, drop, ['--file=-']), counter], {
+      signal,
+      consume: async (stdout) => {
+        for await (const chunk of stdout as AsyncIterable<Buffer>) printed += chunk.toString();
+      },
+    }),
+  );
+  const [lines = 0, bytes = 0] = printed.trim().split(/\s+/).map(Number);
+  return { lines, bytes };
+}
+
+/** Writes the archive's schema as a script into a new file, for the same inspection as scripts. */
+export async function writeSchema(
+  client: PostgresClient,
+  drop: UnpackedDrop,
+  file: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const program = reader(client, drop, ['--schema-only', `--file=${file}`]);
+  await reading(drop, () => runPipeline([program], { signal }));
+}
+
+function reader(client: PostgresClient, drop: UnpackedDrop, args: readonly string[]): Program {
+  const file = clientProgram(client, 'pg_restore');
+  return { name: 'pg_restore', file, args: [...args, '--', drop.path] };
+}
+
+export async function reading<T>(drop: UnpackedDrop, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof DropbackError) || error.code !== 'tool/failed') throw error;
+    throw unreadable(drop, error);
+  }
+}
+
+function unreadable(drop: UnpackedDrop, cause: DropbackError): DropbackError {
+  const lines = Array.isArray(cause.facts['stderr']) ? cause.facts['stderr'].map(String) : [];
+  const said = lines.join('; ') || cause.message;
+  const version = TOO_NEW.exec(said)?.[1];
+  const facts = { stderr: lines };
+  if (version !== undefined) {
+    return new DropbackError(
+      'drop/too-new',
+      `${drop.fileName} has archive format ${version}, which no installed pg_restore reads`,
+      {
+        hint: 'install the client programs of the PostgreSQL version that made the dump (postgresql-client-NN).',
+        facts,
+        cause,
+      },
+    );
+  }
+  if (CUT.test(said)) {
+    return new DropbackError('drop/truncated', `${drop.fileName} ends too early: ${said}`, {
+      hint: 'the file was cut off while it was written or copied: copy it again, or take another backup.',
+      facts,
+      cause,
+    });
+  }
+  return new DropbackError('drop/corrupt', `${drop.fileName} cannot be read: ${said}`, {
+    hint: 'the file is damaged: copy it again and compare checksums, or take another backup.',
+    facts,
+    cause,
+  });
+}

@@ -1,0 +1,216 @@
+import type { UnpackedDrop } from '../../../archive/unpacked.ts';
+import { DropbackError } from '../../../runtime/errors.ts';
+import type { CheckResult, Inspection, StepContext } from '../../engine.ts';
+import { readExtensions } from '../catalog.ts';
+import { chooseClient } from '../clients.ts';
+import { readServerInfo, type ServerInfo } from '../server-info.ts';
+import type { Session } from '../session.ts';
+import { expectedBytes, stagingBudget } from './budget.ts';
+import { type Content, readContent } from './content.ts';
+import { type InspectionDetails, toDetails } from './details.ts';
+import { isGiven, requireExtensions } from './extensions.ts';
+import { type DatabaseFacts, readDatabase } from './live.ts';
+import { loadRoleChecks } from './load-url.ts';
+import { leftBehind, liveObstacles } from './obstacles.ts';
+import { readProfile } from './profile.ts';
+import { choosePsql } from './psql.ts';
+import { controlRights } from './rights.ts';
+import {
+  type Comparison,
+  compareWithLive,
+  type LiveTable,
+  readLiveTables,
+} from './same-application.ts';
+import type { Server } from './server.ts';
+
+/** What the server says, before and besides the file. */
+interface Scene {
+  readonly session: Session;
+  readonly info: ServerInfo;
+  readonly live: DatabaseFacts | undefined;
+  readonly liveTables: readonly LiveTable[];
+  readonly liveExtensions: readonly string[];
+  readonly owner: string;
+}
+
+/**
+ * Reads the whole content and everything on the server that the later steps depend on. What would
+ * fail then is refused now. Changes nothing.
+ */
+export async function inspectDrop(
+  server: Server,
+  drop: UnpackedDrop,
+  context: StepContext,
+): Promise<Inspection> {
+  const { signal } = context;
+  const trusted = drop.manifest?.engine === 'postgres' && drop.format !== 'postgres-plain';
+  await using session = await server.open({ applicationName: 'dropback inspect', signal });
+  const info = await readServerInfo(session);
+  requireAll(
+    await liveObstacles(session, server, info, await readDatabase(session, server.liveName)),
+  );
+  const { progress } = context;
+  const content = await readContent(drop, { serverMajor: info.major, trusted, signal, progress });
+  await requireClient(drop, content, info.major, signal);
+  if (!trusted && content.superuserOnly.length > 0) throw needsSuperuser(content);
+  const scene = await readScene(session, server, info, signal);
+  const comparison = compareWithLive(content, scene.liveTables, drop.force);
+  await requireExtensions(session, content.extensions, {
+    trusted,
+    isSuperuser: info.isSuperuser,
+    inLive: scene.liveExtensions,
+  });
+  const roles = await sortRoles(session, content.roles);
+  await requireRights(server, scene, { foreign: !trusted, missingRoles: roles.missing });
+  return describe(server, drop, content, scene, { trusted, roles, comparison });
+}
+
+async function readScene(
+  session: Session,
+  server: Server,
+  info: ServerInfo,
+  signal: AbortSignal,
+): Promise<Scene> {
+  const live = await readDatabase(session, server.liveName);
+  const owner = live?.owner ?? server.applicationUser;
+  const base = { session, info, live, owner };
+  if (!live) return { ...base, liveTables: [], liveExtensions: [] };
+  const database = server.liveName;
+  await using inLive = await server.open({
+    applicationName: 'dropback inspect',
+    database,
+    signal,
+    lockTimeoutMs: 30_000,
+  });
+  const liveTables = await readLiveTables(inLive);
+  const liveExtensions = (await readExtensions(inLive)).map(({ name }) => name);
+  return { ...base, liveTables, liveExtensions };
+}
+
+/** The programs of the later steps, so that a missing one is found now. */
+async function requireClient(
+  drop: UnpackedDrop,
+  content: Content,
+  serverMajor: number,
+  signal: AbortSignal,
+): Promise<void> {
+  if (drop.format === 'postgres-plain') {
+    await choosePsql(serverMajor, signal);
+    return;
+  }
+  const archiveMajor = content.dumpMajor ?? 0;
+  await chooseClient({ serverMajor, archiveMajor, programs: ['pg_restore'] }, signal);
+}
+
+async function sortRoles(
+  session: Session,
+  names: readonly string[],
+): Promise<{ known: string[]; missing: string[] }> {
+  const rows = await session.query<{ name: string }>(
+    'SELECT rolname AS name FROM pg_roles WHERE rolname = ANY ($1::text[])',
+    [names],
+  );
+  const there = new Set(rows.map((row) => row.name));
+  const known = names.filter((name) => there.has(name));
+  // Predefined roles of newer servers can't be made; grants to them are left out.
+  const missing = names.filter((name) => !there.has(name) && !/^pg_|^(public|none|)$/.test(name));
+  return { known, missing };
+}
+
+async function requireRights(
+  server: Server,
+  scene: Scene,
+  file: { readonly foreign: boolean; readonly missingRoles: readonly string[] },
+): Promise<void> {
+  const { session, info, live, owner } = scene;
+  const profile = live && (await readProfile(session, live.oid));
+  const makesLoadRole = file.foreign && !server.load;
+  const createsRoles = makesLoadRole || file.missingRoles.length > 0;
+  requireAll(await controlRights(session, { info, live, profile, owner, createsRoles }));
+  if (file.foreign && server.load) requireAll(await loadRoleChecks(session, server.load.user));
+}
+
+async function describe(
+  server: Server,
+  drop: UnpackedDrop,
+  content: Content,
+  scene: Scene,
+  found: {
+    readonly trusted: boolean;
+    readonly roles: { known: string[]; missing: string[] };
+    readonly comparison: Comparison;
+  },
+): Promise<Inspection> {
+  const { live, session } = scene;
+  const manifest = found.trusted ? drop.manifest : undefined;
+  const expected = expectedBytes(content.text, manifest);
+  const missing = await missingTablespaces(session, content.tablespaces);
+  const extensionSchemas = content.extensions.flatMap(({ schema }) => schema ?? []);
+  const details: InspectionDetails = {
+    foreign: !found.trusted,
+    dumpMajor: content.dumpMajor ?? null,
+    expectedBytes: expected,
+    extensions: content.extensions,
+    existingSchemas: [...new Set(['public', ...extensionSchemas.filter((name) => !isGiven(name))])],
+    missingRoles: found.roles.missing,
+    tablespaces: missing.length === 0,
+    notValid: manifest?.database.notValid ?? null,
+    liveOid: live?.oid ?? null,
+    owner: scene.owner,
+    expectedTables: manifest?.tables ?? null,
+  };
+  return {
+    engine: 'postgres',
+    producer: content.producer,
+    ...(content.sourceVersion === undefined ? {} : { sourceVersion: content.sourceVersion }),
+    trusted: found.trusted,
+    ...(manifest ? { expectedTables: manifest.tables } : {}),
+    roles: found.roles,
+    extensions: content.extensions.map(({ name }) => name),
+    differences: found.comparison.differences,
+    warnings: [
+      ...content.warnings,
+      ...found.comparison.warnings,
+      ...missing.map((name) => `the tablespace ${name} is unknown here: the default one is used`),
+      ...(live ? await leftBehind(session, live.oid) : []),
+    ],
+    stagingBudgetBytes: stagingBudget(
+      expected,
+      live?.sizeBytes ?? 0,
+      server.options.maxStagingBytes,
+    ),
+    details: toDetails(details),
+  };
+}
+
+async function missingTablespaces(session: Session, names: readonly string[]): Promise<string[]> {
+  const rows = await session.query<{ name: string }>(
+    `SELECT spcname AS name FROM pg_tablespace
+      WHERE spcname = ANY ($1::text[]) AND has_tablespace_privilege(oid, 'CREATE')`,
+    [names],
+  );
+  const there = new Set(rows.map((row) => row.name));
+  return names.filter((name) => !there.has(name));
+}
+
+/** Everything that is wrong at once: nobody wants to hear of the next one after each attempt. */
+function requireAll(results: readonly CheckResult[]): void {
+  const failed = results.filter((result) => result.status === 'failed');
+  if (failed.length === 0) return;
+  throw new DropbackError('drop/not-possible-here', failed.map((one) => one.message).join('; '), {
+    hint: failed.flatMap((one) => one.hint ?? []).join(' '),
+    facts: { checks: failed },
+  });
+}
+
+function needsSuperuser(content: Content): DropbackError {
+  const what = content.superuserOnly.join(', ');
+  return new DropbackError(
+    'drop/needs-superuser',
+    `only a superuser can create what the file holds: ${what}`,
+    {
+      hint: 'a foreign file never runs with such rights. Restore one of our own backups of that database, or leave those objects out of the dump.',
+      facts: { objects: content.superuserOnly },
+    },
+  );
+}
