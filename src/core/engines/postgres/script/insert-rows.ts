@@ -14,28 +14,44 @@ export interface InsertTarget {
 const HEAD_BYTES = 256 * 1024;
 const MOST_REMEMBERED = 10_000;
 
+const INSERT_INTO = Buffer.from('INSERT INTO ');
+
+/** The millions of statements of an --inserts dump are told by their first bytes. */
+export function isInsert(bytes: Buffer): boolean {
+  return beginsWith(bytes, INSERT_INTO);
+}
+
 /** Finds an INSERT's table; the same beginning is parsed once. */
 export class InsertRows {
   readonly #seen = new Map<string, InsertTarget>();
+  #last: { readonly beginning: Buffer; readonly target: InsertTarget } | undefined;
 
   /** Undefined for what isn't an INSERT as pg_dump writes it. */
   target(bytes: Buffer, decode: (text: string) => string): InsertTarget | undefined {
+    const last = this.#last;
+    // Nothing is quoted in a beginning that is remembered, so the parenthesis ends it.
+    if (last && beginsWith(bytes, last.beginning)) return last.target;
     const open = bytes.indexOf(0x28);
     const beginning = open < 0 ? '' : bytes.toString('latin1', 0, open);
     // A quoted name may hold the parenthesis itself.
     if (beginning === '' || beginning.includes('"') || beginning.length > 400) {
       return parse(bytes, decode);
     }
-    const known = this.#seen.get(beginning);
-    if (known) return known;
-    const target = parse(bytes, decode);
-    if (target && this.#seen.size < MOST_REMEMBERED) this.#seen.set(beginning, target);
+    const target = this.#seen.get(beginning) ?? parse(bytes, decode);
+    if (!target) return undefined;
+    if (this.#seen.size < MOST_REMEMBERED) this.#seen.set(beginning, target);
+    this.#last = { beginning: Buffer.from(bytes.subarray(0, open + 1)), target };
     return target;
   }
 }
 
 export function rowsOf(target: InsertTarget, groups: number): number {
   return target.isDefault ? 1 : Math.max(0, groups - target.groupsBefore);
+}
+
+function beginsWith(bytes: Buffer, beginning: Buffer): boolean {
+  for (let at = 0; at < beginning.length; at++) if (bytes[at] !== beginning[at]) return false;
+  return true;
 }
 
 function parse(bytes: Buffer, decode: (text: string) => string): InsertTarget | undefined {

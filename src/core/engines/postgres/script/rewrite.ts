@@ -9,6 +9,7 @@ import {
   type LeftOutReason,
 } from './disposition.ts';
 import type { PartEvent, ScriptEvent, StatementEvent } from './events.ts';
+import { isInsert } from './insert-rows.ts';
 import { OutputQueue } from './output-queue.ts';
 import type { OwnershipStatement } from './ownership.ts';
 import { printable, tooManyObjects } from './refusals.ts';
@@ -187,11 +188,6 @@ class ScriptRewriter {
       throw tooManyObjects(MOST_STATEMENTS);
     }
   }
-}
-
-/** The millions of statements of an --inserts dump are told by their first bytes. */
-export function isInsert(bytes: Buffer): boolean {
-  return bytes.toString('latin1', 0, 12) === 'INSERT INTO ';
 }
 
 /** `: name` means the same to the server, and to psql it is no variable. */

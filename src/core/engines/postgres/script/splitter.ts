@@ -170,6 +170,7 @@ export class ScriptSplitter {
   }
 
   #noticeCopy(bytes: Buffer): void {
+    if (((bytes[0] as number) | 0x20) !== 0x63) return;
     if (!/^copy[\s/"-]/i.test(bytes.toString('latin1', 0, 5))) return;
     const header = parseCopyHeader(bytes, this.encoding.decodeLoosely);
     if (!header) return;
@@ -180,12 +181,9 @@ export class ScriptSplitter {
   }
 
   #noticeSetting(bytes: Buffer): void {
-    if (
-      bytes.length > LONGEST_SETTING ||
-      !/^(?:re)?set[\s/"-]/i.test(bytes.toString('latin1', 0, 6))
-    ) {
-      return;
-    }
+    const first = (bytes[0] as number) | 0x20;
+    if ((first !== 0x73 && first !== 0x72) || bytes.length > LONGEST_SETTING) return;
+    if (!/^(?:re)?set[\s/"-]/i.test(bytes.toString('latin1', 0, 6))) return;
     const setting = readSetting(new StatementReader(bytes, this.encoding.decodeLoosely));
     const value = setting?.values[0]?.toLowerCase();
     if (setting?.name === 'client_encoding' || setting?.name === 'names') {

@@ -35,6 +35,8 @@ export class SummaryBuilder {
   readonly #tables = new Map<string, TableFacts>();
   readonly #extensions = new Map<string, string | undefined>();
   readonly #lists = new Map<Lists | MoreLists, Set<string>>();
+  /** Most rows follow a row of the same table. */
+  #last: { name: QualifiedName; defaultSchema: string | undefined; table: TableFacts } | undefined;
   #largeObjects = 0;
   #definitions = 0;
   #createsDatabase = false;
@@ -75,6 +77,7 @@ export class SummaryBuilder {
 
   #created(head: StatementHead, reader: StatementReader): void {
     const name = head.name?.name;
+    if (this.#context.sessionRole !== undefined) this.#warnOfOwners();
     if (head.kind === 'database') this.#createsDatabase = true;
     else if (head.kind !== 'schema' && head.kind !== 'extension') this.#definitions++;
     if (head.name && (head.kind === 'table' || head.kind === 'foreign table')) {
@@ -96,6 +99,12 @@ export class SummaryBuilder {
     if (head.kind === 'subscription') this.#add('subscriptions', name);
     if (head.kind === 'server') this.#add('foreignServers', name);
     if (head.kind === 'foreign data wrapper') this.#add('foreignDataWrappers', name);
+  }
+
+  /** pg_dump --use-set-session-authorization: nothing says whose each object is. */
+  #warnOfOwners(): void {
+    const warning = 'owners set by SET SESSION AUTHORIZATION are not taken over';
+    if (!this.warnings.includes(warning)) this.warnings.push(warning);
   }
 
   #createdTable(name: QualifiedName, kind: ScriptTable['kind']): void {
@@ -177,6 +186,16 @@ export class SummaryBuilder {
   }
 
   #table(name: QualifiedName): TableFacts {
+    const { defaultSchema } = this.#context;
+    if (name === this.#last?.name && defaultSchema === this.#last.defaultSchema) {
+      return this.#last.table;
+    }
+    const table = this.#tableOf(name);
+    this.#last = { name, defaultSchema, table };
+    return table;
+  }
+
+  #tableOf(name: QualifiedName): TableFacts {
     const qualified = this.#context.qualify(name);
     const key = JSON.stringify([qualified.schema, qualified.name]);
     const known = this.#tables.get(key);
