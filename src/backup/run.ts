@@ -67,7 +67,7 @@ export class BackupRun {
       await using lock = await this.#lock(AbortSignal.any([signal, timer.signal]), onProgress);
       const bounded = AbortSignal.any([signal, timer.signal, lock.lost]);
       log.info({ database: engine.description }, 'backup started');
-      return await this.#locked(bounded, onProgress);
+      return await this.#locked(bounded, signal, onProgress);
     } finally {
       timer.clear();
     }
@@ -84,8 +84,10 @@ export class BackupRun {
     return engine.lock({ purpose: 'backup', waitMs: config.timeoutMs, onWait }, signal);
   }
 
+  /** `signal` is bounded by the run's time-out and the lock; the upload outlives both. */
   async #locked(
     signal: AbortSignal,
+    uploadSignal: AbortSignal,
     onProgress: (progress: RunProgress) => void,
   ): Promise<FinishedRun> {
     const { config, engine, local, clock } = this.#deps;
@@ -94,7 +96,7 @@ export class BackupRun {
     const id = freeArchiveId(config.name, clock.now(), (candidate) => taken.has(candidate));
     const archiveFile = `${id}${engine.archiveExtension}`;
     const spool = local.spoolPath(archiveFile);
-    const upload = this.#deps.startEarlyUpload?.(archiveFile, spool, signal);
+    const upload = this.#deps.startEarlyUpload?.(archiveFile, spool, uploadSignal);
     const durations: Record<string, number> = {};
     const timed = async <T>(step: string, work: () => Promise<T>): Promise<T> => {
       const started = clock.monotonic();

@@ -36,7 +36,7 @@ export function readCommon(
       ),
       format: read(environment, 'LOG_FORMAT', choice('json', 'text')),
     },
-    healthPort: read(environment, 'HEALTH_PORT', integer(1, 65_535)),
+    healthPort: read(environment, 'HEALTH_PORT', integer(0, 65_535)),
     owner: {
       uid: read(environment, 'PUID', integer(0, LARGEST_ID)),
       gid: read(environment, 'PGID', integer(0, LARGEST_ID)),

@@ -1,0 +1,46 @@
+import type { BackupConfig } from '../core/config/config.ts';
+import { type HealthReport, HealthServer } from '../core/observability/health-server.ts';
+import type { Logger } from '../core/observability/log.ts';
+import { tellChecks } from '../core/observability/tell-checks.ts';
+import { isAbort } from '../core/runtime/errors.ts';
+import type { BackupStatus } from './status.ts';
+import type { WiredBackup } from './wire.ts';
+
+/** db-backup from start to SIGTERM. */
+export async function serveBackup(
+  wired: WiredBackup,
+  config: BackupConfig,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  const { daemon } = wired;
+  for (const warning of config.warnings) log.warn(warning);
+  await using _health =
+    config.healthPort > 0
+      ? await HealthServer.start({
+          port: config.healthPort,
+          log,
+          report: () => healthOf(daemon.status(), new Date()),
+        })
+      : undefined;
+  log.info({ name: config.name, database: daemon.status().database }, 'db-backup started');
+  try {
+    tellChecks(await wired.checks(signal), log);
+  } catch (error) {
+    if (!isAbort(error)) throw error;
+  }
+  await daemon.serve(signal);
+  log.info('db-backup stopped');
+}
+
+/** Unhealthy only when a backup is overdue; a backlog of uploads is `degraded`. */
+export function healthOf(status: BackupStatus, now: Date): HealthReport {
+  const overdue = now.getTime() > Date.parse(status.overdueAfter);
+  const degraded = status.uploadBacklog > 0 && status.lastUploadError !== undefined;
+  const health = overdue ? 'unhealthy' : degraded ? 'degraded' : 'healthy';
+  return {
+    live: !overdue,
+    ready: status.state !== 'waiting for the database',
+    status: { health, ...status },
+  };
+}

@@ -1,0 +1,56 @@
+import type { CatalogueEntry } from '../../core/stores/catalogue.ts';
+import type { CliContext } from '../context.ts';
+import { tableLines } from '../table.ts';
+import { colour, printable } from '../terminal.ts';
+import { bytesText, countText, durationText } from '../units.ts';
+
+export interface ListOptions {
+  readonly json?: boolean;
+  readonly store?: 'local' | 's3';
+}
+
+/** What is listed in the stores; exits with 1 when one of them could not be asked. */
+export async function list(options: ListOptions, context: CliContext): Promise<void> {
+  const { terminal, operations, signal } = context;
+  const config = context.config.common();
+  const catalogue = await operations.catalogue(config);
+  const view = await catalogue.list(signal);
+  const { store } = options;
+  const entries = view.entries.filter(({ where }) => !store || where.includes(store));
+  if (options.json) terminal.out(JSON.stringify({ ...view, entries }, null, 2));
+  else if (entries.length === 0) terminal.out(`no backups of ${config.name} are listed`);
+  else printEntries(entries, context);
+  for (const stray of view.strays) {
+    terminal.err(`note: ${printable(stray.name)} (${stray.where}): ${stray.reason}; left alone`);
+  }
+  for (const { where, error } of view.unreachable) {
+    terminal.err(`${colour(terminal, 'red', 'error')} ${where}: ${printable(error.message)}`);
+    terminal.err(`  hint: ${printable(error.hint)}`);
+  }
+  if (view.unreachable.length > 0) context.setExitCode(1);
+}
+
+function printEntries(entries: readonly CatalogueEntry[], { terminal }: CliContext): void {
+  const columns = [
+    { title: 'id' },
+    { title: 'age', right: true },
+    { title: 'size', right: true },
+    { title: 'rows', right: true },
+    { title: 'where' },
+  ];
+  const rows = entries.map((entry) => [
+    entry.id,
+    durationText(entry.ageMs),
+    bytesText(entry.bytes),
+    countText(entry.manifest.tables.reduce((sum, table) => sum + table.rows, 0)),
+    whereText(entry),
+  ]);
+  for (const line of tableLines(columns, rows)) terminal.out(line);
+}
+
+function whereText({ where, state }: CatalogueEntry): string {
+  const upload = state.uploads.s3;
+  const note =
+    where.includes('s3') || !upload || upload.status === 'uploaded' ? '' : ' (not uploaded)';
+  return `${where.join(' + ')}${note}`;
+}

@@ -1,0 +1,39 @@
+import type { CliContext } from '../context.ts';
+import { tableLines } from '../table.ts';
+import { printable } from '../terminal.ts';
+import { bytesText, durationText } from '../units.ts';
+
+export interface PreviousOptions {
+  readonly json?: boolean;
+}
+
+/** What restores have replaced and is still kept. */
+export async function previous(options: PreviousOptions, context: CliContext): Promise<void> {
+  const { terminal, operations, clock, signal } = context;
+  const rows = await operations.listPrevious(context.config.restore(), signal);
+  if (options.json) {
+    terminal.out(JSON.stringify(rows, null, 2));
+    return;
+  }
+  if (rows.length === 0) {
+    terminal.out('no previous database is kept');
+    return;
+  }
+  const now = clock.now().getTime();
+  const columns = [
+    { title: 'id' },
+    { title: 'replaced' },
+    { title: 'kept for' },
+    { title: 'size', right: true },
+    { title: 'replaced by' },
+  ];
+  const lines = rows.map((row) => [
+    row.id,
+    `${durationText(now - Date.parse(row.replacedAt))} ago`,
+    durationText(Date.parse(row.keptUntil) - now),
+    bytesText(row.bytes),
+    printable(row.replacedBy),
+  ]);
+  for (const line of tableLines(columns, lines)) terminal.out(line);
+  terminal.out('`dropback undo` brings the newest back');
+}

@@ -1,0 +1,129 @@
+import { lstat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { type Ask, RequestClient } from '../../core/requests/client.ts';
+import type { RequestResult, RequestStatus } from '../../core/requests/protocol.ts';
+import type { RestoreReport } from '../../core/requests/report.ts';
+import { DropbackError } from '../../core/runtime/errors.ts';
+import type { CliContext } from '../context.ts';
+import { ProgressBar } from '../progress-bar.ts';
+import { colour, printable, printError, type Terminal } from '../terminal.ts';
+import { bytesText, countText, durationText } from '../units.ts';
+
+export interface RestoreOptions {
+  readonly into?: string;
+  readonly force?: boolean;
+  readonly json?: boolean;
+}
+
+/** The daemon looks at requests every poll interval; this is long past that. */
+const TAKEN_WITHIN_MS = 60_000;
+
+/** `dropback restore <file | id | latest>`: asks db-restore, and follows it to the end. */
+export async function restore(
+  source: string,
+  options: RestoreOptions,
+  context: CliContext,
+): Promise<void> {
+  const target = options.into === undefined ? {} : { into: options.into };
+  const force = options.force ? { force: true } : {};
+  await ask(
+    { kind: 'restore', ...(await sourceOf(source)), ...target, ...force },
+    options,
+    context,
+  );
+}
+
+/** `dropback check <file | id | latest>`: everything up to the swap, then staging is dropped. */
+export async function check(
+  source: string,
+  options: RestoreOptions,
+  context: CliContext,
+): Promise<void> {
+  const force = options.force ? { force: true } : {};
+  await ask({ kind: 'check', ...(await sourceOf(source)), ...force }, options, context);
+}
+
+/** `dropback undo [id]`: swaps a kept database back in. */
+export async function undo(
+  previousId: string | undefined,
+  options: RestoreOptions,
+  context: CliContext,
+): Promise<void> {
+  const which = previousId === undefined ? {} : { previousId };
+  await ask({ kind: 'undo', ...which }, options, context);
+}
+
+/** A path that exists is a file; everything else is looked up in the catalogue by the daemon. */
+async function sourceOf(source: string): Promise<Pick<Ask, 'file' | 'backupId'>> {
+  const path = resolve(source);
+  const found = await lstat(path).catch(() => undefined);
+  if (found?.isFile()) return { file: path };
+  if (found || source.includes('/') || /\.(sql|dump|db|sqlite3?|tar)(\.\w+)?$/.test(source)) {
+    throw new DropbackError(
+      'cli/no-such-file',
+      `${path} ${found ? 'is not a file' : 'does not exist'}`,
+      {
+        hint: 'give a dump file, the id of a backup (`dropback list`), or `latest`.',
+      },
+    );
+  }
+  return { backupId: source };
+}
+
+async function ask(what: Ask, options: RestoreOptions, context: CliContext): Promise<void> {
+  const { terminal, clock, signal } = context;
+  const { watchDir } = context.config.restore();
+  const client = new RequestClient(join(dirname(watchDir), 'requests'), clock);
+  const bar = new ProgressBar(terminal);
+  try {
+    const id = await client.submit(what, signal);
+    bar.update('waiting for db-restore', undefined);
+    const result = await client.follow(id, {
+      signal,
+      takenWithinMs: TAKEN_WITHIN_MS,
+      onStatus: (status) => bar.update(statusLabel(status), status.fraction),
+    });
+    bar.clear();
+    if (options.json) terminal.out(JSON.stringify(result, null, 2));
+    else printResult(terminal, result);
+    context.setExitCode(result.exitCode);
+  } finally {
+    bar.clear();
+  }
+}
+
+function statusLabel({ step, message }: RequestStatus): string {
+  return step && !message.startsWith(step) ? `${step}: ${message}` : message;
+}
+
+const headlines: Record<RestoreReport['outcome'], string> = {
+  restored: 'restored',
+  checked: 'this would restore',
+  undone: 'undone: the previous database is live again',
+  refused: 'refused; the live database is untouched',
+  failed: 'failed; the live database is the one that it was',
+};
+
+function printResult(terminal: Terminal, { report, error, exitCode }: RequestResult): void {
+  if (report) printReport(terminal, report, exitCode === 0);
+  const shown = report?.error ?? error;
+  if (shown) printError(terminal, shown);
+}
+
+function printReport(terminal: Terminal, report: RestoreReport, good: boolean): void {
+  const { outcome, source, target, durationMs, downtimeMs, rows, bytes } = report;
+  const headline = colour(terminal, good ? 'green' : 'red', headlines[outcome]);
+  terminal.out(`${headline}: ${printable(source)} → ${printable(target)}`);
+  const facts = [`took ${durationText(durationMs)}`];
+  if (bytes !== undefined) facts.push(bytesText(bytes));
+  if (rows !== undefined) facts.push(`${countText(rows)} rows`);
+  if (downtimeMs !== undefined) facts.push(`application away for ${Math.round(downtimeMs)} ms`);
+  terminal.out(`  ${facts.join(', ')}`);
+  for (const line of report.differences ?? []) terminal.out(`  ${printable(line)}`);
+  for (const line of report.warnings)
+    terminal.out(`  ${colour(terminal, 'yellow', 'warning')}: ${printable(line)}`);
+  if (report.previous && outcome === 'restored') {
+    const until = report.previous.keptUntil;
+    terminal.out(`  the database that was live before is kept until ${until}: \`dropback undo\``);
+  }
+}

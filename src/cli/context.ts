@@ -1,0 +1,39 @@
+import type { Manifest } from '../core/archive/manifest.ts';
+import type { CliConfig } from '../core/config/cli.ts';
+import type { BackupConfig, CommonConfig, RestoreConfig } from '../core/config/config.ts';
+import type { CheckResult, PreviousDatabase } from '../core/engines/engine.ts';
+import type { Clock } from '../core/runtime/clock.ts';
+import type { Catalogue } from '../core/stores/catalogue.ts';
+import type { Terminal } from './terminal.ts';
+
+/** What every command gets. */
+export interface CliContext {
+  readonly config: CliConfig;
+  readonly operations: Operations;
+  readonly terminal: Terminal;
+  readonly clock: Clock;
+  /** Fires on SIGINT and SIGTERM. */
+  readonly signal: AbortSignal;
+  /** What the process exits with when the command returns; 0 until set. */
+  readonly setExitCode: (code: number) => void;
+}
+
+/** What the daemons can do, handed in by the entry point: the CLI knows neither of them. */
+export interface Operations {
+  backupOnce(
+    config: BackupConfig,
+    signal: AbortSignal,
+    onProgress: (message: string) => void,
+  ): Promise<Manifest>;
+  catalogue(config: CommonConfig): Promise<Catalogue>;
+  checkBackup(config: BackupConfig, signal: AbortSignal): Promise<CheckResult[]>;
+  checkRestore(config: RestoreConfig, signal: AbortSignal): Promise<CheckResult[]>;
+  listPrevious(config: RestoreConfig, signal: AbortSignal): Promise<PreviousRow[]>;
+}
+
+export interface PreviousRow extends PreviousDatabase {
+  /** Name of the drop that replaced it. */
+  readonly replacedBy: string;
+  /** ISO 8601, UTC. */
+  readonly keptUntil: string;
+}

@@ -1,0 +1,113 @@
+import { Command, CommanderError, Option } from 'commander';
+import { configProblems, EXIT_CONFIG, explainConfigProblems } from '../core/config/problems.ts';
+import { dropbackVersion } from '../core/config/version.ts';
+import { errorReport, isAbort } from '../core/runtime/errors.ts';
+import { backup } from './commands/backup.ts';
+import { doctor } from './commands/doctor.ts';
+import { list } from './commands/list.ts';
+import { previous } from './commands/previous.ts';
+import { check, restore, undo } from './commands/restore.ts';
+import type { CliContext } from './context.ts';
+import { printError } from './terminal.ts';
+
+/** sysexits.h EX_USAGE. */
+const EXIT_USAGE = 64;
+
+/** Runs one command line; returns the exit code. */
+export async function runCli(
+  argv: readonly string[],
+  base: Omit<CliContext, 'setExitCode'>,
+): Promise<number> {
+  let exitCode = 0;
+  const context: CliContext = {
+    ...base,
+    setExitCode: (code) => {
+      exitCode = code;
+    },
+  };
+  const program = buildProgram(context);
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    return exitCodeFor(error, context);
+  }
+}
+
+function exitCodeFor(error: unknown, { terminal, signal }: CliContext): number {
+  // commander has printed its own message (or the help) already.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
+  const problems = configProblems(error);
+  if (problems) {
+    terminal.err(explainConfigProblems(problems));
+    return EXIT_CONFIG;
+  }
+  if (isAbort(error) && signal.aborted) return 130;
+  printError(terminal, errorReport(error));
+  return 1;
+}
+
+function buildProgram(context: CliContext): Command {
+  const { terminal } = context;
+  const program = new Command('dropback')
+    .description('Backups that are proven, restores that cannot go half way.')
+    .version(dropbackVersion)
+    .exitOverride()
+    .showHelpAfterError('(see `dropback --help`)')
+    .configureOutput({
+      writeOut: (text) => terminal.out(text.trimEnd()),
+      writeErr: (text) => terminal.err(text.trimEnd()),
+    });
+  const json = ['--json', 'print JSON'] as const;
+  const force = [
+    '--force',
+    'restore even if it looks like the dump of another application',
+  ] as const;
+
+  program
+    .command('backup')
+    .description('make a backup now, verify it, upload it')
+    .option(...json)
+    .action((options) => backup(options, context));
+  program
+    .command('list')
+    .description('backups, local and in S3')
+    .option(...json)
+    .addOption(new Option('--store <store>', 'only this one').choices(['local', 's3']))
+    .action((options) => list(options, context));
+  program
+    .command('restore')
+    .description('restore a dump file or a backup; db-restore does it, this follows')
+    .argument('<file | id | latest>')
+    .option('--into <name>', 'into a side database (or file) of that name; nothing is swapped')
+    .option(...force)
+    .option(...json)
+    .action((source, options) => restore(source, options, context));
+  program
+    .command('check')
+    .description('would this restore, and what would change? Loads it, checks it, swaps nothing')
+    .argument('<file | id | latest>')
+    .option(...force)
+    .option(...json)
+    .action((source, options) => check(source, options, context));
+  program
+    .command('undo')
+    .description('bring the previous database back; what is live now becomes the previous one')
+    .argument('[id]', 'of `dropback previous`; default: the newest')
+    .option(...json)
+    .action((id, options) => undo(id, options, context));
+  program
+    .command('previous')
+    .description('databases that restores have replaced and that are still kept')
+    .option(...json)
+    .action((options) => previous(options, context));
+  program
+    .command('doctor')
+    .description('everything that could fail tonight, by real calls; non-zero if something would')
+    .addOption(new Option('--for <daemon>', 'what one daemon needs').choices(['backup', 'restore']))
+    .option(...json)
+    .action((options) => doctor(options, context));
+  // Subcommands inherit neither exitOverride nor the output unless told.
+  for (const command of program.commands) command.copyInheritedSettings(program);
+  return program;
+}
