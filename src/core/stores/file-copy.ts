@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import type { Manifest } from '../archive/manifest.ts';
 import { openExclusive } from '../runtime/durable-files.ts';
-import { abortedError, DropbackError, throwIfAborted } from '../runtime/errors.ts';
+import { DropbackError, throwIfAborted } from '../runtime/errors.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
 
@@ -109,7 +109,19 @@ export class ArrivingFile implements AsyncDisposable {
   }
 }
 
-/** As `throwIfAborted`, for what a stream threw: an abort has its own error. */
-export function orAborted(error: unknown, signal: AbortSignal): unknown {
-  return signal.aborted ? abortedError(signal) : error;
+/** Copies an archive into a new file, compared with the manifest on the way. */
+export async function copyArchive(
+  from: string,
+  to: string,
+  manifest: Manifest,
+  signal: AbortSignal,
+  onProgress: (bytes: number) => void = () => {},
+): Promise<void> {
+  await using source = await openRegular(from);
+  await using copy = await ArrivingFile.create(to);
+  for await (const piece of readPieces(source, 0, Number.MAX_SAFE_INTEGER, signal)) {
+    await copy.write(piece);
+    onProgress(copy.bytes);
+  }
+  await copy.finish(manifest, from);
 }

@@ -1,5 +1,4 @@
-import { constants } from 'node:fs';
-import { copyFile, lstat, rename, rm } from 'node:fs/promises';
+import { lstat, rename, rm } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { PARTIAL_SUFFIX } from '../../archive/archive-name.ts';
 import type { Manifest } from '../../archive/manifest.ts';
@@ -8,7 +7,7 @@ import { type BackupState, readState, updateState } from '../../archive/state-fi
 import type { CheckResult } from '../../engines/engine.ts';
 import { ensureFolder, syncFile, syncFolder, writeAndSync } from '../../runtime/durable-files.ts';
 import { throwIfAborted, toDropbackError } from '../../runtime/errors.ts';
-import { ArrivingFile, digestFile, openRegular, readPieces, requireDigest } from '../file-copy.ts';
+import { copyArchive, digestFile, requireDigest } from '../file-copy.ts';
 import type { ArchiveSource, Listing, Store } from '../store.ts';
 import { differentManifest, existsAlready, notFound, requireOwnName } from '../store-errors.ts';
 import { BackupFolder } from './backup-folder.ts';
@@ -69,6 +68,9 @@ export class LocalStore implements Store {
       await publishFile(partial, this.#folder.manifestPath(manifest.id));
     } catch (error) {
       if (unlisted) await rm(partial, { force: true });
+      if (unlisted && !this.#isSpool(manifest, archive)) {
+        await rm(this.spoolPath(manifest.archive.file), { force: true });
+      }
       if ((error as NodeJS.ErrnoException).code === 'EEXIST') {
         throw existsAlready(manifest.id, this.description);
       }
@@ -88,17 +90,7 @@ export class LocalStore implements Store {
     onProgress?: (bytes: number) => void,
   ): Promise<void> {
     const path = await this.#listedArchive(manifest);
-    try {
-      await using source = await openRegular(path);
-      await using copy = await ArrivingFile.create(destination);
-      for await (const piece of readPieces(source, 0, Number.MAX_SAFE_INTEGER, signal)) {
-        await copy.write(piece);
-        onProgress?.(copy.bytes);
-      }
-      await copy.finish(manifest, path);
-    } catch (error) {
-      throw toDropbackError(error);
-    }
+    await copyArchive(path, destination, manifest, signal, onProgress).catch(rethrow);
   }
 
   /** Reads the archive whole: on a local volume that is the only proof. */
@@ -159,6 +151,10 @@ export class LocalStore implements Store {
     }
   }
 
+  #isSpool(manifest: Manifest, archive: ArchiveSource): boolean {
+    return resolve(archive.path) === resolve(this.spoolPath(manifest.archive.file));
+  }
+
   async #placePartials(
     manifest: Manifest,
     content: Uint8Array,
@@ -166,9 +162,10 @@ export class LocalStore implements Store {
     signal: AbortSignal,
   ): Promise<void> {
     const spool = this.spoolPath(manifest.archive.file);
-    if (resolve(archive.path) !== resolve(spool)) {
-      await copyFile(archive.path, spool, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-      requireDigest(manifest, await digestFile(spool, signal), spool);
+    if (!this.#isSpool(manifest, archive)) {
+      // What is under that name is left of an attempt at this same id, which was never listed.
+      await rm(spool, { force: true });
+      await copyArchive(archive.path, spool, manifest, signal);
     }
     await syncFile(spool);
     const { size } = await lstat(spool);

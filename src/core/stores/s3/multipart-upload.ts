@@ -4,7 +4,8 @@ import type { Bucket } from './bucket.ts';
 import { isMissing, isNotImplemented, isPreconditionFailed } from './errors.ts';
 import { compareEtag, multipartEtag, plainEtag, requireEtag } from './etag.ts';
 import type { Part } from './part-digest.ts';
-import { type PutParameters, partStream } from './put-object.ts';
+import { sendRange } from './part-stream.ts';
+import type { PutParameters } from './put-object.ts';
 import { signBody } from './verified-body.ts';
 
 /** How long giving up an upload may take; the parts of one that stays cost money. */
@@ -144,26 +145,22 @@ export class MultipartUpload {
     const what = `upload of part ${part.number} of ${this.#key}`;
     const etag = await this.#bucket.calls.run(
       what,
-      async ({ sdk, client }, abortSignal) => {
-        const source = partStream(this.#file, part);
-        const command = new sdk.UploadPartCommand({
-          Bucket: this.#bucket.name,
-          Key: this.#key,
-          UploadId: this.#uploadId,
-          PartNumber: part.number,
-          Body: source,
-          ContentLength: part.end - part.start,
-          ContentMD5: part.md5.toString('base64'),
-        });
-        signBody(command, part.sha256);
-        try {
-          const answer = await client.send(command, { abortSignal });
+      ({ sdk, client }, abortSignal) =>
+        sendRange(this.#file, part, abortSignal, async (Body, ended) => {
+          const command = new sdk.UploadPartCommand({
+            Bucket: this.#bucket.name,
+            Key: this.#key,
+            UploadId: this.#uploadId,
+            PartNumber: part.number,
+            Body,
+            ContentLength: part.end - part.start,
+            ContentMD5: part.md5.toString('base64'),
+          });
+          signBody(command, part.sha256);
+          const answer = await client.send(command, { abortSignal: ended });
           requireEtag(answer, plainEtag(part.md5), what);
           return answer.ETag;
-        } finally {
-          if ('destroy' in source) source.destroy();
-        }
-      },
+        }),
       signal,
     );
     this.#sent.push({ part, etag });

@@ -1,15 +1,12 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
-import { DropbackError } from '../../runtime/errors.ts';
 import { readPieces } from '../file-copy.ts';
+import { cutShort, type FileRange } from './part-stream.ts';
 
 /** A range of the archive with the digests that its receiver has to agree with. */
-export interface Part {
+export interface Part extends FileRange {
   /** Counted from 1. */
   readonly number: number;
-  readonly start: number;
-  /** Exclusive. */
-  readonly end: number;
   readonly md5: Buffer;
   /** Hex. */
   readonly sha256: string;
@@ -54,11 +51,4 @@ export class PartDigester {
   whole(): string {
     return this.#whole.digest('hex');
   }
-}
-
-function cutShort(expected: number, found: number): DropbackError {
-  return new DropbackError('store/corrupt', `the archive ends at ${found}, not at ${expected}`, {
-    hint: 'it was cut while it was read: look for another program that writes there, and the disk.',
-    facts: { expected, found },
-  });
 }

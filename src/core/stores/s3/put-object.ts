@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
 import type { PutObjectCommandInput, PutObjectCommandOutput } from '@aws-sdk/client-s3';
 import { DropbackError } from '../../runtime/errors.ts';
 import type { Bucket } from './bucket.ts';
 import { isNotImplemented, isPreconditionFailed } from './errors.ts';
 import { compareEtag, plainEtag, requireEtag } from './etag.ts';
 import type { Part } from './part-digest.ts';
+import { sendRange } from './part-stream.ts';
 import { signBody } from './verified-body.ts';
 
 export type PutParameters = Omit<
@@ -36,25 +37,28 @@ export async function putObject(
     await bucket.calls.run(
       `upload of ${key}`,
       async ({ sdk, client }, abortSignal, attempt) => {
-        const source = bodyStream(body);
-        const command = new sdk.PutObjectCommand({
-          ...parameters,
-          Bucket: bucket.name,
-          Key: key,
-          Body: source,
-          ContentLength: length,
-          ContentMD5: md5.toString('base64'),
-          ...(conditional ? { IfNoneMatch: '*' } : {}),
-        });
-        signBody(command, sha256);
+        const put = (Body: Readable | Uint8Array, ended: AbortSignal) => {
+          const command = new sdk.PutObjectCommand({
+            ...parameters,
+            Bucket: bucket.name,
+            Key: key,
+            Body,
+            ContentLength: length,
+            ContentMD5: md5.toString('base64'),
+            ...(conditional ? { IfNoneMatch: '*' } : {}),
+          });
+          signBody(command, sha256);
+          return client.send(command, { abortSignal: ended });
+        };
         try {
-          return await client.send(command, { abortSignal });
+          if ('bytes' in body) return await put(body.bytes, abortSignal);
+          if (length === 0) return await put(new Uint8Array(), abortSignal);
+          return await sendRange(body.file, body.part, abortSignal, put);
         } catch (error) {
-          const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata;
-          if (status?.httpStatusCode === 412 && attempt > 1) return 'ours';
+          const { $metadata } = error as { $metadata?: { httpStatusCode?: number } };
+          // What an earlier attempt stored, before its answer was lost?
+          if ($metadata?.httpStatusCode === 412 && attempt > 1) return 'ours';
           throw error;
-        } finally {
-          if ('destroy' in source) source.destroy();
         }
       },
       signal,
@@ -103,17 +107,4 @@ function digestOf(body: PutBody): { length: number; md5: Buffer; sha256: string 
   const md5 = createHash('md5').update(body.bytes).digest();
   const sha256 = createHash('sha256').update(body.bytes).digest('hex');
   return { length: body.bytes.length, md5, sha256 };
-}
-
-function bodyStream(body: PutBody) {
-  if ('bytes' in body) return body.bytes;
-  return partStream(body.file, body.part);
-}
-
-/** The bytes of a part, or nothing for an empty one (a range cannot say that). */
-export function partStream(file: FileHandle, { start, end }: Part) {
-  if (start === end) return new Uint8Array();
-  // By descriptor, so that a rename in between does no harm; as a number, because each stream on a
-  // FileHandle would leave a listener there.
-  return createReadStream('', { fd: file.fd, start, end: end - 1, autoClose: false });
 }
