@@ -2,7 +2,6 @@ import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { DropbackError } from '../../../runtime/errors.ts';
 import type { CompareRequest } from '../protocol.ts';
 import { open, untilFree } from './connection.ts';
-import { inUse } from './exclusive.ts';
 
 const BLOCK = 4096;
 const BLOCKS_AT_ONCE = 256;
@@ -49,7 +48,7 @@ async function recover({ path, waitMs }: CompareRequest): Promise<void> {
       database.exec('BEGIN IMMEDIATE; ROLLBACK');
       return true;
     });
-    if (!isFree) throw inUse(path);
+    if (!isFree) throw Object.assign(new Error('database is locked'), { code: 'SQLITE_BUSY' });
   } finally {
     database.close();
   }

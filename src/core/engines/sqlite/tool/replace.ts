@@ -57,6 +57,7 @@ function exchange(request: ReplaceRequest): ReplaceAnswer {
     const { code } = error as NodeJS.ErrnoException;
     // The name is ours alone: the link that we made, or that an attempt before a crash made.
     if (old && identityAt(previous)?.identity === old.identity) unlinkSync(previous);
+    if (request.how === 'damaged') giveSideFilesBack(path, previous);
     if (code && RENAME_IMPOSSIBLE.includes(code)) return { done: false, reason: messageOf(error) };
     throw error;
   }
@@ -74,6 +75,12 @@ function clearSideFiles({ path, previous, how }: ReplaceRequest): void {
     else if (existsSync(path + suffix)) renameSync(path + suffix, previous + suffix);
   }
   syncFolder(dirname(path));
+}
+
+function giveSideFilesBack(path: string, previous: string): void {
+  for (const suffix of SIDE_FILES) {
+    if (existsSync(previous + suffix)) renameSync(previous + suffix, path + suffix);
+  }
 }
 
 /** Where no file is, link(2) instead of rename(2): one that appeared meanwhile isn't replaced. */
