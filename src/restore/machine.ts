@@ -50,7 +50,7 @@ export class RestoreMachine {
     try {
       return await this.#runToEnd(job, locks, signal, late.signal);
     } catch (error) {
-      return this.#leaveToRecovery(job, error, late.signal);
+      return await this.#leaveToRecovery(job, error, late.signal);
     }
   }
 

@@ -23,7 +23,7 @@ export const HEAD_BYTES = 4096;
 
 export async function readHead(path: string): Promise<Buffer> {
   await using file = await open(path, 'r');
-  return readAt(file, 0, HEAD_BYTES);
+  return await readAt(file, 0, HEAD_BYTES);
 }
 
 /** Reads up to `length` bytes; fewer only at the end of the file. */

@@ -37,6 +37,7 @@ async function judge(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const head = await readAt(file, 0, HEAD_BYTES);
+  if (isBegunOnly(head)) return 'it has only just begun';
   const found = recognise(head);
   if (found.kind === 'compressed') {
     if (found.compression === 'gzip') await testCompressed(file, 'gzip', signal);
@@ -59,6 +60,23 @@ async function judge(
     case 'postgres-directory':
       return undefined;
   }
+}
+
+/** How the accepted files begin, for those of which not even that is there yet. */
+const BEGINNINGS = [
+  'PGDMP\u0001',
+  'SQLite format 3\0',
+  '\u001f\u008b\b',
+  '\u0028\u00b5\u002f\u00fd',
+  '--\n-- PostgreSQL database dump\n',
+  'PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;',
+];
+
+function isBegunOnly(head: Buffer): boolean {
+  const text = head.toString('latin1');
+  return BEGINNINGS.some(
+    (beginning) => beginning.length > text.length && beginning.startsWith(text),
+  );
 }
 
 /** Page count times page size, as the header says (sqlite.org/fileformat2.html, section 1.3). */

@@ -1,0 +1,160 @@
+import { mkdtempSync } from 'node:fs';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Manifest } from '../../../src/core/archive/manifest.ts';
+import { Application } from '../../../src/core/containers/application.ts';
+import { createLogger, type Logger, silentLogger } from '../../../src/core/observability/log.ts';
+import type { RestoreReport } from '../../../src/core/requests/report.ts';
+import { systemClock } from '../../../src/core/runtime/clock.ts';
+import { DropbackError } from '../../../src/core/runtime/errors.ts';
+import type { Checkpoint } from '../../../src/restore/checkpoint.ts';
+import { RestoreDaemon, type RestoreDaemonConfig } from '../../../src/restore/daemon.ts';
+import { type Fault, FileEngine } from './file-engine.ts';
+import { FileRuntime } from './file-runtime.ts';
+
+export interface WorldOptions {
+  readonly config?: Partial<RestoreDaemonConfig>;
+  readonly engineFault?: Fault;
+  readonly containerFault?: (call: string) => void;
+  readonly checkpoint?: Checkpoint;
+  readonly stop?: readonly string[];
+  readonly start?: readonly string[];
+  readonly manifests?: ReadonlyMap<string, Manifest>;
+  readonly log?: Logger;
+}
+
+/** A script as `sqlite3 .dump` writes it, which is what the file engine's databases hold. */
+export function script(...tables: string[]): string {
+  const lines = tables.map((name) => `CREATE TABLE ${name}(x);`);
+  return ['PRAGMA foreign_keys=OFF;', 'BEGIN TRANSACTION;', ...lines, 'COMMIT;', ''].join('\n');
+}
+
+/** One folder with a database, containers and a drop folder; a daemon on it when asked for. */
+export class World {
+  readonly root: string;
+  readonly live: string;
+  readonly incoming: string;
+  readonly runtime: FileRuntime;
+  readonly engine: FileEngine;
+  readonly daemon: RestoreDaemon;
+  readonly #end = new AbortController();
+  #running: Promise<void> | undefined;
+
+  constructor(root: string, options: WorldOptions = {}) {
+    this.root = root;
+    this.live = join(root, 'data', 'app.db');
+    this.incoming = join(root, 'restore', 'incoming');
+    this.runtime = new FileRuntime(join(root, 'containers'), options.containerFault);
+    this.engine = new FileEngine(this.live, options.engineFault);
+    this.daemon = this.#makeDaemon(options);
+  }
+
+  static async create(options: WorldOptions = {}): Promise<World> {
+    const root = mkdtempSync(join(tmpdir(), 'dropback-machine-'));
+    await mkdir(join(root, 'data'));
+    await writeFile(join(root, 'data', 'app.db'), script('old'));
+    const world = new World(root, options);
+    await mkdir(world.incoming, { recursive: true });
+    for (const name of ['web', 'worker']) world.runtime.set(name, 'running');
+    return world;
+  }
+
+  start(): this {
+    this.#running = this.daemon.run(this.#end.signal);
+    return this;
+  }
+
+  async stop(): Promise<void> {
+    this.#end.abort();
+    await this.#running;
+  }
+
+  async remove(): Promise<void> {
+    await this.stop();
+    await rm(this.root, { recursive: true, force: true });
+  }
+
+  path(...parts: string[]): string {
+    return join(this.root, 'restore', ...parts);
+  }
+
+  async drop(name: string, content: string | Uint8Array, folder = this.incoming): Promise<void> {
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(this.root, 'dropped.tmp'), content);
+    await rename(join(this.root, 'dropped.tmp'), join(folder, name));
+  }
+
+  async liveText(): Promise<string> {
+    return readFile(this.live, 'utf8');
+  }
+
+  /** Waits for the report of a name in done/ or failed/. */
+  async report(name: string, withinMs = 30_000): Promise<RestoreReport & { folder: string }> {
+    const until = Date.now() + withinMs;
+    for (;;) {
+      for (const folder of ['done', 'failed']) {
+        const text = await readFile(this.path(folder, `${name}.report.json`), 'utf8').catch(
+          () => undefined,
+        );
+        if (text) return { ...(JSON.parse(text) as RestoreReport), folder };
+      }
+      if (Date.now() > until) throw new Error(`no report of ${name}: ${await this.describe()}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
+  async until(condition: () => boolean | Promise<boolean>, withinMs = 20_000): Promise<void> {
+    const until = Date.now() + withinMs;
+    while (!(await condition())) {
+      if (Date.now() > until) throw new Error(`waited in vain: ${await this.describe()}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
+  async describe(): Promise<string> {
+    const files = await readdir(this.root, { recursive: true });
+    return JSON.stringify({ files, status: this.daemon.status() }, undefined, 1);
+  }
+
+  #makeDaemon(options: WorldOptions): RestoreDaemon {
+    const log = options.log ?? (process.env['DROPBACK_TEST_LOG'] ? textLog() : silentLogger());
+    const containers = {
+      dockerHost: 'unix:///nowhere',
+      stop: options.stop ?? ['web', 'worker'],
+      start: options.start ?? [],
+      stopGraceSeconds: 1,
+    };
+    const manifests = options.manifests ?? new Map<string, Manifest>();
+    return new RestoreDaemon({
+      config: {
+        watchDir: this.incoming,
+        stateFile: this.path('state.json'),
+        pollIntervalMs: 500,
+        settleMs: 2000,
+        stopFirst: false,
+        keepPreviousMs: 3_600_000,
+        waitForBackupMs: 1000,
+        ...options.config,
+      },
+      engine: this.engine,
+      application: new Application(this.runtime, containers, systemClock, log, undefined),
+      catalogue: {
+        findManifestBySha256: async (sha256) => manifests.get(sha256),
+        fetch: async (id, destination) => {
+          const manifest = [...manifests.values()].find((one) => id === 'latest' || one.id === id);
+          if (!manifest) throw new DropbackError('store/not-found', `no ${id}`, { hint: 'list.' });
+          await writeFile(destination, script('from_backup'));
+          return manifest;
+        },
+      },
+      clock: systemClock,
+      log,
+      ...(options.checkpoint ? { checkpoint: options.checkpoint } : {}),
+    });
+  }
+}
+
+function textLog(): Logger {
+  return createLogger({ level: 'info', format: 'text', program: 'test' });
+}
