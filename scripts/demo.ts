@@ -197,12 +197,12 @@ async function demo(folder: string): Promise<boolean> {
         const found = reports.find((file) => file.endsWith('.report.json'));
         if (found) {
           const text = await readFile(join(folder, 'restore', outcome, found), 'utf8');
-          return { outcome, ...(JSON.parse(text) as { downtimeMs?: number }) };
+          return { folder: outcome, ...(JSON.parse(text) as { durationMs: number }) };
         }
       }
       return undefined;
     });
-    say(`the drop went to ${report.outcome}/, with a report`);
+    say(`the drop is in ${report.folder}/ now, with a report: ${report.durationMs} ms in all`);
   } finally {
     await restoreDaemon.stop();
   }

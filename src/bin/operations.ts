@@ -1,0 +1,42 @@
+import { dirname, join } from 'node:path';
+import type { Operations } from '../cli/context.ts';
+import { createLogger } from '../core/observability/log.ts';
+import { readDaemonStatus } from '../core/requests/daemon-status.ts';
+import { systemClock } from '../core/runtime/clock.ts';
+
+/** What the CLI borrows from the daemons; each is loaded only when its command is used. */
+const log = createLogger({ level: 'silent', format: 'text', program: 'dropback' });
+
+export const operations: Operations = {
+  async backupOnce(config, signal, onProgress) {
+    const { wireBackup } = await import('../backup/wire.ts');
+    await using wired = await wireBackup(config, log);
+    const progress = ({ message }: { message: string }) => onProgress(message);
+    return (await wired.daemon.once(signal, progress)).manifest;
+  },
+  async catalogue(config) {
+    const { Catalogue } = await import('../core/stores/catalogue.ts');
+    const { openStores } = await import('../core/stores/open-stores.ts');
+    const clock = systemClock;
+    const { local, remote } = await openStores(config, { log, clock, readOnly: true });
+    return new Catalogue(local, remote, clock);
+  },
+  async checkBackup(config, signal) {
+    const { wireBackup } = await import('../backup/wire.ts');
+    await using wired = await wireBackup(config, log);
+    return await wired.checks(signal);
+  },
+  async checkRestore(config, signal) {
+    const { wireRestore } = await import('../restore/wire.ts');
+    await using wired = await wireRestore(config, log);
+    return await wired.checks(signal);
+  },
+  async listPrevious(config) {
+    const status = await readDaemonStatus(join(dirname(config.watchDir), 'requests'));
+    const last = status?.last;
+    return (status?.previous ?? []).map((previous) => ({
+      ...previous,
+      replacedBy: last?.previous?.id === previous.id ? last.source : '–',
+    }));
+  },
+};

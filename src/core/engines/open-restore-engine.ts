@@ -1,0 +1,26 @@
+import type { RestoreConfig } from '../config/config.ts';
+import type { Logger } from '../observability/log.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { RestoreEngine } from './engine.ts';
+
+/** The engine of this kind of database; only its own code is loaded. */
+export async function openRestoreEngine(
+  config: RestoreConfig,
+  shared: { readonly clock: Clock; readonly log: Logger },
+): Promise<RestoreEngine> {
+  const { database, admin, load, maxStagingBytes, serverDataDir } = config;
+  const budget = maxStagingBytes === undefined ? {} : { maxStagingBytes };
+  if (database.kind === 'postgres') {
+    const { PostgresRestoreEngine } = await import('./postgres/restore/engine.ts');
+    return new PostgresRestoreEngine({
+      database,
+      ...(admin ? { admin } : {}),
+      ...(load ? { load } : {}),
+      ...(serverDataDir === undefined ? {} : { serverDataDir }),
+      ...budget,
+      ...shared,
+    });
+  }
+  const { SqliteRestoreEngine } = await import('./sqlite/restore-engine.ts');
+  return new SqliteRestoreEngine({ database, ...budget, ...shared });
+}

@@ -1,0 +1,57 @@
+import type { RestoreConfig } from '../core/config/config.ts';
+import { type HealthReport, HealthServer } from '../core/observability/health-server.ts';
+import type { Logger } from '../core/observability/log.ts';
+import { tellChecks } from '../core/observability/tell-checks.ts';
+import type { RestoreDaemonStatus } from '../core/requests/daemon-status.ts';
+import { errorReport, isAbort } from '../core/runtime/errors.ts';
+import type { WiredRestore } from './wire.ts';
+
+/** db-restore from start to SIGTERM. */
+export async function serveRestore(
+  wired: WiredRestore,
+  config: RestoreConfig,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  const { daemon } = wired;
+  for (const warning of config.warnings) log.warn(warning);
+  await using _health =
+    config.healthPort > 0
+      ? await HealthServer.start({
+          port: config.healthPort,
+          log,
+          report: () => healthOf(daemon.status()),
+        })
+      : undefined;
+  log.info({ name: config.name }, 'db-restore started');
+  // Beside the daemon, never before it: what has to be brought back comes first.
+  const telling = wired.checks(signal).then(
+    (checks) => tellChecks(checks, log),
+    (error: unknown) => {
+      if (!isAbort(error)) log.error({ error }, 'the checks at start failed');
+    },
+  );
+  try {
+    await daemon.run(signal);
+  } catch (error) {
+    log.fatal({ error: errorReport(error) }, 'db-restore ends');
+    throw error;
+  } finally {
+    await telling;
+  }
+  log.info('db-restore stopped');
+}
+
+const working: readonly RestoreDaemonStatus['state'][] = ['idle', 'working'];
+
+/** Healthy while a restore could be carried out, or is. */
+export function healthOf(status: RestoreDaemonStatus): HealthReport {
+  const { state, problems, current } = status;
+  const fraction = current?.fraction === undefined ? {} : { fraction: current.fraction };
+  return {
+    live: problems.length === 0 && state !== 'blocked' && state !== 'stopped',
+    ready: problems.length === 0 && working.includes(state),
+    status,
+    public: current ? { state: 'restoring', step: current.step, ...fraction } : { state: 'idle' },
+  };
+}

@@ -1,0 +1,56 @@
+import type { RestoreConfig } from '../core/config/config.ts';
+import { Application } from '../core/containers/application.ts';
+import { DockerRuntime } from '../core/containers/docker.ts';
+import type { CheckResult } from '../core/engines/engine.ts';
+import { openRestoreEngine } from '../core/engines/open-restore-engine.ts';
+import type { Logger } from '../core/observability/log.ts';
+import { systemClock } from '../core/runtime/clock.ts';
+import { Catalogue } from '../core/stores/catalogue.ts';
+import { openStores } from '../core/stores/open-stores.ts';
+import { RestoreDaemon } from './daemon.ts';
+import { folderChecks } from './drop-folder/folder-checks.ts';
+import { foldersOf } from './drop-folder/folders.ts';
+import type { BackupCatalogue } from './parts.ts';
+
+export interface WiredRestore extends AsyncDisposable {
+  readonly daemon: RestoreDaemon;
+  /** What db-restore needs, by real calls. */
+  checks(signal: AbortSignal): Promise<CheckResult[]>;
+}
+
+/** The one place where db-restore's parts are put together. */
+export async function wireRestore(config: RestoreConfig, log: Logger): Promise<WiredRestore> {
+  const clock = systemClock;
+  const engine = await openRestoreEngine(config, { clock, log });
+  const { local, remote } = await openStores(config, { log, clock, readOnly: true });
+  const runtime = new DockerRuntime(config.containers.dockerHost, clock);
+  const application = new Application(runtime, config.containers, clock, log);
+  const catalogue = catalogueFor(new Catalogue(local, remote, clock));
+  return {
+    daemon: new RestoreDaemon({ config, engine, application, catalogue, clock, log }),
+    async checks(signal) {
+      const found = await Promise.all([
+        engine.checks(signal),
+        application.checks(signal),
+        folderChecks(foldersOf(config.watchDir), signal),
+        remote?.checks(signal) ?? [],
+      ]);
+      return found.flat();
+    },
+    async [Symbol.asyncDispose]() {
+      await engine[Symbol.asyncDispose]();
+      await remote?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function catalogueFor(catalogue: Catalogue): BackupCatalogue {
+  return {
+    findManifestBySha256: (sha256, signal) => catalogue.findBySha256(sha256, signal),
+    async fetch(id, destination, signal) {
+      const entry = await catalogue.find(id, signal);
+      await catalogue.fetch(entry, destination, signal);
+      return entry.manifest;
+    },
+  };
+}
