@@ -7,7 +7,7 @@ import type { ScriptSummary } from '../script/summary.ts';
 import type { Toc } from '../script/toc.ts';
 import { holdsData, readTablespaces, readToc } from './archive-list.ts';
 import type { TextSize } from './budget.ts';
-import { readWhole, writeSchema } from './full-read.ts';
+import { readWhole, writeDefinitions } from './full-read.ts';
 import type { Incoming } from './same-application.ts';
 
 /** What a dropped file holds, whatever its format. */
@@ -66,9 +66,9 @@ async function readArchive(drop: UnpackedDrop, needs: ContentNeeds): Promise<Con
   needs.progress(0.9);
   if (needs.trusted)
     return fromManifest(drop, toc, text, await readTablespaces(client, drop, signal));
-  const file = `${drop.path}.schema.sql`;
+  const file = `${drop.path}.definitions.sql`;
   try {
-    await writeSchema(client, drop, file, signal);
+    await writeDefinitions(client, drop, toc, file, signal);
     const summary = await inspectScript(file, { signal, serverMajor });
     const isEmpty = summary.tables.every((table) => !table.created);
     const hasData = holdsData(toc);

@@ -131,7 +131,7 @@ export class PostgresRestoreEngine implements RestoreEngine {
     signal: AbortSignal,
   ): Promise<number | undefined> {
     await using session = await this.#server.open({ applicationName: 'dropback measure', signal });
-    return measure(session, previous);
+    return await measure(session, previous);
   }
 
   async dropPrevious(previous: PreviousDatabase, { signal }: StepContext): Promise<void> {

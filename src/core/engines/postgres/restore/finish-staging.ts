@@ -72,7 +72,7 @@ async function checkAsLoader(
     tables: details.expectedTables ?? undefined,
     notValid: details.notValid ?? undefined,
   };
-  return checkContent(session, expected, context);
+  return await checkContent(session, expected, context);
 }
 
 async function takeOver(

@@ -1,9 +1,11 @@
+import { rm, writeFile } from 'node:fs/promises';
 import type { UnpackedDrop } from '../../../archive/unpacked.ts';
 import { DropbackError } from '../../../runtime/errors.ts';
 import { requireProgram } from '../../../runtime/process/find-program.ts';
 import { runPipeline } from '../../../runtime/process/pipeline.ts';
 import type { Program } from '../../../runtime/process/program.ts';
 import { clientProgram, type PostgresClient } from '../clients.ts';
+import { type Toc, tocList } from '../script/toc.ts';
 import type { TextSize } from './budget.ts';
 
 const CUT = /end of file|unexpected end|could not read from input file: end/i;
@@ -33,15 +35,34 @@ export async function readWhole(
   return { lines, bytes };
 }
 
-/** Writes the archive's schema as a script into a new file, for the same inspection as scripts. */
-export async function writeSchema(
+/** Entries that are rows and contents; without them an archive is small, however large it is. */
+const CONTENTS = [
+  'TABLE DATA',
+  'BLOBS',
+  'SEQUENCE SET',
+  'MATERIALIZED VIEW DATA',
+  'STATISTICS DATA',
+];
+
+/**
+ * Writes the archive's definitions as a script into a new file, for the same inspection as scripts.
+ * `--schema-only` would leave out owners and grants of large objects.
+ */
+export async function writeDefinitions(
   client: PostgresClient,
   drop: UnpackedDrop,
+  toc: Toc,
   file: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const program = reader(client, drop, ['--schema-only', `--file=${file}`]);
-  await reading(drop, () => runPipeline([program], { signal }));
+  const listFile = `${file}.list`;
+  await writeFile(listFile, tocList(toc, { types: CONTENTS }), { mode: 0o600 });
+  try {
+    const program = reader(client, drop, [`--use-list=${listFile}`, `--file=${file}`]);
+    await reading(drop, () => runPipeline([program], { signal }));
+  } finally {
+    await rm(listFile, { force: true });
+  }
 }
 
 function reader(client: PostgresClient, drop: UnpackedDrop, args: readonly string[]): Program {

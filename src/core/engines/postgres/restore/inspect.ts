@@ -62,7 +62,7 @@ export async function inspectDrop(
   });
   const roles = await sortRoles(session, content.roles);
   await requireRights(server, scene, { foreign: !trusted, missingRoles: roles.missing });
-  return describe(server, drop, content, scene, { trusted, roles, comparison });
+  return await describe(server, drop, content, scene, { trusted, roles, comparison });
 }
 
 async function readScene(

@@ -6,13 +6,14 @@ const CONNECTION = /server closed the connection|connection to server|terminatin
 export function loadError(
   program: string,
   said: readonly string[],
-  cause?: DropbackError,
+  cause?: unknown,
 ): DropbackError {
   const lines = said.length > 0 ? said : stderrOf(cause);
-  const first = (lines[0] ?? cause?.message ?? 'no reason was given').replace(
-    /^[a-z_]+: error: /,
-    '',
-  );
+  const first = (
+    lines[0] ??
+    (cause instanceof Error ? cause.message : undefined) ??
+    'no reason was given'
+  ).replace(/^[a-z_]+: error: /, '');
   if (lines.some((line) => CONNECTION.test(line))) {
     return new DropbackError('restore/load-interrupted', `${program} lost the server: ${first}`, {
       hint: "look into the server's log for why it ended the connection; the restore can be tried again.",
@@ -28,7 +29,7 @@ export function loadError(
   });
 }
 
-function stderrOf(error: DropbackError | undefined): string[] {
-  const lines = error?.facts['stderr'];
+function stderrOf(error: unknown): string[] {
+  const lines = error instanceof DropbackError ? error.facts['stderr'] : undefined;
   return Array.isArray(lines) ? lines.map(String) : [];
 }

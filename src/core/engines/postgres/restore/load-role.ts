@@ -23,7 +23,7 @@ export async function createLoadRole(
   const limit = role.jobs + SPARE_CONNECTIONS;
   await inTransaction(session, async () => {
     await session.query(
-      `CREATE ROLE ${name} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT NOREPLICATION NOBYPASSRLS
+      `CREATE ROLE ${name} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS
          CONNECTION LIMIT ${limit} PASSWORD ${literal(scramVerifier(password))}`,
     );
     await session.query(`COMMENT ON ROLE ${name} IS ${literal(marker(role.liveName))}`);

@@ -62,7 +62,10 @@ export async function loadScript(load: ScriptLoad, signal: AbortSignal): Promise
       },
     });
   } catch (error) {
-    if (!(error instanceof DropbackError) || error.code !== 'tool/failed') throw error;
+    // When psql ends at an error, our next write into its closed input may be what is noticed first.
+    const isClosed = (error as NodeJS.ErrnoException | null)?.code === 'EPIPE';
+    const isFailed = error instanceof DropbackError && error.code === 'tool/failed';
+    if (signal.aborted || !(isClosed || isFailed)) throw error;
     throw loadError('psql', errors, error);
   }
   if (!result || errors.length > 0) throw loadError('psql', errors);

@@ -181,7 +181,8 @@ async function loadPacked(
   };
   const client = await chooseClient(need, signal);
   const foreign = loader !== undefined;
-  const list = entryList(await readToc(client, drop, signal), details);
+  const toc = await readToc(client, drop, signal);
+  const list = entryList(toc, details);
   const listFile = `${drop.path}.list`;
   await writeFile(listFile, list.text, { mode: 0o600 });
   try {
@@ -203,7 +204,7 @@ async function loadPacked(
       signal,
     );
     if (!foreign) return { ownership: [], warnings };
-    const owners = await readArchiveOwnership(client, drop, session.major, signal);
+    const owners = await readArchiveOwnership(client, drop, toc, session.major, signal);
     const all = [...warnings, ...list.warnings, ...owners.warnings];
     return { ownership: owners.statements, warnings: all };
   } finally {
