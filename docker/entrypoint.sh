@@ -1,0 +1,109 @@
+#!/bin/sh
+# db-backup, db-restore and dropback, whichever name it is called by; anything else is run as it is.
+#
+# As root (the image's default) it makes the folders of fresh mounts usable and becomes PUID:PGID;
+# `docker compose exec db-restore dropback …` takes the same way. As any other user it changes
+# nothing. It never touches what it didn't create, save an empty folder that Docker made as root
+# because a bind mount's source did not exist.
+set -eu
+
+say() {
+  echo "dropback: $*" >&2
+}
+
+program=${0##*/}
+if [ "$program" = entrypoint.sh ]; then
+  program=${1:-dropback}
+  [ $# -eq 0 ] || shift
+fi
+entered=
+if [ "$program" = --entered ]; then
+  entered=yes
+  program=$1
+  shift
+fi
+
+uid=${PUID:-1000}
+gid=${PGID:-1000}
+
+is_empty() {
+  [ -z "$(ls -A "$1" 2>/dev/null || echo unreadable)" ]
+}
+
+# Gives a folder that we or Docker just made to PUID; leaves every other one alone.
+ensure_folder() {
+  if [ ! -e "$1" ]; then
+    mkdir "$1" 2>/dev/null || return 0
+  elif [ "$(stat -c %u "$1")" != 0 ] || ! is_empty "$1"; then
+    return 0
+  fi
+  chown "$uid:$gid" "$1" 2>/dev/null || true
+}
+
+# Whoever owns the socket's group may talk to Docker.
+socket_group() {
+  case ${DOCKER_HOST:-unix:///var/run/docker.sock} in
+    unix://*) socket=${DOCKER_HOST:-unix:///var/run/docker.sock} ;;
+    *) return 0 ;;
+  esac
+  socket=${socket#unix://}
+  if [ -S "$socket" ]; then stat -L -c %g "$socket"; fi
+}
+
+# True where files of another user have to be read and written as that user.
+is_sqlite() {
+  case ${DATABASE_URL:-}${RESTORE_SQLITE_PATH:+sqlite:} in
+    sqlite:* | *sqlite:) return 0 ;;
+    ?*) return 1 ;;
+  esac
+  [ -n "${DATABASE_URL_FILE:-}" ] && ! grep -q '^postgres' "$DATABASE_URL_FILE" 2>/dev/null
+}
+
+# SETUID, SETGID and KILL, where the container has them: bits 7, 6 and 5.
+has_capabilities() {
+  effective=$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status)
+  [ $((0x$effective & 0xe0)) -eq $((0xe0)) ]
+}
+
+become_user() {
+  case $uid$gid in
+    *[!0-9]*) say "PUID and PGID must be numbers"; exit 78 ;;
+  esac
+  case $program in
+    db-backup) ensure_folder "${BACKUP_DIR:-/backups}" ;;
+    db-restore)
+      incoming=${RESTORE_WATCH_DIR:-/restore/incoming}
+      ensure_folder "${incoming%/*}"
+      ;;
+  esac
+  groups=$gid
+  socket=
+  case $program in
+    db-restore | dropback) socket=$(socket_group) ;;
+  esac
+  [ -z "$socket" ] || groups=$gid,$socket
+  capabilities='-all'
+  # To take the socket's group away from database programs, or to work as a file's owner. Programs
+  # themselves are started with none.
+  if { [ -n "$socket" ] || is_sqlite; } && has_capabilities; then
+    capabilities='-all,+setuid,+setgid,+kill'
+  fi
+  export HOME=/tmp
+  exec setpriv --reuid="$uid" --regid="$gid" --groups="$groups" \
+    --inh-caps="$capabilities" --ambient-caps="$capabilities" \
+    -- /usr/local/bin/entrypoint.sh --entered "$program" "$@"
+}
+
+if [ -z "$entered" ] && [ "$(id -u)" = 0 ]; then become_user "$@"; fi
+
+case $program in
+  db-backup | db-restore)
+    case " $* " in
+      *' --help '* | *' --version '*) ;;
+      *) node /app/image/wait-for-database.mjs "$program" ;;
+    esac
+    exec node "/app/dist/bin/$program.js" "$@"
+    ;;
+  dropback) exec node /app/dist/bin/dropback.js "$@" ;;
+  *) exec "$program" "$@" ;;
+esac

@@ -1,0 +1,53 @@
+/**
+ * Before a daemon starts: waits for the configured PostgreSQL server, at most 30 s, saying so. The
+ * daemons wait by themselves too, without end; this only spares them a first failure when a whole
+ * stack starts at once. Configuration problems are theirs to tell.
+ */
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { loadCliConfig } from '../dist/core/config/load.js';
+import { installedClients } from '../dist/core/engines/postgres/clients.js';
+import { createLogger } from '../dist/core/observability/log.js';
+import { capture } from '../dist/core/runtime/process/pipeline.js';
+
+const MOST_MS = 30_000;
+const [program] = process.argv.slice(2);
+const signal = AbortSignal.timeout(MOST_MS);
+for (const name of ['SIGTERM', 'SIGINT']) process.on(name, () => process.exit(0));
+
+try {
+  await waitFor(program);
+} catch (error) {
+  // Whatever it is, the daemon meets it too and explains it better.
+  if (process.env.LOG_LEVEL === 'debug') console.error(error);
+}
+
+async function waitFor(program) {
+  const config = loadCliConfig();
+  const { database, log: logOptions } = config.common();
+  if (database.kind !== 'postgres') return;
+  // The application is down and must come back first, database or not.
+  if (program === 'db-restore' && isInterrupted(config.restore().stateFile)) return;
+  const { host, port } = database.connection;
+  const log = createLogger({ ...logOptions, program });
+  const newest = (await installedClients(signal)).at(-1);
+  if (!newest) return;
+  const file = join(newest.folder, 'pg_isready');
+  const args = ['-q', '-t', '2', '-h', host, '-p', String(port)];
+  for (let tries = 1; ; tries++) {
+    try {
+      await capture({ name: 'pg_isready', file, args }, { signal });
+      if (tries > 1) log.info('the database server answers');
+      return;
+    } catch {
+      if (signal.aborted) break;
+    }
+    if (tries % 5 === 1) log.info(`waiting for the database server at ${host}:${port}`);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+  }
+  log.warn(`no database server at ${host}:${port} yet: starting, and waiting on`);
+}
+
+function isInterrupted(stateFile) {
+  return existsSync(join(dirname(stateFile), 'stopped.json'));
+}
