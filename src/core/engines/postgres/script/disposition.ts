@@ -112,6 +112,7 @@ export class Dispositions {
     reader: StatementReader,
     encoding: ScriptEncoding,
   ): Disposition {
+    const behindHead = reader.position;
     if (head.verb === 'transaction') return this.#transactionControl(event);
     if (head.verb === 'select') return this.#select(reader);
     this.#requireNoTransaction();
@@ -119,10 +120,11 @@ export class Dispositions {
     if (head.verb === 'grant' || head.verb === 'revoke')
       return this.#ownership(event, encoding, 'grant');
     if (head.kind === 'default privileges') return this.#ownership(event, encoding, 'grant');
-    if (head.verb === 'alter' && endsWithOwner(event.bytes)) {
+    if (head.verb === 'alter' && changesOwnerAlone(reader)) {
       const owner = this.#ownership(event, encoding, 'owner');
       return this.#isDatabase(head) ? { action: 'leave-out', reason: 'database' } : owner;
     }
+    reader.rewind(behindHead);
     return this.#definition(event, head, reader);
   }
 
@@ -235,8 +237,16 @@ function isCleaning(head: StatementHead): boolean {
   return head.verb === 'create' && head.kind === 'view' && head.modifiers.includes('or replace');
 }
 
-/** `… OWNER TO role;` and nothing but a name before it (a list of actions is left to the server). */
-function endsWithOwner(bytes: Buffer): boolean {
-  if (bytes.length > 8192) return false;
-  return /\sowner\s+to\s+(?:"(?:[^"]|"")+"|[^\s",;]+)\s*;\s*$/i.test(bytes.toString('latin1'));
+/** `… OWNER TO role;` as the only action: lists of actions are left to the server to refuse. */
+function changesOwnerAlone(reader: StatementReader): boolean {
+  reader.rewind(0);
+  for (let token = reader.next(); token; token = reader.next()) {
+    if (token.type === 'symbol' && token.text === ',') return false;
+    if (token.type === 'symbol' && token.text === '(') reader.skipGroup();
+    if (reader.words('owner', 'to')) {
+      reader.next();
+      return reader.atEnd;
+    }
+  }
+  return false;
 }

@@ -72,7 +72,7 @@ const LONG_TYPES = [
 ].sort((a, b) => b.length - a.length);
 
 const ENTRY = /^(\d+); (\d+) (\d+) (.*)$/;
-const HEADER = /^;\s+([A-Za-z][A-Za-z ]*): (.*)$/;
+const HEADER = /^;\s+([A-Za-z][A-Za-z_ ]*): (.*)$/;
 
 /**
  * Parses the output of `pg_restore -l`. Roles and schemas that are known help to divide names with
