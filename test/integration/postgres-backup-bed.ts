@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { PostgresConnection } from '../../src/core/config/config.ts';
 import type { DumpRequest } from '../../src/core/engines/engine.ts';
-import { PostgresBackupEngine } from '../../src/core/engines/postgres/backup-engine.ts';
+import { PostgresBackupEngine } from '../../src/core/engines/postgres/backup/engine.ts';
 import { connect } from '../../src/core/engines/postgres/connection.ts';
 import { ident, qualified } from '../../src/core/engines/postgres/quoting.ts';
 import type { Session } from '../../src/core/engines/postgres/session.ts';

@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { open, readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
+import { writeArchive } from '../../src/core/engines/postgres/backup/dump-archive.ts';
 import { chooseClient } from '../../src/core/engines/postgres/clients.ts';
-import { writeArchive } from '../../src/core/engines/postgres/dump-archive.ts';
 import { systemClock } from '../../src/core/runtime/clock.ts';
 import type { DropbackError } from '../../src/core/runtime/errors.ts';
 import { servers } from '../support/testbed.ts';

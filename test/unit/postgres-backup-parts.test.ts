@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { DumpMessages, dumpError } from '../../src/core/engines/postgres/backup/dump-messages.ts';
+import { together } from '../../src/core/engines/postgres/backup/dump-together.ts';
 import { compareVersions, psqlIsSafe } from '../../src/core/engines/postgres/clients.ts';
 import { connectError, queryError } from '../../src/core/engines/postgres/connection-errors.ts';
-import { DumpMessages, dumpError } from '../../src/core/engines/postgres/dump-messages.ts';
-import { together } from '../../src/core/engines/postgres/dump-together.ts';
 import {
   describeConnection,
   libpqEnvironment,

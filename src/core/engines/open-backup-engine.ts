@@ -9,7 +9,7 @@ export async function openBackupEngine(
   shared: { readonly clock: Clock; readonly log: Logger },
 ): Promise<BackupEngine> {
   if (database.kind === 'postgres') {
-    const { PostgresBackupEngine } = await import('./postgres/backup-engine.ts');
+    const { PostgresBackupEngine } = await import('./postgres/backup/engine.ts');
     return new PostgresBackupEngine({ database, ...shared });
   }
   const { SqliteBackupEngine } = await import('./sqlite/backup-engine.ts');

@@ -1,5 +1,5 @@
-import { DropbackError } from '../../runtime/errors.ts';
-import type { Session } from './session.ts';
+import { DropbackError } from '../../../runtime/errors.ts';
+import type { Session } from '../session.ts';
 
 /**
  * Who holds, or waits for, a lock that keeps even readers out of a table, one line each:

@@ -1,4 +1,4 @@
-import type { Dump } from '../engine.ts';
+import type { Dump } from '../../engine.ts';
 import { scanArchive } from './read-back-scan.ts';
 
 /**

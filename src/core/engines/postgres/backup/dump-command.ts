@@ -1,9 +1,9 @@
-import type { PostgresConnection } from '../../config/config.ts';
-import { requireProgram } from '../../runtime/process/find-program.ts';
-import type { Program } from '../../runtime/process/program.ts';
-import type { DumpRequest } from '../engine.ts';
-import { clientProgram, type PostgresClient } from './clients.ts';
-import { libpqEnvironment } from './environment.ts';
+import type { PostgresConnection } from '../../../config/config.ts';
+import { requireProgram } from '../../../runtime/process/find-program.ts';
+import type { Program } from '../../../runtime/process/program.ts';
+import type { DumpRequest } from '../../engine.ts';
+import { clientProgram, type PostgresClient } from '../clients.ts';
+import { libpqEnvironment } from '../environment.ts';
 
 export interface DumpCommand {
   readonly connection: PostgresConnection;

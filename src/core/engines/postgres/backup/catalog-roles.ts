@@ -1,4 +1,4 @@
-import type { Session } from './session.ts';
+import type { Session } from '../session.ts';
 
 /**
  * Roles that own something in this database or are granted something there: the ones that a

@@ -1,8 +1,8 @@
-import type { Clock } from '../../runtime/clock.ts';
-import { type CatalogTable, readTables } from './catalog.ts';
-import { sqlState } from './connection-errors.ts';
-import { qualified } from './quoting.ts';
-import type { Session } from './session.ts';
+import type { Clock } from '../../../runtime/clock.ts';
+import { type CatalogTable, readTables } from '../catalog.ts';
+import { sqlState } from '../connection-errors.ts';
+import { qualified } from '../quoting.ts';
+import type { Session } from '../session.ts';
 import { findBlockers, lockedError } from './snapshot-blockers.ts';
 
 /** A snapshot that lives as long as the session's transaction. */

@@ -1,15 +1,15 @@
-import type { Manifest } from '../../archive/manifest.ts';
-import type { Dump } from '../engine.ts';
+import type { Manifest } from '../../../archive/manifest.ts';
+import type { Dump } from '../../engine.ts';
 import {
   countLargeObjects,
   readDatabaseSettings,
   readExtensions,
   readExtensionTables,
   readNotValid,
-} from './catalog.ts';
+} from '../catalog.ts';
+import { readDatabaseFacts, readDatabaseSize } from '../server-info.ts';
+import type { Session } from '../session.ts';
 import { readRoles } from './catalog-roles.ts';
-import { readDatabaseFacts, readDatabaseSize } from './server-info.ts';
-import type { Session } from './session.ts';
 
 /** Keys of `database.properties` that the read-back relies on. */
 export const LARGE_OBJECTS = 'largeObjects';

@@ -1,6 +1,6 @@
-import type { PostgresDatabase } from '../../config/config.ts';
-import type { Clock } from '../../runtime/clock.ts';
-import { DropbackError } from '../../runtime/errors.ts';
+import type { PostgresDatabase } from '../../../config/config.ts';
+import type { Clock } from '../../../runtime/clock.ts';
+import { DropbackError } from '../../../runtime/errors.ts';
 import type {
   BackupEngine,
   CheckResult,
@@ -10,11 +10,11 @@ import type {
   DumpRequest,
   LockRequest,
   ReadBack,
-} from '../engine.ts';
+} from '../../engine.ts';
+import { describeConnection } from '../environment.ts';
+import { takeLock } from '../lock.ts';
 import { backupChecks } from './checks.ts';
 import { dumpDatabase } from './dump.ts';
-import { describeConnection } from './environment.ts';
-import { takeLock } from './lock.ts';
 import { probeDatabase } from './probe.ts';
 import { readBackArchive } from './read-back.ts';
 

@@ -1,7 +1,7 @@
-import type { TableCount } from '../../archive/manifest.ts';
-import type { CatalogTable } from './catalog.ts';
-import { qualified } from './quoting.ts';
-import type { Session } from './session.ts';
+import type { TableCount } from '../../../archive/manifest.ts';
+import type { CatalogTable } from '../catalog.ts';
+import { qualified } from '../quoting.ts';
+import type { Session } from '../session.ts';
 
 /** Tables above this many pages (80 MB) are counted alone, where the server may do it in parallel. */
 const LARGE_TABLE_PAGES = 10_000;

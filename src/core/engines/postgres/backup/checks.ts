@@ -1,13 +1,13 @@
-import type { PostgresConnection } from '../../config/config.ts';
-import { errorReport, messageOf } from '../../runtime/errors.ts';
-import { findProgram } from '../../runtime/process/find-program.ts';
-import type { CheckResult } from '../engine.ts';
-import { chooseClient } from './clients.ts';
-import { connect } from './connection.ts';
+import type { PostgresConnection } from '../../../config/config.ts';
+import { errorReport, messageOf } from '../../../runtime/errors.ts';
+import { findProgram } from '../../../runtime/process/find-program.ts';
+import type { CheckResult } from '../../engine.ts';
+import { chooseClient } from '../clients.ts';
+import { connect } from '../connection.ts';
+import { lockHolder } from '../lock.ts';
+import { readConnectionRoom } from '../server-info.ts';
+import type { Session } from '../session.ts';
 import { findMissingRights, missingRightsError } from './dump-rights.ts';
-import { lockHolder } from './lock.ts';
-import { readConnectionRoom } from './server-info.ts';
-import type { Session } from './session.ts';
 
 /** Sessions of a backup: snapshot, pg_dump, lock. */
 const CONNECTIONS_NEEDED = 3;

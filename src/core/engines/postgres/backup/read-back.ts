@@ -1,9 +1,9 @@
 import { constants, open } from 'node:fs/promises';
-import type { TableCount } from '../../archive/manifest.ts';
-import { DropbackError } from '../../runtime/errors.ts';
-import { requireProgram } from '../../runtime/process/find-program.ts';
-import { runPipeline } from '../../runtime/process/pipeline.ts';
-import type { Dump, ReadBack } from '../engine.ts';
+import type { TableCount } from '../../../archive/manifest.ts';
+import { DropbackError } from '../../../runtime/errors.ts';
+import { requireProgram } from '../../../runtime/process/find-program.ts';
+import { runPipeline } from '../../../runtime/process/pipeline.ts';
+import type { Dump, ReadBack } from '../../engine.ts';
 import { EXTENSION_TABLES, LARGE_OBJECTS, TABLES_EXPECTED } from './dump-description.ts';
 import { together } from './dump-together.ts';
 import { type ArchiveScan, scanArchive } from './read-back-scan.ts';

@@ -1,10 +1,10 @@
 import { constants, open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import { DropbackError, toDropbackError } from '../../runtime/errors.ts';
-import { requireProgram } from '../../runtime/process/find-program.ts';
-import { runPipeline } from '../../runtime/process/pipeline.ts';
-import type { Dump } from '../engine.ts';
-import { chooseClient, clientProgram, parseVersion } from './clients.ts';
+import { DropbackError, toDropbackError } from '../../../runtime/errors.ts';
+import { requireProgram } from '../../../runtime/process/find-program.ts';
+import { runPipeline } from '../../../runtime/process/pipeline.ts';
+import type { Dump } from '../../engine.ts';
+import { chooseClient, clientProgram, parseVersion } from '../clients.ts';
 import { contentSize } from './dump-archive.ts';
 import { ArchiveScanner, type ArchiveTable } from './read-back-scanner.ts';
 

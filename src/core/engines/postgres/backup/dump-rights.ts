@@ -1,6 +1,6 @@
-import { DropbackError } from '../../runtime/errors.ts';
-import { ident, qualified } from './quoting.ts';
-import type { Session } from './session.ts';
+import { DropbackError } from '../../../runtime/errors.ts';
+import { ident, qualified } from '../quoting.ts';
+import type { Session } from '../session.ts';
 
 /** What stands between this role and a complete dump. */
 export interface MissingRights {

@@ -1,10 +1,10 @@
 import { stat } from 'node:fs/promises';
-import { syncFile } from '../../runtime/durable-files.ts';
-import { DropbackError } from '../../runtime/errors.ts';
-import { requireProgram } from '../../runtime/process/find-program.ts';
-import { runPipeline } from '../../runtime/process/pipeline.ts';
-import type { DumpRequest } from '../engine.ts';
-import { connect } from './connection.ts';
+import { syncFile } from '../../../runtime/durable-files.ts';
+import { DropbackError } from '../../../runtime/errors.ts';
+import { requireProgram } from '../../../runtime/process/find-program.ts';
+import { runPipeline } from '../../../runtime/process/pipeline.ts';
+import type { DumpRequest } from '../../engine.ts';
+import { connect } from '../connection.ts';
 import { type DumpCommand, dumpPipeline } from './dump-command.ts';
 import { DumpMessages, dumpError, isLockTimeout } from './dump-messages.ts';
 import { findBlockers, lockedError } from './snapshot-blockers.ts';

@@ -1,4 +1,4 @@
-import { DropbackError, toDropbackError } from '../../runtime/errors.ts';
+import { DropbackError, toDropbackError } from '../../../runtime/errors.ts';
 
 const MOST_WARNINGS = 100;
 

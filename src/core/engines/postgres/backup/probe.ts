@@ -1,8 +1,8 @@
-import type { PostgresDatabase } from '../../config/config.ts';
-import { DropbackError } from '../../runtime/errors.ts';
-import type { DatabaseInfo } from '../engine.ts';
-import { connect } from './connection.ts';
-import { readDatabaseSize } from './server-info.ts';
+import type { PostgresDatabase } from '../../../config/config.ts';
+import { DropbackError } from '../../../runtime/errors.ts';
+import type { DatabaseInfo } from '../../engine.ts';
+import { connect } from '../connection.ts';
+import { readDatabaseSize } from '../server-info.ts';
 
 /** One look at the database; where the server has none of that name, at the server. */
 export async function probeDatabase(

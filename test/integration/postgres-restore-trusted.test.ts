@@ -1,0 +1,133 @@
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { describe, expect, test } from 'vitest';
+import type { Manifest } from '../../src/core/archive/manifest.ts';
+import type { UnpackedDrop } from '../../src/core/archive/unpacked.ts';
+import { PostgresBackupEngine } from '../../src/core/engines/postgres/backup/engine.ts';
+import { silentLogger } from '../../src/core/observability/log.ts';
+import { systemClock } from '../../src/core/runtime/clock.ts';
+import { servers, type TestServer, testbed } from '../support/testbed.ts';
+import { ident, never, RestoreBed } from './postgres-restore-bed.ts';
+
+const run = promisify(execFile);
+
+/** A database backed up by our own engine, unpacked as the restore daemon unpacks it. */
+async function ownBackup(bed: RestoreBed, database: string): Promise<UnpackedDrop> {
+  await using engine = new PostgresBackupEngine({
+    database: {
+      kind: 'postgres',
+      connection: bed.connection({ database }),
+      maintenanceDatabase: 'postgres',
+    },
+    clock: systemClock,
+    lockWaitMs: 5000,
+  });
+  const spool = join(bed.folder, `own-${randomBytes(4).toString('hex')}.dump.zst`);
+  const request = {
+    spool,
+    compressionLevel: 3,
+    excludeTableData: [],
+    rowCounts: 'exact' as const,
+    nice: 0,
+    log: silentLogger(),
+  };
+  const dump = await engine.dump(request, never);
+  await run('zstd', ['-q', '-d', spool, '-o', `${spool}.raw`]);
+  const drop = await bed.drop('postgres-custom', `${spool}.raw`);
+  return { ...drop, manifest: { ...dump, engine: 'postgres' } as unknown as Manifest };
+}
+
+describe.each(servers)('restoring our own backup into PostgreSQL $major', (server) => {
+  test('is exact: publications, owners, grants, row counts from the manifest', async () => {
+    await using bed = await RestoreBed.create(server);
+    const source = await bed.database(`test_source_${bed.id}`);
+    await bed.fill(source);
+    const drop = await ownBackup(bed, source);
+    const { inspection, check } = await bed.restore(bed.engine(), drop);
+    expect(inspection.trusted).toBe(true);
+    expect(check.tables).toEqual(inspection.expectedTables);
+    expect(await bed.picture(bed.live)).toEqual(await bed.picture(source));
+    expect(await bed.leftovers()).toEqual([]);
+  });
+
+  test('rows that differ from the manifest are refused, and nothing stays behind', async () => {
+    await using bed = await RestoreBed.create(server);
+    await bed.sql('CREATE TABLE t (i int); INSERT INTO t SELECT generate_series(1, 10)');
+    const drop = await ownBackup(bed, bed.live);
+    const tables = [{ schema: 'public', name: 't', rows: 11 }];
+    const wrong = { ...drop, manifest: { ...drop.manifest, tables } as Manifest };
+    await expect(bed.restore(bed.engine(), wrong)).rejects.toMatchObject({
+      code: 'restore/rows-differ',
+    });
+    expect(await bed.leftovers()).toEqual([]);
+    expect(await bed.value('SELECT count(*) FROM public.t')).toBe('10');
+  });
+
+  test('a role that is gone leaves its objects to the owner, with a warning', async () => {
+    await using bed = await RestoreBed.create(server);
+    const gone = await bed.role(`test gone "${bed.id}`);
+    await bed.sql(`CREATE TABLE kept (i int); CREATE TABLE owned (i int); ALTER TABLE owned OWNER TO ${ident(gone)};
+      GRANT SELECT ON kept TO ${ident(gone)}, ${bed.reader};
+      ALTER TABLE kept ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON kept TO ${ident(gone)}, ${bed.app} USING (true);`);
+    const drop = await ownBackup(bed, bed.live);
+    await bed.sql(`REASSIGN OWNED BY ${ident(gone)} TO ${bed.owner}; DROP OWNED BY ${ident(gone)}`);
+    await bed.admin.query(`DROP ROLE ${ident(gone)}`);
+    const { inspection, check } = await bed.restore(bed.engine(), drop);
+    expect(inspection.roles.missing).toEqual([gone]);
+    expect(check.warnings.join()).toContain(gone);
+    const acl = await bed.value("SELECT relacl FROM pg_class WHERE relname = 'kept'");
+    expect(acl).toContain(`${bed.reader}=r/`);
+    const owner = await bed.value("SELECT tableowner FROM pg_tables WHERE tablename = 'owned'");
+    expect(owner).toBe(bed.owner);
+    const found = await bed.admin.query('SELECT 1 FROM pg_roles WHERE rolname = $1', [gone]);
+    expect(found).toEqual([]);
+  });
+
+  test('an application role that may create databases restores its own backup', async () => {
+    await using bed = await RestoreBed.create(server);
+    await bed.admin.query(`ALTER ROLE ${bed.owner} CREATEDB`);
+    await bed.sql(`SET ROLE ${bed.owner}; CREATE TABLE t (i int PRIMARY KEY);
+      INSERT INTO t SELECT generate_series(1, 10)`);
+    const drop = await ownBackup(bed, bed.live);
+    await bed.sql('DELETE FROM t');
+    const connection = bed.connection({ user: bed.owner, password: 'pw' });
+    const database = { kind: 'postgres' as const, connection, maintenanceDatabase: 'postgres' };
+    await bed.restore(bed.engine({ database }), drop);
+    expect(await bed.value('SELECT count(*) FROM public.t')).toBe('10');
+  });
+});
+
+const { postgres15, postgres18 } = testbed;
+
+describe.skipIf(!postgres15 || !postgres18)('between versions', () => {
+  const pairs = [
+    [15, 18],
+    [18, 15],
+  ] as const;
+  const serverOf = (major: number) => (major === 15 ? postgres15 : postgres18) as TestServer;
+
+  test.each(pairs)('our own backup of %i restores into %i', async (from, to) => {
+    await using source = await RestoreBed.create(serverOf(from));
+    await using target = await RestoreBed.create(serverOf(to));
+    for (const role of [source.owner, source.app, source.reader]) await target.role(role);
+    await source.fill(source.live);
+    const drop = await ownBackup(source, source.live);
+    const { inspection, check } = await target.restore(target.engine(), drop);
+    expect(check.tables).toEqual(inspection.expectedTables);
+    const [wanted, found] = [await source.picture(source.live), await target.picture(target.live)];
+    expect(found.data).toEqual(wanted.data);
+  });
+
+  test.each(pairs)('a foreign script of %i restores into %i', async (from, to) => {
+    await using source = await RestoreBed.create(serverOf(from));
+    await using target = await RestoreBed.create(serverOf(to));
+    for (const role of [source.owner, source.app, source.reader]) await target.role(role);
+    await source.fill(source.live);
+    const drop = await source.dump('postgres-plain', source.live);
+    await target.restore(target.engine(), drop);
+    const [wanted, found] = [await source.picture(source.live), await target.picture(target.live)];
+    expect(found.data).toEqual(wanted.data);
+  });
+});
