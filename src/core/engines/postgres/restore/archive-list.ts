@@ -27,10 +27,12 @@ export async function readToc(
   client: PostgresClient,
   drop: UnpackedDrop,
   signal: AbortSignal,
+  roles: readonly string[] = [],
 ): Promise<Toc> {
   const file = clientProgram(client, 'pg_restore');
   const program = { name: 'pg_restore', file, args: ['--list', '--', drop.path] };
-  return parseToc(await reading(drop, () => capture(program, { signal }, MOST_LIST_BYTES)));
+  const listing = await reading(drop, () => capture(program, { signal }, MOST_LIST_BYTES));
+  return parseToc(listing, { roles });
 }
 
 /** What of the archive is restored: all of our own, of a foreign one what the load role may do. */

@@ -17,6 +17,8 @@ export interface Content extends Incoming {
   readonly dumpMajor: number | undefined;
   readonly text: TextSize;
   readonly roles: readonly string[];
+  /** Of these, the owners of objects, where control itself has to act for them. */
+  readonly owners: readonly string[];
   readonly extensions: readonly { readonly name: string; readonly schema: string | null }[];
   readonly tablespaces: readonly string[];
   /** What only a superuser could create: refused in a foreign file. */
@@ -60,7 +62,7 @@ async function readPlain(drop: UnpackedDrop, needs: ContentNeeds): Promise<Conte
 async function readArchive(drop: UnpackedDrop, needs: ContentNeeds): Promise<Content> {
   const { signal, serverMajor } = needs;
   const client = await newestRestore(signal);
-  const toc = await readToc(client, drop, signal);
+  const toc = await readToc(client, drop, signal, needs.trusted ? drop.manifest?.roles : []);
   needs.progress(0.1);
   const text = await readWhole(client, drop, signal);
   needs.progress(0.9);
@@ -99,6 +101,7 @@ function fromManifest(
     text,
     tables: manifest.tables,
     roles: manifest.roles,
+    owners: manifest.roles.filter((role) => toc.entries.some((entry) => entry.owner === role)),
     extensions: manifest.extensions.map((name) => ({ name, schema: null })),
     tablespaces,
     superuserOnly: [],
@@ -117,6 +120,7 @@ function fromSummary(summary: ScriptSummary): Omit<Content, 'text'> {
     dumpMajor: dumpVersion === undefined ? undefined : parseVersion(dumpVersion)[0],
     tables: summary.tables.filter((table) => table.created && table.kind === 'table'),
     roles: summary.roles,
+    owners: [],
     extensions: summary.extensions.map(({ name, schema }) => ({ name, schema: schema ?? null })),
     tablespaces: summary.tablespaces,
     superuserOnly: [

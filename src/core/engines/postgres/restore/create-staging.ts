@@ -54,6 +54,6 @@ export function creationOptions(model: DatabaseFacts): string[] {
   if (provider === 'b') {
     options.push('LOCALE_PROVIDER builtin', `BUILTIN_LOCALE ${literal(locale ?? '')}`);
   }
-  options.push(`TABLESPACE ${ident(model.tablespace)}`);
+  if (!model.tablespaceIsDefault) options.push(`TABLESPACE ${ident(model.tablespace)}`);
   return options;
 }

@@ -61,7 +61,8 @@ export async function inspectDrop(
     inLive: scene.liveExtensions,
   });
   const roles = await sortRoles(session, content.roles);
-  await requireRights(server, scene, { foreign: !trusted, missingRoles: roles.missing });
+  const file = { foreign: !trusted, missingRoles: roles.missing, owners: content.owners };
+  await requireRights(server, scene, file);
   return await describe(server, drop, content, scene, { trusted, roles, comparison });
 }
 
@@ -120,13 +121,18 @@ async function sortRoles(
 async function requireRights(
   server: Server,
   scene: Scene,
-  file: { readonly foreign: boolean; readonly missingRoles: readonly string[] },
+  file: {
+    readonly foreign: boolean;
+    readonly missingRoles: readonly string[];
+    readonly owners: readonly string[];
+  },
 ): Promise<void> {
   const { session, info, live, owner } = scene;
   const profile = live && (await readProfile(session, live.oid));
   const makesLoadRole = file.foreign && !server.load;
   const createsRoles = makesLoadRole || file.missingRoles.length > 0;
-  requireAll(await controlRights(session, { info, live, profile, owner, createsRoles }));
+  const actsAs = file.owners;
+  requireAll(await controlRights(session, { info, live, profile, owner, actsAs, createsRoles }));
   if (file.foreign && server.load) requireAll(await loadRoleChecks(session, server.load.user));
 }
 

@@ -12,7 +12,8 @@ export interface DatabaseFacts {
   readonly connectionLimit: number;
   readonly sizeBytes: number;
   readonly tablespace: string;
-  /** The control role may create in it, or it is the server's default. */
+  /** A new database lies there without being told so, which needs no right. */
+  readonly tablespaceIsDefault: boolean;
   readonly tablespaceUsable: boolean;
   readonly encoding: string;
   /** Locale columns by name; they differ from version to version. */
@@ -32,7 +33,8 @@ export async function readDatabase(
     `SELECT d.oid::text AS oid, d.datname AS name, r.rolname AS owner, r.rolsuper AS "ownerIsSuperuser",
             d.datistemplate AS "isTemplate", d.datallowconn AS "allowsConnections",
             d.datconnlimit AS "connectionLimit", t.spcname AS tablespace,
-            (t.spcname = 'pg_default' OR has_tablespace_privilege(t.oid, 'CREATE')) AS "tablespaceUsable",
+            t.oid = model.dattablespace AS "tablespaceIsDefault",
+            (t.oid = model.dattablespace OR has_tablespace_privilege(t.oid, 'CREATE')) AS "tablespaceUsable",
             pg_encoding_to_char(d.encoding) AS encoding, to_jsonb(d) AS row,
             CASE WHEN has_database_privilege(d.oid, 'CONNECT')
                    OR pg_has_role('pg_read_all_stats', 'USAGE')
@@ -40,6 +42,7 @@ export async function readDatabase(
        FROM pg_database d
        JOIN pg_roles r ON r.oid = d.datdba
        JOIN pg_tablespace t ON t.oid = d.dattablespace
+       JOIN pg_database model ON model.datname = 'template0'
       WHERE d.datname = $1`,
     [name],
   );

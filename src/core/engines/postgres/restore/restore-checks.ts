@@ -40,7 +40,14 @@ async function rightsChecks(
     const profile = live && (await readProfile(session, live.oid));
     const owner = live?.owner ?? server.applicationUser;
     const createsRoles = !server.load;
-    const rights = await controlRights(session, { info, live, profile, owner, createsRoles });
+    const rights = await controlRights(session, {
+      info,
+      live,
+      profile,
+      owner,
+      actsAs: [],
+      createsRoles,
+    });
     const load = server.load ? await loadRoleChecks(session, server.load.user) : [];
     const found = live
       ? `the database ${live.name} is there, owned by ${live.owner}`

@@ -12,6 +12,8 @@ export interface RightsQuestion {
   readonly profile: DatabaseProfile | undefined;
   /** Owner of the new database. */
   readonly owner: string;
+  /** Roles that control's own load gives objects to. */
+  readonly actsAs: readonly string[];
   /** Roles have to be made: a load role, placeholders. */
   readonly createsRoles: boolean;
 }
@@ -38,7 +40,9 @@ export async function controlRights(
     ),
     await ownerRight(session, role, question),
   ];
-  if (info.isSuperuser || !question.live || !question.profile) return results;
+  if (info.isSuperuser) return results;
+  results.push(...(await actingRights(session, role, question.actsAs)));
+  if (!question.live || !question.profile) return results;
   results.push(await signalRight(session, role, question.live));
   results.push(...(await settingRights(session, role, question.profile)));
   return results;
@@ -59,6 +63,27 @@ async function ownerRight(
     ? `act as ${owner}, who owns ${live.name}`
     : `give the new database to ${owner}`;
   return right('owner', found?.may ?? false, what, `GRANT ${ident(owner)} TO ${ident(role)};`);
+}
+
+async function actingRights(
+  session: Session,
+  role: string,
+  names: readonly string[],
+): Promise<CheckResult[]> {
+  const kind = session.major >= 16 ? 'SET' : 'MEMBER';
+  const rows = await session.query<{ name: string }>(
+    'SELECT rolname AS name FROM pg_roles WHERE rolname = ANY ($1::text[]) AND NOT pg_has_role(oid, $2)',
+    [names, kind],
+  );
+  return rows.map(({ name }) => {
+    const grant = `GRANT ${ident(name)} TO ${ident(role)};`;
+    return right(
+      `owner/${name}`,
+      false,
+      `give ${name} the objects that it owns in the backup`,
+      grant,
+    );
+  });
 }
 
 /** Whoever is connected now is taken for a sample of who may be connected at the swap. */
@@ -111,7 +136,7 @@ async function settingRights(
     results.push(right(`setting/${name}`, false, `carry over the setting ${name}`, grant));
   }
   const others = await session.query<{ name: string }>(
-    `SELECT rolname AS name FROM pg_roles r, pg_roles me
+    `SELECT r.rolname AS name FROM pg_roles r, pg_roles me
       WHERE me.rolname = current_user AND r.rolname = ANY ($1::text[]) AND r.oid <> me.oid
         AND (r.rolsuper OR NOT me.rolcreaterole
              OR ($2 AND NOT pg_has_role(r.oid, 'USAGE WITH ADMIN OPTION')))`,

@@ -6,6 +6,8 @@ export interface LiveTable {
   readonly schema: string;
   readonly name: string;
   readonly bytes: number;
+  /** Its rows are its partitions'; a manifest, which counts rows, does not name it. */
+  readonly isPartitioned?: boolean;
 }
 
 /** What the dropped content says it holds. */
@@ -25,13 +27,13 @@ export interface Comparison {
 const MOST_MISSING = 0.1;
 const MOST_NAMES = 10;
 
-/** Plain tables and partitions, without those of extensions. The session is in the live database. */
+/** Plain tables, partitioned ones and partitions, without those of extensions. The session is in the live database. */
 export async function readLiveTables(inLive: Session): Promise<LiveTable[]> {
-  const rows = await inLive.query<{ schema: string; name: string; bytes: string }>(
-    `SELECT n.nspname AS schema, c.relname AS name,
-            CASE WHEN pg_relation_size(c.oid) > 0 THEN pg_table_size(c.oid) ELSE 0 END::text AS bytes
+  const rows = await inLive.query<Omit<LiveTable, 'bytes'> & { bytes: string }>(
+    `SELECT n.nspname AS schema, c.relname AS name, c.relkind = 'p' AS "isPartitioned",
+            CASE WHEN c.relkind = 'r' AND pg_relation_size(c.oid) > 0 THEN pg_table_size(c.oid) ELSE 0 END::text AS bytes
        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-      WHERE c.relkind = 'r' AND c.relpersistence IN ('p', 'u')
+      WHERE c.relkind IN ('r', 'p') AND c.relpersistence IN ('p', 'u')
         AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
         AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass
                            AND e.objid = c.oid AND e.objsubid = 0 AND e.deptype = 'e')
@@ -53,7 +55,7 @@ export function compareWithLive(
   const key = (table: { schema: string; name: string }) =>
     JSON.stringify([table.schema, table.name]);
   const [here, there] = [new Set(live.map(key)), new Set(incoming.tables.map(key))];
-  const lacking = live.filter((table) => !there.has(key(table)));
+  const lacking = live.filter((table) => !table.isPartitioned && !there.has(key(table)));
   const appearing = incoming.tables.filter((table) => !here.has(key(table)));
   const total = live.reduce((sum, table) => sum + table.bytes, 0);
   const missing = lacking.reduce((sum, table) => sum + table.bytes, 0);
