@@ -25,16 +25,16 @@ export function setup() {
 
   console.log('setting up: installing packages (once, some 30 s) …');
   const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
-  const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
+  // No install scripts: what is used here carries its binaries, and npm would compile some anew,
+  // which needs a compiler. The `node` package alone needs its script, to fetch Node for this CPU.
+  const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
   const result = spawnSync(npm, args, { cwd: root, stdio: 'inherit' });
   if (result.status !== 0) {
     console.error('npm ci failed: see the lines above; a registry that can be reached is needed.');
     process.exit(result.status ?? 1);
   }
-  if (!existsSync(projectNode)) {
-    // npm versions that hold back install scripts leave the `node` package without its binary.
-    spawnSync(npm, ['rebuild', 'node', '--loglevel=error'], { cwd: root, stdio: 'inherit' });
-  }
+  const rebuild = ['rebuild', 'node', '--ignore-scripts=false', '--loglevel=error'];
+  spawnSync(npm, rebuild, { cwd: root, stdio: 'inherit' });
   if (!existsSync(projectNode)) {
     rmSync(stamp, { force: true });
     console.error(

@@ -62,8 +62,12 @@ function formatTextLine(line: string): string {
   return parts.join(' ');
 }
 
+/** Long values (a whole report) are cut: JSON is the format that has everything. */
+const LONGEST_TEXT_VALUE = 160;
+
 function textValue(value: unknown): string {
-  return typeof value === 'string' && !/\s/.test(value) ? value : JSON.stringify(value);
+  const text = typeof value === 'string' && !/\s/.test(value) ? value : JSON.stringify(value);
+  return text.length > LONGEST_TEXT_VALUE ? `${text.slice(0, LONGEST_TEXT_VALUE)}…` : text;
 }
 
 function isReport(value: unknown): value is { code: string; message: string; hint: string } {
