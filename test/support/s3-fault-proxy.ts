@@ -45,6 +45,8 @@ export interface SeenRequest {
 export class S3FaultProxy implements AsyncDisposable {
   readonly endpoint: string;
   readonly seen: SeenRequest[] = [];
+  /** How many requests were spoilt. */
+  fired = 0;
   readonly #server: Server;
   #rules: FaultRule[] = [];
 
@@ -69,6 +71,7 @@ export class S3FaultProxy implements AsyncDisposable {
   reset(): void {
     this.#rules = [];
     this.seen.length = 0;
+    this.fired = 0;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -100,6 +103,7 @@ export class S3FaultProxy implements AsyncDisposable {
   #take(seen: SeenRequest): Fault | undefined {
     const rule = this.#rules.find(({ when }) => when(seen));
     if (!rule) return undefined;
+    this.fired++;
     rule.times = (rule.times ?? 1) - 1;
     if (rule.times <= 0) this.#rules = this.#rules.filter((other) => other !== rule);
     return rule.fault;
@@ -157,6 +161,12 @@ function passBack(response: IncomingMessage, res: ServerResponse, fault: Fault |
   res.writeHead(response.statusCode ?? 502, headers);
   if (fault?.kind !== 'cut' && fault?.kind !== 'stall') {
     response.pipe(res);
+    return;
+  }
+  if (fault.afterBytes === 0 && fault.kind === 'cut') {
+    response.destroy();
+    res.flushHeaders();
+    res.socket?.end();
     return;
   }
   let sent = 0;

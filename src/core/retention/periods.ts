@@ -1,22 +1,30 @@
-/** Which hour, day, week … a time falls into, in UTC; equal keys are the same period. */
 export type Period = 'hourly' | 'daily' | 'weekly' | 'monthly' | 'yearly';
 
-const DAY_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 
-export function periodKey(period: Period, at: Date): string {
-  const iso = at.toISOString();
+/** The number of the hour, day, week … in UTC that a time falls into, counted from 1970. */
+export function periodNumber(period: Period, at: Date): number {
   switch (period) {
     case 'hourly':
-      return iso.slice(0, 13);
+      return Math.floor(at.getTime() / HOUR_MS);
     case 'daily':
-      return iso.slice(0, 10);
+      return Math.floor(at.getTime() / DAY_MS);
     case 'weekly':
-      return isoWeek(at);
+      // 1970 began on a Thursday; ISO weeks begin on Monday.
+      return Math.floor((at.getTime() / DAY_MS + 3) / 7);
     case 'monthly':
-      return iso.slice(0, 7);
+      return at.getUTCFullYear() * 12 + at.getUTCMonth();
     case 'yearly':
-      return iso.slice(0, 4);
+      return at.getUTCFullYear();
   }
+}
+
+/** How people call that period, for example `2026-11-22`, `2026-W47`. */
+export function periodName(period: Period, at: Date): string {
+  if (period === 'weekly') return isoWeek(at);
+  const length = { hourly: 13, daily: 10, monthly: 7, yearly: 4 }[period];
+  return at.toISOString().slice(0, length);
 }
 
 /** ISO 8601 week, for example `2026-W47`: it belongs to the year of its Thursday. */

@@ -1,5 +1,5 @@
 import type { KeepPolicy } from '../config/config.ts';
-import { type Period, periodKey } from './periods.ts';
+import { type Period, periodName, periodNumber } from './periods.ts';
 
 /** What retention has to know of a backup that is listed, and thus complete. */
 export interface RetentionBackup {
@@ -140,14 +140,15 @@ function keepByPeriod(
   keep: (backup: RetentionBackup, reason: string) => void,
 ): void {
   let left = count;
-  let latest: string | undefined;
+  let latest: number | undefined;
   for (const [index, backup] of newestFirst.entries()) {
     if (left <= 0) return;
-    const key = periodKey(period, backup.at);
+    const number = periodNumber(period, backup.at);
     const isOldest = index === newestFirst.length - 1;
-    if (key === latest && !isOldest) continue;
-    keep(backup, key === latest ? `oldest, ${period} not full` : `${period} ${key}`);
-    latest = key;
+    if (number === latest && !isOldest) continue;
+    const name = periodName(period, backup.at);
+    keep(backup, number === latest ? `oldest, ${period} not full` : `${period} ${name}`);
+    latest = number;
     left--;
   }
 }

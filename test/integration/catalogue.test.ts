@@ -1,0 +1,149 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { withS3Upload } from '../../src/core/archive/state-file.ts';
+import { silentLogger } from '../../src/core/observability/log.ts';
+import { applyRetention } from '../../src/core/retention/apply.ts';
+import { planRetention } from '../../src/core/retention/plan.ts';
+import { type Clock, systemClock } from '../../src/core/runtime/clock.ts';
+import { Catalogue, forRetention } from '../../src/core/stores/catalogue.ts';
+import { LocalStore } from '../../src/core/stores/local/store.ts';
+import { S3Store } from '../../src/core/stores/s3/store.ts';
+import type { Store } from '../../src/core/stores/store.ts';
+import { sampleBackup } from '../support/backups.ts';
+import { failureOf } from '../support/failure.ts';
+
+const never = new AbortController().signal;
+const now = new Date('2026-11-22T20:00:00Z');
+const clock: Clock = { ...systemClock, now: () => now };
+const policy = { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0, days: 0 };
+
+/** The catalogue only knows the seam: a second folder stands for the remote store. */
+function asRemote(store: LocalStore): Store {
+  return Object.defineProperty(store, 'kind', { value: 's3' }) as unknown as Store;
+}
+
+describe('catalogue', () => {
+  let root: string;
+  let local: LocalStore;
+  let remote: Store;
+  let catalogue: Catalogue;
+  beforeEach(async () => {
+    root = await mkdtemp(join(tmpdir(), 'dropback-catalogue-'));
+    local = new LocalStore(join(root, 'local'), 'app');
+    remote = asRemote(new LocalStore(join(root, 'remote'), 'app'));
+    catalogue = new Catalogue(local, remote, clock);
+  });
+  afterEach(() => rm(root, { recursive: true, force: true }));
+
+  const make = async (minute: number, ...stores: Store[]) => {
+    const at = new Date(Date.UTC(2026, 10, 22, 19, minute));
+    const backup = await sampleBackup(join(root, `source-${minute}-${Math.random()}`), { at });
+    for (const store of stores) await store.publish(backup.manifest, { path: backup.path }, never);
+    return backup;
+  };
+  const unreachable = () =>
+    new S3Store(
+      {
+        ...{ bucket: 'none', prefix: '', endpoint: 'http://127.0.0.1:9', region: 'us-east-1' },
+        ...{ forcePathStyle: true, prune: true },
+        credentials: { accessKeyId: 'a', secretAccessKey: 'b' },
+      },
+      'app',
+      { log: silentLogger(), backoff: { firstMs: 1, mostMs: 1, attempts: 2 } },
+    );
+
+  test('merges both stores, oldest first', async () => {
+    const [a, b, c] = [await make(2, remote), await make(1, local), await make(3, local, remote)];
+    const { entries, conflicts, unreachable: failed } = await catalogue.list(never);
+    expect(entries.map(({ id, where }) => [id, ...where])).toEqual([
+      [b.manifest.id, 'local'],
+      [a.manifest.id, 's3'],
+      [c.manifest.id, 'local', 's3'],
+    ]);
+    expect(entries[0]).toMatchObject({ ageMs: 59 * 60_000, bytes: 100_000 });
+    expect([conflicts, failed]).toEqual([[], []]);
+  });
+
+  test('finds by id, the latest, and by sha256', async () => {
+    const [a, b] = [await make(1, local), await make(2, remote)];
+    expect((await catalogue.find('latest', never)).manifest).toEqual(b.manifest);
+    expect((await catalogue.find(a.manifest.id, never)).manifest).toEqual(a.manifest);
+    expect((await failureOf(catalogue.find('app_x', never))).code).toBe('store/not-found');
+    expect(await catalogue.findBySha256(b.manifest.archive.sha256, never)).toEqual(b.manifest);
+    expect(await catalogue.findBySha256('0'.repeat(64), never)).toBeUndefined();
+  });
+
+  test('two backups under one id are both shown, as a conflict', async () => {
+    const [a, b] = [await make(1, local), await make(1, remote)];
+    const view = await catalogue.list(never);
+    expect(view.conflicts).toEqual([a.manifest.id]);
+    expect(view.entries.map(({ where }) => where)).toEqual([['local'], ['s3']]);
+    expect(await catalogue.findBySha256(b.manifest.archive.sha256, never)).toEqual(b.manifest);
+  });
+
+  test('a remote store that does not answer hides nothing local', async () => {
+    const a = await make(1, local);
+    const half = new Catalogue(local, unreachable(), clock);
+    const view = await half.list(never);
+    expect(view.entries.map(({ id }) => id)).toEqual([a.manifest.id]);
+    expect(view.unreachable).toMatchObject([{ where: 's3', error: { code: 'store/unreachable' } }]);
+    expect((await half.find('latest', never)).id).toBe(a.manifest.id);
+    expect((await failureOf(half.find('app_x', never))).code).toBe('store/unreachable');
+  });
+
+  test('the backlog is what the state does not call uploaded', async () => {
+    const [a, b, c] = [await make(1, local), await make(2, local), await make(3, local)];
+    await local.updateState(b.manifest.id, (state) => withS3Upload(state, 'uploaded', now));
+    await local.updateState(c.manifest.id, (state) => withS3Upload(state, 'failed', now));
+    expect((await catalogue.backlog(never)).map(({ id }) => id)).toEqual([
+      a.manifest.id,
+      c.manifest.id,
+    ]);
+    expect(await new Catalogue(local, undefined, clock).backlog(never)).toEqual([]);
+  });
+
+  test('a damaged local copy is fetched from the remote store', async () => {
+    const { manifest, content } = await make(1, local, remote);
+    const damaged = Buffer.from(content);
+    damaged[3] = (damaged[3] ?? 0) ^ 1;
+    await writeFile(local.archivePath(manifest), damaged);
+    const entry = await catalogue.find('latest', never);
+    await catalogue.fetch(entry, join(root, 'fetched'), never);
+    expect(await readFile(join(root, 'fetched'))).toEqual(content);
+  });
+
+  test('retention removes what the plan says, and stops at the first error', async () => {
+    for (const minute of [1, 2, 3, 4]) await make(minute, local);
+    const { entries } = await catalogue.list(never);
+    const guards = { lastRunFailed: false, requireUploaded: false };
+    const plan = planRetention(entries.map(forRetention), policy, now, guards);
+    expect(plan.remove).toHaveLength(3);
+    const second = plan.remove[1]?.id ?? '';
+    const failing: Store = Object.create(local, {
+      list: { value: (signal: AbortSignal) => local.list(signal) },
+      remove: {
+        value: async (manifest: { id: string }, signal: AbortSignal) => {
+          if (manifest.id === second) throw new Error('no');
+          await local.remove(manifest as never, signal);
+        },
+      },
+      description: { value: 'failing' },
+    });
+    await expect(applyRetention(failing, plan, never)).rejects.toThrow('no');
+    expect((await local.list(never)).backups).toHaveLength(3);
+    expect(await applyRetention(local, plan, never)).toHaveLength(2);
+    expect((await local.list(never)).backups.map(({ id }) => id)).toEqual([plan.keep[0]?.id]);
+  });
+
+  test('retention refuses a plan whose newest backup is gone', async () => {
+    const [, , newest] = [await make(1, local), await make(2, local), await make(3, local)];
+    const { entries } = await catalogue.list(never);
+    const guards = { lastRunFailed: false, requireUploaded: false };
+    const plan = planRetention(entries.map(forRetention), policy, now, guards);
+    await local.remove(newest.manifest, never);
+    expect((await failureOf(applyRetention(local, plan, never))).code).toBe('retention/stale');
+    expect((await local.list(never)).backups).toHaveLength(2);
+  });
+});

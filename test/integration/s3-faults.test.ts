@@ -1,0 +1,279 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { S3Config } from '../../src/core/config/config.ts';
+import { silentLogger } from '../../src/core/observability/log.ts';
+import { S3Store } from '../../src/core/stores/s3/store.ts';
+import { sampleBackup } from '../support/backups.ts';
+import { failureOf } from '../support/failure.ts';
+import { TestPrefix } from '../support/s3.ts';
+import {
+  type FaultRule,
+  S3FaultProxy,
+  type SeenRequest,
+  s3Error,
+} from '../support/s3-fault-proxy.ts';
+import { testbed } from '../support/testbed.ts';
+
+const MIB = 1024 ** 2;
+const never = new AbortController().signal;
+const isPart = ({ method, url }: SeenRequest) => method === 'PUT' && url.includes('partNumber=');
+const isPart2 = (seen: SeenRequest) => isPart(seen) && seen.url.includes('partNumber=2');
+const isCompletion = ({ method, url }: SeenRequest) =>
+  method === 'POST' && url.includes('uploadId=');
+const isArchivePut = ({ method, url }: SeenRequest) =>
+  method === 'PUT' && !url.includes('partNumber') && url.includes('.dump.zst');
+const isManifestPut = ({ method, url }: SeenRequest) => method === 'PUT' && url.includes('.json');
+const isArchiveGet = ({ method, url }: SeenRequest) =>
+  method === 'GET' && url.includes('.dump.zst');
+const any = () => true;
+
+describe.skipIf(!testbed.s3)('S3 store, with faults on the wire', () => {
+  let proxy: S3FaultProxy;
+  let prefix: TestPrefix;
+  let folder: string;
+  let store: S3Store;
+  beforeAll(async () => {
+    proxy = await S3FaultProxy.start(testbed.s3?.endpoint ?? '');
+  });
+  afterAll(() => proxy[Symbol.asyncDispose]());
+  beforeEach(async () => {
+    proxy.reset();
+    prefix = new TestPrefix();
+    folder = await mkdtemp(join(tmpdir(), 'dropback-s3-'));
+    store = open();
+  });
+  afterEach(async () => {
+    await store[Symbol.asyncDispose]();
+    await prefix[Symbol.asyncDispose]();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  function open(changes: Partial<S3Config> = {}): S3Store {
+    return new S3Store(prefix.config({ endpoint: proxy.endpoint, ...changes }), 'app', {
+      log: silentLogger(),
+      timeouts: { connectMs: 1000, idleMs: 1500 },
+      backoff: { firstMs: 10, mostMs: 50, attempts: 4 },
+      upload: { smallestPartBytes: 5 * MIB, concurrency: 3 },
+    });
+  }
+
+  const make = (bytes: number) => sampleBackup(join(folder, 'archive'), { bytes });
+  const publishes = async (bytes: number, ...rules: FaultRule[]) => {
+    const backup = await make(bytes);
+    proxy.inject(...rules);
+    await store.publish(backup.manifest, { path: backup.path }, never);
+    expect((await store.list(never)).backups).toEqual([backup.manifest]);
+    await store.fetch(backup.manifest, join(folder, 'fetched'), never);
+    expect(proxy.fired).toBeGreaterThan(0);
+    expect((await readFile(join(folder, 'fetched'))).equals(backup.content)).toBe(true);
+  };
+  const fails = async (bytes: number, ...rules: FaultRule[]) => {
+    const backup = await make(bytes);
+    proxy.inject(...rules);
+    const failure = await failureOf(store.publish(backup.manifest, { path: backup.path }, never));
+    expect(proxy.fired).toBeGreaterThan(0);
+    proxy.reset();
+    expect((await store.list(never)).backups).toEqual([]);
+    expect(await unfinished()).toBe(0);
+    return failure;
+  };
+  const unfinished = async () => {
+    const input = { Bucket: prefix.bucket, Prefix: prefix.key('') };
+    const page = await prefix.client.send(new ListMultipartUploadsCommand(input));
+    return page.Uploads?.length ?? 0;
+  };
+  const answer = (status: number, code: string) =>
+    ({ kind: 'answer', status, body: s3Error(code) }) as const;
+
+  test('a reset in the middle of a part: that part is sent again', () =>
+    publishes(12 * MIB, { when: isPart2, fault: { kind: 'reset', afterBytes: MIB } }));
+
+  test.each([
+    [500, 'InternalError'],
+    [503, 'SlowDown'],
+    [429, 'TooManyRequests'],
+    [400, 'BadDigest'],
+    [400, 'RequestTimeout'],
+  ])('%i %s on a part: that part is sent again', (status, code) =>
+    publishes(12 * MIB, { when: isPart2, fault: answer(status, code), times: 2 }),
+  );
+
+  test('an endpoint that hangs on a part: the time-out ends it, and it is sent again', () =>
+    publishes(12 * MIB, { when: isPart2, fault: { kind: 'hang' } }));
+
+  test('a part that arrives as something else is sent again', () =>
+    publishes(12 * MIB, {
+      when: isPart2,
+      fault: { kind: 'change-header', name: 'etag', value: `"${'0'.repeat(32)}"` },
+    }));
+
+  test('a wrong ETag every time: store/corrupt, nothing listed, nothing left', async () => {
+    const fault = { kind: 'change-header', name: 'etag', value: `"${'0'.repeat(32)}"` } as const;
+    expect((await fails(12 * MIB, { when: isPart, fault, times: 100 })).code).toBe('store/corrupt');
+    expect((await fails(1000, { when: isArchivePut, fault, times: 100 })).code).toBe(
+      'store/corrupt',
+    );
+    expect(await prefix.files()).toEqual([]);
+  });
+
+  test('500 without end: store/unreachable, retryable, the upload is given up', async () => {
+    const failure = await fails(12 * MIB, {
+      when: isPart2,
+      fault: answer(500, 'InternalError'),
+      times: 100,
+    });
+    expect(failure).toMatchObject({ code: 'store/unreachable', retryable: true });
+  });
+
+  test.each([
+    [403, 'AccessDenied', 'store/refused', /s3:PutObject/],
+    [403, 'RequestTimeTooSkewed', 'store/refused', /clock/],
+    [403, 'SignatureDoesNotMatch', 'store/refused', /AWS_SECRET_ACCESS_KEY/],
+    [404, 'NoSuchBucket', 'store/no-bucket', /S3_BUCKET/],
+    [400, 'ExpiredToken', 'store/refused', /token/],
+    [301, 'PermanentRedirect', 'store/refused', /S3_REGION/],
+  ])('%i %s is told once, with a hint', async (status, code, ours, hint) => {
+    const fault = answer(status, code);
+    const failure = await fails(1000, { when: isArchivePut, fault, times: 100 });
+    expect(failure).toMatchObject({ code: ours, retryable: false });
+    expect(failure.hint).toMatch(hint);
+    expect(JSON.stringify(failure)).not.toContain(testbed.s3?.secretAccessKey);
+  });
+
+  test('the answer to a completion is lost: the object is found and taken', () =>
+    publishes(12 * MIB, { when: isCompletion, fault: { kind: 'lose-answer' } }));
+
+  test('the answers to all completions are lost: the object is found and taken', () =>
+    publishes(12 * MIB, { when: isCompletion, fault: { kind: 'lose-answer' }, times: 100 }));
+
+  test('a completion that is answered 200 with an error in it is no success', async () => {
+    const body = s3Error('InternalError');
+    const fault = { kind: 'answer', status: 200, body } as const;
+    const failure = await fails(12 * MIB, { when: isCompletion, fault, times: 100 });
+    expect(failure.code).toBe('store/unreachable');
+    proxy.reset();
+    await rm(join(folder, 'archive'));
+    await publishes(12 * MIB, { when: isCompletion, fault });
+  });
+
+  test('200 with an error in it, though the upload was completed: it is found', () =>
+    publishes(12 * MIB, {
+      when: isCompletion,
+      fault: { kind: 'replace-answer', status: 200, body: s3Error('InternalError') },
+    }));
+
+  test('the answer to a single upload is lost: the object is recognised as ours', () =>
+    publishes(1000, { when: isArchivePut, fault: { kind: 'lose-answer' } }));
+
+  test('the answer to the manifest is lost: it is recognised as ours', () =>
+    publishes(1000, { when: isManifestPut, fault: { kind: 'lose-answer' } }));
+
+  test('the manifest cannot be written: nothing listed, and the next attempt reuses the archive', async () => {
+    const backup = await make(12 * MIB);
+    proxy.inject({ when: isManifestPut, fault: answer(503, 'SlowDown'), times: 4 });
+    await failureOf(store.publish(backup.manifest, { path: backup.path }, never));
+    expect((await store.list(never)).backups).toEqual([]);
+    proxy.reset();
+    await store.publish(backup.manifest, { path: backup.path }, never);
+    expect(proxy.seen.filter(isPart)).toEqual([]);
+    expect((await store.list(never)).backups).toEqual([backup.manifest]);
+  });
+
+  test('an endpoint without conditional writes: looked at beforehand, then written without', async () => {
+    const conditional = (seen: SeenRequest) => seen.headers['if-none-match'] === '*';
+    const fault = answer(501, 'NotImplemented');
+    await publishes(1000, { when: conditional, fault, times: 100 });
+    const checks = await store.checks(never);
+    expect(checks.filter(({ status }) => status === 'failed')).toEqual([]);
+    expect(checks.find(({ id }) => id === 's3/conditional-writes')?.status).toBe('warning');
+  });
+
+  test.each([
+    ['cut', { kind: 'cut', afterBytes: MIB }],
+    ['stalled', { kind: 'stall', afterBytes: MIB }],
+  ] as const)('a download that is %s is taken up where it broke', async (_, fault) => {
+    await publishes(6 * MIB, { when: isArchiveGet, fault }, { when: isArchiveGet, fault });
+    const ranges = proxy.seen.filter(isArchiveGet).map(({ headers }) => headers['range']);
+    expect(ranges[0]).toBeUndefined();
+    expect(ranges.slice(1)).toHaveLength(2);
+    for (const range of ranges.slice(1)) expect(range).toMatch(/^bytes=[1-9]\d+-$/);
+  });
+
+  test('a download that always breaks at once ends, and leaves no file', async () => {
+    const backup = await make(MIB);
+    await store.publish(backup.manifest, { path: backup.path }, never);
+    proxy.inject({ when: isArchiveGet, fault: { kind: 'cut', afterBytes: 0 }, times: 100 });
+    const failure = await failureOf(store.fetch(backup.manifest, join(folder, 'fetched'), never));
+    expect(failure.code).toBe('store/unreachable');
+    expect(await readdir(folder)).not.toContain('fetched');
+  });
+
+  test('an abort ends a hanging call at once, and gives up the upload', async () => {
+    const backup = await make(12 * MIB);
+    const stop = new AbortController();
+    proxy.inject({ when: isPart, fault: { kind: 'hang' }, times: 100 });
+    const publishing = store.publish(backup.manifest, { path: backup.path }, stop.signal);
+    setTimeout(() => stop.abort(), 200);
+    expect((await failureOf(publishing)).code).toBe('run/aborted');
+    expect(await unfinished()).toBe(0);
+  });
+
+  test('more objects than fit one page are listed, and foreign ones are left alone', async () => {
+    const backup = await make(1000);
+    await store.publish(backup.manifest, { path: backup.path }, never);
+    const names = Array.from({ length: 1005 }, (_, n) => `foreign/${n}`);
+    for (let at = 0; at < names.length; at += 15) {
+      await Promise.all(names.slice(at, at + 15).map((name) => prefix.put(name, Buffer.from('x'))));
+    }
+    const { backups, strays } = await store.list(never);
+    expect(backups).toEqual([backup.manifest]);
+    expect(strays).toHaveLength(1001);
+    expect(strays.at(-1)?.reason).toBe('and 5 more');
+    await store.remove(backup.manifest, never);
+    expect(await prefix.files()).toHaveLength(1005);
+  });
+
+  test('a removal that was cut short is finished by the next sweep', async () => {
+    const backup = await make(1000);
+    await store.publish(backup.manifest, { path: backup.path }, never);
+    const isArchiveDelete = ({ method, url }: SeenRequest) =>
+      method === 'DELETE' && url.includes('.dump.zst');
+    proxy.inject({ when: isArchiveDelete, fault: answer(403, 'AccessDenied') });
+    await failureOf(store.remove(backup.manifest, never));
+    expect(await store.list(never)).toEqual({ backups: [], strays: [] });
+    const report = await store.sweep(never);
+    expect(report).toEqual({ abortedUploads: [], removed: [backup.manifest.id], warnings: [] });
+    expect(await prefix.files()).toEqual([]);
+  });
+
+  test('an endpoint that is not there, a host without a name', async () => {
+    await using down = open({ endpoint: 'http://127.0.0.1:9' });
+    const refused = await failureOf(down.list(never));
+    expect(refused).toMatchObject({ code: 'store/unreachable', retryable: true });
+    await using lost = open({ endpoint: 'http://no-such-host.invalid' });
+    const unknown = await failureOf(lost.list(never));
+    expect(unknown).toMatchObject({ code: 'store/unreachable', retryable: true });
+    expect(unknown.hint).toMatch(/DNS/);
+    await using plain = open({ endpoint: proxy.endpoint.replace('http:', 'https:') });
+    expect((await failureOf(plain.list(never))).hint).toMatch(/TLS/);
+  });
+
+  test('checks name what would fail', async () => {
+    proxy.inject({
+      when: ({ method }) => method === 'PUT',
+      fault: answer(403, 'AccessDenied'),
+      times: 9,
+    });
+    const checks = await store.checks(never);
+    expect(checks.map(({ id, status }) => `${id} ${status}`)).toEqual([
+      's3/list ok',
+      's3/write failed',
+    ]);
+    proxy.reset();
+    proxy.inject({ when: any, fault: answer(404, 'NoSuchBucket'), times: 9 });
+    expect((await store.checks(never))[0]).toMatchObject({ id: 's3/list', status: 'failed' });
+  });
+});

@@ -1,0 +1,181 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { appendFile, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { silentLogger } from '../../src/core/observability/log.ts';
+import { type Clock, systemClock } from '../../src/core/runtime/clock.ts';
+import { fileGrowth } from '../../src/core/stores/s3/file-growth.ts';
+import { S3Store } from '../../src/core/stores/s3/store.ts';
+import { sampleManifest } from '../support/backups.ts';
+import { failureOf } from '../support/failure.ts';
+import { TestPrefix } from '../support/s3.ts';
+import { S3FaultProxy, type SeenRequest, s3Error } from '../support/s3-fault-proxy.ts';
+import { testbed } from '../support/testbed.ts';
+
+const MIB = 1024 ** 2;
+const never = new AbortController().signal;
+const isPart = ({ method, url }: SeenRequest) => method === 'PUT' && url.includes('partNumber=');
+
+describe.skipIf(!testbed.s3)('upload of an archive that is still being written', () => {
+  let proxy: S3FaultProxy;
+  let prefix: TestPrefix;
+  let folder: string;
+  let spool: string;
+  let store: S3Store;
+  beforeAll(async () => {
+    proxy = await S3FaultProxy.start(testbed.s3?.endpoint ?? '');
+  });
+  afterAll(() => proxy[Symbol.asyncDispose]());
+  beforeEach(async () => {
+    proxy.reset();
+    prefix = new TestPrefix();
+    folder = await mkdtemp(join(tmpdir(), 'dropback-s3-'));
+    spool = join(folder, 'archive.partial');
+    store = open();
+  });
+  afterEach(async () => {
+    await store[Symbol.asyncDispose]();
+    await prefix[Symbol.asyncDispose]();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  function open(clock: Clock = systemClock): S3Store {
+    return new S3Store(prefix.config({ endpoint: proxy.endpoint }), 'app', {
+      log: silentLogger(),
+      clock,
+      timeouts: { connectMs: 1000, idleMs: 1500 },
+      backoff: { firstMs: 10, mostMs: 50, attempts: 3 },
+      upload: { smallestPartBytes: 5 * MIB, concurrency: 2 },
+    });
+  }
+
+  /** Writes the content in pieces while the upload runs; resolves when the last one is written. */
+  function grow(content: Buffer, pieceBytes: number) {
+    const write = async () => {
+      await writeFile(spool, '');
+      for (let at = 0; at < content.length; at += pieceBytes) {
+        await appendFile(spool, content.subarray(at, at + pieceBytes));
+        await delay(20);
+      }
+    };
+    const done = write();
+    const manifest = sampleManifest(content);
+    const source = { path: spool, growth: fileGrowth(spool, done, systemClock, never) };
+    const growing = store.beginGrowing(manifest.archive.file, source, never, 100 * MIB);
+    return { done, manifest, growing };
+  }
+
+  const unfinished = async () => {
+    const input = { Bucket: prefix.bucket, Prefix: prefix.key('') };
+    return (await prefix.client.send(new ListMultipartUploadsCommand(input))).Uploads ?? [];
+  };
+  const confirm = async (content: Buffer) => {
+    const manifest = sampleManifest(content);
+    expect((await store.list(never)).backups).toEqual([manifest]);
+    await store.fetch(manifest, join(folder, 'fetched'), never);
+    expect(await unfinished()).toEqual([]);
+  };
+
+  test.each([0, 1, 5 * MIB, 5 * MIB + 1, 10 * MIB, 17 * MIB + 3])(
+    '%i bytes: nothing is visible before completion, all of it after',
+    async (bytes) => {
+      const content = randomBytes(bytes);
+      const { done, manifest, growing } = grow(content, 2 * MIB);
+      await done;
+      expect(await prefix.files()).toEqual([]);
+      // Local publishing comes first, and renames the spool.
+      const path = join(folder, 'archive');
+      await rename(spool, path);
+      await store.completeGrowing(growing, manifest, { path }, never);
+      await confirm(content);
+    },
+  );
+
+  test('parts go up before the file is complete', async () => {
+    const content = randomBytes(20 * MIB);
+    await writeFile(spool, content.subarray(0, 12 * MIB));
+    const finish = Promise.withResolvers<void>();
+    const source = { path: spool, growth: fileGrowth(spool, finish.promise, systemClock, never) };
+    const manifest = sampleManifest(content);
+    const growing = store.beginGrowing(manifest.archive.file, source, never, 100 * MIB);
+    await expect.poll(() => proxy.seen.filter(isPart).length, { timeout: 20_000 }).toBe(2);
+    await appendFile(spool, content.subarray(12 * MIB));
+    finish.resolve();
+    await store.completeGrowing(growing, manifest, { path: spool }, never);
+    await confirm(content);
+  });
+
+  test('an endpoint that fails on the way: the archive is uploaded whole afterwards', async () => {
+    const fault = { kind: 'answer', status: 500, body: s3Error('InternalError') } as const;
+    proxy.inject({ when: isPart, fault, times: 3 });
+    const content = randomBytes(12 * MIB);
+    const { done, manifest, growing } = grow(content, 3 * MIB);
+    await done;
+    await store.completeGrowing(growing, manifest, { path: spool }, never);
+    await confirm(content);
+  });
+
+  test('bytes that changed after they were sent: the archive is uploaded again, whole', async () => {
+    const content = randomBytes(12 * MIB);
+    const { done, growing } = grow(content, 3 * MIB);
+    await done;
+    await expect.poll(() => proxy.seen.filter(isPart).length, { timeout: 20_000 }).toBe(2);
+    const changed = Buffer.from(content);
+    changed[100] = (changed[100] ?? 0) ^ 1;
+    await writeFile(spool, changed);
+    await store.completeGrowing(growing, sampleManifest(changed), { path: spool }, never);
+    await confirm(changed);
+  });
+
+  test('a dump that failed: what was sent is deleted', async () => {
+    const { done, growing } = grow(randomBytes(12 * MIB), 3 * MIB);
+    await done;
+    await expect.poll(() => proxy.seen.filter(isPart).length, { timeout: 20_000 }).toBe(2);
+    expect(await unfinished()).toHaveLength(1);
+    await growing.abort();
+    await growing.abort();
+    expect(await unfinished()).toEqual([]);
+    expect(await prefix.files()).toEqual([]);
+  });
+
+  test('an abort while it is being completed ends a hanging endpoint', async () => {
+    const { done, manifest, growing } = grow(randomBytes(12 * MIB), 3 * MIB);
+    await done;
+    proxy.inject({ when: isPart, fault: { kind: 'hang' }, times: 100 });
+    const stop = new AbortController();
+    setTimeout(() => stop.abort(), 300);
+    const failure = await failureOf(
+      store.completeGrowing(growing, manifest, { path: spool }, stop.signal),
+    );
+    expect(failure.code).toBe('run/aborted');
+    expect(await unfinished()).toEqual([]);
+  });
+
+  test('a sweep gives up uploads of ours that are older than two days, and no others', async () => {
+    const content = randomBytes(12 * MIB);
+    const { done, manifest, growing } = grow(content, 6 * MIB);
+    await done;
+    await expect.poll(async () => (await unfinished()).length, { timeout: 20_000 }).toBe(1);
+    expect((await store.sweep(never)).abortedUploads).toEqual([]);
+    const later = { ...systemClock, now: () => new Date(Date.now() + 3 * 86_400_000) };
+    await using next = open(later);
+    const report = await next.sweep(never);
+    expect(report.abortedUploads).toEqual([prefix.key(manifest.archive.file)]);
+    expect(await unfinished()).toEqual([]);
+    // The one that lost its upload notices, and starts over.
+    await store.completeGrowing(growing, manifest, { path: spool }, never);
+    await confirm(content);
+  });
+
+  test('the sha256 of what arrived is the sha256 of what was sent', async () => {
+    const content = randomBytes(11 * MIB);
+    const { done, manifest, growing } = grow(content, 4 * MIB);
+    await done;
+    await store.completeGrowing(growing, manifest, { path: spool }, never);
+    expect(manifest.archive.sha256).toBe(createHash('sha256').update(content).digest('hex'));
+    await confirm(content);
+  });
+});
