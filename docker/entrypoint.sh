@@ -59,10 +59,10 @@ is_sqlite() {
   [ -n "${DATABASE_URL_FILE:-}" ] && ! grep -q '^postgres' "$DATABASE_URL_FILE" 2>/dev/null
 }
 
-# SETUID, SETGID and KILL, where the container has them: bits 7, 6 and 5.
+# Whether the container has all of these capabilities, given as a mask.
 has_capabilities() {
   effective=$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status)
-  [ $((0x$effective & 0xe0)) -eq $((0xe0)) ]
+  [ $((0x$effective & $1)) -eq $(($1)) ]
 }
 
 become_user() {
@@ -85,8 +85,12 @@ become_user() {
   capabilities='-all'
   # To take the socket's group away from database programs, or to work as a file's owner. Programs
   # themselves are started with none.
-  if { [ -n "$socket" ] || is_sqlite; } && has_capabilities; then
-    capabilities='-all,+setuid,+setgid,+kill'
+  if { [ -n "$socket" ] || is_sqlite; } && has_capabilities 0xe0; then
+    capabilities=$capabilities,+setuid,+setgid,+kill
+  fi
+  # To take in a drop that root copied and only root may read, as `sudo cp` of a backup leaves it.
+  if [ "$program" = db-restore ] && has_capabilities 0x1; then
+    capabilities=$capabilities,+chown
   fi
   export HOME=/tmp
   exec setpriv --reuid="$uid" --regid="$gid" --groups="$groups" \

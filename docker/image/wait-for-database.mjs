@@ -28,12 +28,13 @@ async function waitFor(program) {
   if (database.kind !== 'postgres') return;
   // The application is down and must come back first, database or not.
   if (program === 'db-restore' && isInterrupted(config.restore().stateFile)) return;
-  const { host, port } = database.connection;
+  const { host, port, user } = database.connection;
   const log = createLogger({ ...logOptions, program });
   const newest = (await installedClients(signal)).at(-1);
   if (!newest) return;
   const file = join(newest.folder, 'pg_isready');
-  const args = ['-q', '-t', '2', '-h', host, '-p', String(port)];
+  // The user is not checked, but libpq wants a name, and the daemon's uid has none.
+  const args = ['-q', '-t', '2', `--host=${host}`, `--port=${port}`, `--username=${user}`];
   for (let tries = 1; ; tries++) {
     try {
       await capture({ name: 'pg_isready', file, args }, { signal });
