@@ -103,7 +103,8 @@ function recogniseWideText(head: Buffer): Refused | undefined {
   const pairs = head.subarray(0, 64);
   const zeros = (odd: number) => pairs.filter((byte, at) => at % 2 === odd && byte === 0).length;
   const half = Math.floor(pairs.length / 2);
-  const unmarked = half >= 4 && (zeros(0) === half || zeros(1) === half);
+  // Not both: that is no text at all.
+  const unmarked = half >= 4 && (zeros(0) === half) !== (zeros(1) === half);
   if (!marked && !unmarked) return undefined;
   return refused('drop/unsupported-encoding', 'text in UTF-16 or UTF-32', {
     hint: "PowerShell's > writes UTF-16: use pg_dump -f FILE instead, or iconv -t UTF-8.",

@@ -38,6 +38,8 @@ async function judge(
 ): Promise<string | undefined> {
   const head = await readAt(file, 0, HEAD_BYTES);
   if (isBegunOnly(head)) return 'it has only just begun';
+  // Some programs give a file its final size before they write into it.
+  if (head.every((byte) => byte === 0)) return 'it begins with nothing but zeros';
   const found = recognise(head);
   if (found.kind === 'compressed') {
     if (found.compression === 'gzip') await testCompressed(file, 'gzip', signal);

@@ -1,0 +1,156 @@
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, expect, test } from 'vitest';
+import type { Manifest } from '../../src/core/archive/manifest.ts';
+import { type Ask, RequestClient } from '../../src/core/requests/client.ts';
+import { readDaemonStatus } from '../../src/core/requests/daemon-status.ts';
+import type { RequestResult, RequestStatus } from '../../src/core/requests/protocol.ts';
+import { systemClock } from '../../src/core/runtime/clock.ts';
+import { script, World, type WorldOptions } from '../support/restore/world.ts';
+
+let world: World;
+afterEach(() => world?.remove());
+const signal = new AbortController().signal;
+
+async function started(options: WorldOptions = {}): Promise<RequestClient> {
+  world = await World.create(options);
+  world.start();
+  await world.until(() => world.daemon.status().state === 'idle');
+  return new RequestClient(world.path('requests'), systemClock);
+}
+
+async function ask(client: RequestClient, request: Ask): Promise<RequestResult> {
+  const id = await client.submit(request, signal);
+  return client.follow(id, { signal, takenWithinMs: 10_000 });
+}
+
+async function fileOf(name: string, content: string): Promise<string> {
+  const path = join(world.root, name);
+  await writeFile(path, content);
+  return path;
+}
+
+test('restore, undo, undo again, drop-previous', async () => {
+  const client = await started();
+  const file = await fileOf('app.sql', script('fresh'));
+  const seen: RequestStatus[] = [];
+  const id = await client.submit({ kind: 'restore', file }, signal);
+  const onStatus = (status: RequestStatus) => seen.push(status);
+  const restored = await client.follow(id, { signal, takenWithinMs: 10_000, onStatus });
+  expect(restored).toMatchObject({
+    exitCode: 0,
+    report: { outcome: 'restored', source: 'app.sql' },
+  });
+  expect(seen[0]?.state).toMatch(/queued|running/);
+  expect(seen.at(-1)?.state).toBe('done');
+  expect(await world.liveText()).toBe(script('fresh'));
+  expect(await readdir(world.path('requests'))).toEqual([`${id}.status.json`, 'daemon.json']);
+
+  expect(await ask(client, { kind: 'undo' })).toMatchObject({
+    exitCode: 0,
+    report: { outcome: 'undone' },
+  });
+  expect(await world.liveText()).toBe(script('old'));
+  const status = await readDaemonStatus(world.path('requests'));
+  expect(status?.previous).toHaveLength(1);
+
+  expect(await ask(client, { kind: 'undo' })).toMatchObject({ exitCode: 0 });
+  expect(await world.liveText()).toBe(script('fresh'));
+  expect(await ask(client, { kind: 'drop-previous' })).toMatchObject({ exitCode: 0 });
+  expect(await readdir(join(world.root, 'data'))).toEqual(['app.db']);
+  expect(await ask(client, { kind: 'undo' })).toMatchObject({
+    exitCode: 3,
+    error: { code: 'request/no-previous' },
+  });
+  expect(world.runtime.get('web')).toBe('running');
+});
+
+test('check, and into a side database', async () => {
+  const client = await started();
+  const file = await fileOf('app.sql', script('fresh'));
+  expect(await ask(client, { kind: 'check', file })).toMatchObject({ exitCode: 0 });
+  expect(await ask(client, { kind: 'restore', file, into: 'side.db' })).toMatchObject({
+    exitCode: 0,
+    report: { target: 'side.db' },
+  });
+  expect(await world.liveText()).toBe(script('old'));
+  expect(await readFile(join(world.root, 'data', 'side.db'), 'utf8')).toBe(script('fresh'));
+});
+
+test('a backup by its id', async () => {
+  const manifest = { id: 'app_20260101T000000Z', archive: { file: 'app_20260101T000000Z.sql' } };
+  const manifests = new Map([['x', manifest as Manifest]]);
+  const client = await started({ manifests });
+  expect(await ask(client, { kind: 'restore', backupId: 'latest' })).toMatchObject({
+    exitCode: 0,
+    report: { backupId: manifest.id, source: manifest.archive.file },
+  });
+  expect(await world.liveText()).toBe(script('from_backup'));
+  expect(await ask(client, { kind: 'restore', backupId: 'none' })).toMatchObject({ exitCode: 1 });
+});
+
+test('a bad file is refused with exit code 3', async () => {
+  const client = await started();
+  const file = await fileOf('app.sql', 'not a dump');
+  expect(await ask(client, { kind: 'restore', file })).toMatchObject({
+    exitCode: 3,
+    report: { outcome: 'refused', error: { code: 'drop/unknown-content' } },
+  });
+});
+
+test('what is no request is answered so, what is too old has expired', async () => {
+  world = await World.create();
+  await mkdir(world.path('requests'));
+  await writeFile(world.path('requests', '0123456789abcdef.json'), '{"kind":"rm -rf"}');
+  const old = {
+    format: 'dropback-request',
+    version: 1,
+    id: 'aaaaaaaaaaaaaaaa',
+    createdAt: '2026-01-01T00:00:00.000Z',
+    kind: 'undo',
+  };
+  await writeFile(world.path('requests', 'aaaaaaaaaaaaaaaa.json'), JSON.stringify(old));
+  world.start();
+  const client = new RequestClient(world.path('requests'), systemClock);
+  const follow = (id: string) => client.follow(id, { signal, takenWithinMs: 10_000 });
+  expect(await follow('0123456789abcdef')).toMatchObject({
+    exitCode: 3,
+    error: { code: 'request/unreadable' },
+  });
+  expect(await follow('aaaaaaaaaaaaaaaa')).toMatchObject({
+    exitCode: 75,
+    error: { code: 'request/expired' },
+  });
+});
+
+test('a request that the daemon was working on is answered by the next one', async () => {
+  const reached = Promise.withResolvers<void>();
+  const hold = Promise.withResolvers<void>();
+  const client = await started({
+    engineFault: async (call) => {
+      if (call !== 'check') return;
+      reached.resolve();
+      await hold.promise;
+    },
+  });
+  const file = await fileOf('app.sql', script('fresh'));
+  const id = await client.submit({ kind: 'restore', file }, signal);
+  await reached.promise;
+  const ending = world.stop();
+  hold.resolve();
+  await ending;
+  world = new World(world.root).start();
+  expect(await client.follow(id, { signal, takenWithinMs: 10_000 })).toMatchObject({ exitCode: 0 });
+  expect(await world.liveText()).toBe(script('fresh'));
+});
+
+test('without a daemon a request is withdrawn again', async () => {
+  world = await World.create();
+  await mkdir(world.path('requests'));
+  const client = new RequestClient(world.path('requests'), systemClock);
+  const id = await client.submit({ kind: 'undo' }, signal);
+  await expect(client.follow(id, { signal, takenWithinMs: 300 })).rejects.toMatchObject({
+    code: 'request/not-taken',
+  });
+  expect(await readdir(world.path('requests'))).toEqual([]);
+});
