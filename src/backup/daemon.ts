@@ -4,7 +4,7 @@ import type { Logger } from '../core/observability/log.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import { DropbackError, type ErrorReport, errorReport, isAbort } from '../core/runtime/errors.ts';
 import type { LocalStore } from '../core/stores/local/store.ts';
-import type { Store } from '../core/stores/store.ts';
+import type { S3Store } from '../core/stores/s3/store.ts';
 import { prune } from './prune.ts';
 import { BackupRun, type FinishedRun, type RunDependencies, type RunProgress } from './run.ts';
 import { nextRun, overdueAfter, type ScheduleFacts } from './schedule.ts';
@@ -17,7 +17,7 @@ export interface BackupDependencies {
   readonly config: BackupConfig;
   readonly engine: BackupEngine;
   readonly local: LocalStore;
-  readonly remote?: Store;
+  readonly remote?: S3Store;
   readonly startEarlyUpload?: NonNullable<RunDependencies['startEarlyUpload']>;
   readonly clock: Clock;
   readonly log: Logger;
@@ -54,7 +54,7 @@ export class BackupDaemon {
 
   /** Until the signal fires; never ends because of a failed backup. */
   async serve(signal: AbortSignal): Promise<void> {
-    const uploading = this.#loop?.run(signal);
+    const uploading = this.#tidyRemote(signal).then(() => this.#loop?.run(signal));
     try {
       await this.#readLastGood(signal);
       await waitForDatabase(this.#deps, signal);
@@ -116,6 +116,17 @@ export class BackupDaemon {
       ...(this.#lastGood ? { lastGood: new Date(this.#lastGood.createdAt) } : {}),
       ...(this.#lastAttempt ? { lastAttempt: this.#lastAttempt } : {}),
     };
+  }
+
+  /** Uploads that a dead daemon left half done, removals that it left unfinished. */
+  async #tidyRemote(signal: AbortSignal): Promise<void> {
+    const { remote, log } = this.#deps;
+    try {
+      const report = await remote?.sweep(signal);
+      for (const key of report?.abortedUploads ?? []) log.info({ key }, 'gave up a stale upload');
+    } catch (error) {
+      if (!isAbort(error)) log.warn({ error }, 'the remote store could not be tidied up');
+    }
   }
 
   async #readLastGood(signal: AbortSignal): Promise<void> {

@@ -18,11 +18,14 @@ export interface RunDependencies {
   readonly log: Logger;
   readonly version: string;
   /** Lets a remote copy begin while the spool still grows; undefined without a remote store. */
-  readonly startEarlyUpload?: (
-    archiveFile: string,
-    spool: string,
-    signal: AbortSignal,
-  ) => EarlyUpload;
+  readonly startEarlyUpload?: (spool: GrowingSpool, signal: AbortSignal) => EarlyUpload;
+}
+
+export interface GrowingSpool {
+  readonly archiveFile: string;
+  /** Path; the file may not be there yet. */
+  readonly spool: string;
+  readonly expectedBytes: number;
 }
 
 /** Parts of an archive that go up before it is verified; nothing is listed before `complete`. */
@@ -96,7 +99,7 @@ export class BackupRun {
     const id = freeArchiveId(config.name, clock.now(), (candidate) => taken.has(candidate));
     const archiveFile = `${id}${engine.archiveExtension}`;
     const spool = local.spoolPath(archiveFile);
-    const upload = this.#deps.startEarlyUpload?.(archiveFile, spool, uploadSignal);
+    const upload = await this.#startUpload(archiveFile, spool, uploadSignal);
     const durations: Record<string, number> = {};
     const timed = async <T>(step: string, work: () => Promise<T>): Promise<T> => {
       const started = clock.monotonic();
@@ -141,6 +144,18 @@ export class BackupRun {
         withVerification(state, { kind: 'archive', status: 'ok', at, durationMs }),
       )
       .catch((error: unknown) => log.warn({ id, error }, 'the state file could not be written'));
+  }
+
+  async #startUpload(
+    archiveFile: string,
+    spool: string,
+    signal: AbortSignal,
+  ): Promise<EarlyUpload | undefined> {
+    const { startEarlyUpload, engine } = this.#deps;
+    if (!startEarlyUpload) return undefined;
+    // An archive larger than its database is rare; it is then uploaded again, in larger parts.
+    const { sizeBytes } = await engine.probe(signal);
+    return startEarlyUpload({ archiveFile, spool, expectedBytes: sizeBytes }, signal);
   }
 
   /** Ids of backups and of strays: an orphaned archive under a final name isn't overwritten. */

@@ -1,5 +1,5 @@
 import { type Logger as PinoLogger, pino } from 'pino';
-import { errorReport, toDropbackError } from '../runtime/errors.ts';
+import { type ErrorReport, errorReport, toDropbackError } from '../runtime/errors.ts';
 
 /** Structured log. Call `log.info({ facts }, 'lowercase message')`. */
 export type Logger = Pick<
@@ -33,6 +33,7 @@ export function createLogger(options: LogOptions): Logger {
 
 /** Logged once, where it stops travelling upward: report plus the stack of what is a bug. */
 export function errorForLog(error: unknown): unknown {
+  if (isReport(error) && !(error instanceof Error)) return error;
   const known = toDropbackError(error);
   const report = errorReport(known);
   const isBug = known.code.startsWith('internal/');
@@ -70,6 +71,6 @@ function textValue(value: unknown): string {
   return text.length > LONGEST_TEXT_VALUE ? `${text.slice(0, LONGEST_TEXT_VALUE)}…` : text;
 }
 
-function isReport(value: unknown): value is { code: string; message: string; hint: string } {
+function isReport(value: unknown): value is ErrorReport {
   return typeof value === 'object' && value !== null && 'code' in value && 'hint' in value;
 }
