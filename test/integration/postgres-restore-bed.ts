@@ -241,6 +241,7 @@ export class RestoreBed implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    for (const state of this.saved) this.#note(state);
     for (const name of this.#databases) {
       if (['postgres', 'template0', 'template1'].includes(name)) continue;
       await this.admin.query(`ALTER DATABASE ${ident(name)} IS_TEMPLATE false`).catch(() => {});

@@ -35,6 +35,26 @@ describe.each(servers)('the swap on PostgreSQL $major', (server) => {
     expect(await bed.value('SELECT count(*) FROM public.t')).toBe('2');
   });
 
+  test('builds the new database with the encoding, provider and locale of the live one', async () => {
+    await using bed = await RestoreBed.create(server);
+    const kinds = [
+      `ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'de-AT' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8'`,
+      `ENCODING 'LATIN1' LOCALE_PROVIDER libc LC_COLLATE 'C' LC_CTYPE 'C'`,
+      ...(server.major >= 17
+        ? [`ENCODING 'UTF8' LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'`]
+        : []),
+    ];
+    for (const kind of kinds) {
+      await bed.database(bed.live, `OWNER ${bed.owner} ${kind}`);
+      await bed.sql(`CREATE TABLE t (x text); INSERT INTO t VALUES ('é')`);
+      const drop = await bed.dump('postgres-plain', bed.live);
+      const before = await settings(bed, bed.live);
+      await bed.restore(bed.engine(), drop);
+      expect(await settings(bed, bed.live)).toEqual(before);
+      expect(await bed.value('SELECT x FROM public.t')).toBe('é');
+    }
+  });
+
   test('wins against clients that reconnect in a loop', async () => {
     await using bed = await RestoreBed.create(server);
     await bed.sql('CREATE TABLE t (i int)');
@@ -197,7 +217,8 @@ describe.each(servers)('the swap on PostgreSQL $major', (server) => {
 async function settings(bed: RestoreBed, database: string): Promise<unknown> {
   return bed.admin.query(
     `SELECT pg_get_userbyid(datdba) AS owner, datconnlimit, datistemplate, encoding, datcollate, datctype,
-            to_jsonb(d) -> 'datlocprovider' AS provider, (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(datacl) a) AS acl, dattablespace::text,
+            to_jsonb(d) -> 'datlocprovider' AS provider,
+            coalesce(to_jsonb(d) -> 'datlocale', to_jsonb(d) -> 'daticulocale') AS locale, (SELECT array_agg(a::text ORDER BY a::text) FROM unnest(coalesce(datacl, acldefault('d', datdba))) a) AS acl, dattablespace::text,
             shobj_description(oid, 'pg_database') AS comment,
             (SELECT array_agg(pg_get_userbyid(setrole) || setconfig::text ORDER BY 1)
                FROM pg_db_role_setting WHERE setdatabase = d.oid) AS settings
