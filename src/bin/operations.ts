@@ -33,10 +33,6 @@ export const operations: Operations = {
   },
   async listPrevious(config) {
     const status = await readDaemonStatus(join(dirname(config.watchDir), 'requests'));
-    const last = status?.last;
-    return (status?.previous ?? []).map((previous) => ({
-      ...previous,
-      replacedBy: last?.previous?.id === previous.id ? last.source : '–',
-    }));
+    return status?.previous ?? [];
   },
 };

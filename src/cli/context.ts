@@ -1,7 +1,8 @@
 import type { Manifest } from '../core/archive/manifest.ts';
 import type { CliConfig } from '../core/config/cli.ts';
 import type { BackupConfig, CommonConfig, RestoreConfig } from '../core/config/config.ts';
-import type { CheckResult, PreviousDatabase } from '../core/engines/engine.ts';
+import type { CheckResult } from '../core/engines/engine.ts';
+import type { KeptDatabase } from '../core/requests/daemon-status.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Catalogue } from '../core/stores/catalogue.ts';
 import type { Terminal } from './terminal.ts';
@@ -28,12 +29,5 @@ export interface Operations {
   catalogue(config: CommonConfig): Promise<Catalogue>;
   checkBackup(config: BackupConfig, signal: AbortSignal): Promise<CheckResult[]>;
   checkRestore(config: RestoreConfig, signal: AbortSignal): Promise<CheckResult[]>;
-  listPrevious(config: RestoreConfig, signal: AbortSignal): Promise<PreviousRow[]>;
-}
-
-export interface PreviousRow extends PreviousDatabase {
-  /** Name of the drop that replaced it. */
-  readonly replacedBy: string;
-  /** ISO 8601, UTC. */
-  readonly keptUntil: string;
+  listPrevious(config: RestoreConfig, signal: AbortSignal): Promise<readonly KeptDatabase[]>;
 }

@@ -1,7 +1,9 @@
 import { Command, CommanderError, Option } from 'commander';
 import { configProblems, EXIT_CONFIG, explainConfigProblems } from '../core/config/problems.ts';
 import { dropbackVersion } from '../core/config/version.ts';
+import { exitCodeOf } from '../core/requests/protocol.ts';
 import { errorReport, isAbort } from '../core/runtime/errors.ts';
+import { EXIT_USAGE } from '../core/runtime/main.ts';
 import { backup } from './commands/backup.ts';
 import { doctor } from './commands/doctor.ts';
 import { list } from './commands/list.ts';
@@ -9,9 +11,6 @@ import { previous } from './commands/previous.ts';
 import { check, restore, undo } from './commands/restore.ts';
 import type { CliContext } from './context.ts';
 import { printError } from './terminal.ts';
-
-/** sysexits.h EX_USAGE. */
-const EXIT_USAGE = 64;
 
 /** Runs one command line; returns the exit code. */
 export async function runCli(
@@ -43,8 +42,9 @@ function exitCodeFor(error: unknown, { terminal, signal }: CliContext): number {
     return EXIT_CONFIG;
   }
   if (isAbort(error) && signal.aborted) return 130;
-  printError(terminal, errorReport(error));
-  return 1;
+  const report = errorReport(error);
+  printError(terminal, report);
+  return exitCodeOf(report.code);
 }
 
 function buildProgram(context: CliContext): Command {

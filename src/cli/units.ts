@@ -11,9 +11,10 @@ export function bytesText(bytes: number): string {
   return `${value.toFixed(digits)} ${units[unit]}`;
 }
 
-/** `3 d 4 h`, `2 h 10 min`, `45 s`: the two largest units. */
+/** `3 d 4 h`, `2 h 10 min`, `45 s`, `120 ms`: the two largest units. */
 export function durationText(ms: number): string {
-  const seconds = Math.max(0, Math.round(ms / 1000));
+  if (ms < 999.5) return `${Math.max(0, Math.round(ms))} ms`;
+  const seconds = Math.round(ms / 1000);
   const units: readonly [string, number][] = [
     ['d', 86_400],
     ['h', 3600],
@@ -28,7 +29,7 @@ export function durationText(ms: number): string {
     if (count > 0) parts.push(`${count} ${name}`);
     else if (parts.length > 0) break;
   }
-  return parts.slice(0, 2).join(' ') || '0 s';
+  return parts.slice(0, 2).join(' ');
 }
 
 /** `12 345 678`, with narrow spaces so that columns of digits can be read. */

@@ -138,6 +138,31 @@ export class RestoreDaemon {
   }
 
   async #runToEnd(first: JobRecord, signal: AbortSignal): Promise<void> {
+    const ended = new AbortController();
+    const noticing = this.#noticeRequests(AbortSignal.any([signal, ended.signal]));
+    try {
+      await this.#runOne(first, signal);
+    } finally {
+      ended.abort();
+      await noticing;
+    }
+    await this.#housekeeping.notePrevious().catch(() => {});
+    await this.#board.publish();
+  }
+
+  /** Who asks while a job is in hand learns that the request waits for its turn. */
+  async #noticeRequests(signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#parts;
+    while (!signal.aborted) {
+      await clock.sleep(this.#config.pollIntervalMs, signal).catch(() => {});
+      if (signal.aborted) return;
+      await this.#inbox
+        .pending()
+        .catch((error: unknown) => log.debug({ error }, 'requests could not be looked at'));
+    }
+  }
+
+  async #runOne(first: JobRecord, signal: AbortSignal): Promise<void> {
     for (let record: JobRecord | undefined = first; record; ) {
       const end = await this.#worker.run(record, signal);
       throwIfAborted(signal);
@@ -145,8 +170,6 @@ export class RestoreDaemon {
       else record = undefined;
       if (end.kind === 'unresolved') await this.#recoverUntilClean(signal);
     }
-    await this.#housekeeping.notePrevious().catch(() => {});
-    await this.#board.publish();
   }
 
   /** A job that was begun is not left aside: it waits here until what it needs is back. */

@@ -36,8 +36,9 @@ export class Housekeeping {
   async notePrevious(): Promise<void> {
     const { records } = await this.#parts.previous.list();
     const { keepPreviousMs } = this.#parts.settings;
-    this.#board.previous = records.map(({ previous }) => ({
+    this.#board.previous = records.map(({ previous, replacedBy }) => ({
       ...previous,
+      replacedBy,
       keptUntil: keptUntil(previous.replacedAt, keepPreviousMs),
     }));
   }

@@ -1,10 +1,10 @@
 import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { PreviousDatabase } from '../core/engines/engine.ts';
 import type { Logger } from '../core/observability/log.ts';
 import {
   DAEMON_STATUS_FILE,
   type DaemonProblem,
+  type KeptDatabase,
   type RestoreDaemonStatus,
 } from '../core/requests/daemon-status.ts';
 import type { RestoreReport } from '../core/requests/report.ts';
@@ -17,7 +17,7 @@ export class StatusBoard {
   current: RestoreDaemonStatus['current'] | undefined;
   queue: RestoreDaemonStatus['queue'] = [];
   last: RestoreReport | undefined;
-  previous: readonly (PreviousDatabase & { readonly keptUntil: string })[] = [];
+  previous: readonly KeptDatabase[] = [];
   readonly #problems = new Map<string, DaemonProblem>();
   readonly #folder: string;
   readonly #clock: Clock;

@@ -3,7 +3,7 @@ import { dirname, join, resolve } from 'node:path';
 import { type Ask, RequestClient } from '../../core/requests/client.ts';
 import type { RequestResult, RequestStatus } from '../../core/requests/protocol.ts';
 import type { RestoreReport } from '../../core/requests/report.ts';
-import { DropbackError } from '../../core/runtime/errors.ts';
+import { DropbackError, isAbort } from '../../core/runtime/errors.ts';
 import type { CliContext } from '../context.ts';
 import { ProgressBar } from '../progress-bar.ts';
 import { colour, printable, printError, type Terminal } from '../terminal.ts';
@@ -78,11 +78,17 @@ async function ask(what: Ask, options: RestoreOptions, context: CliContext): Pro
   try {
     const id = await client.submit(what, signal);
     bar.update('waiting for db-restore', undefined);
-    const result = await client.follow(id, {
-      signal,
-      takenWithinMs: TAKEN_WITHIN_MS,
-      onStatus: (status) => bar.update(statusLabel(status), status.fraction),
-    });
+    const result = await client
+      .follow(id, {
+        signal,
+        takenWithinMs: TAKEN_WITHIN_MS,
+        onStatus: (status) => bar.update(statusLabel(status), status.fraction),
+      })
+      .catch(async (error: unknown) => {
+        bar.clear();
+        if (isAbort(error)) await tellInterrupted(client, id, terminal);
+        throw error;
+      });
     bar.clear();
     if (options.json) terminal.out(JSON.stringify(result, null, 2));
     else printResult(terminal, result);
@@ -90,6 +96,16 @@ async function ask(what: Ask, options: RestoreOptions, context: CliContext): Pro
   } finally {
     bar.clear();
   }
+}
+
+/** Ctrl-C ends the following alone: what the daemon has begun goes on. */
+async function tellInterrupted(client: RequestClient, id: string, terminal: Terminal) {
+  const withdrawn = await client.withdraw(id);
+  terminal.err(
+    withdrawn
+      ? 'taken back: db-restore had not begun with it'
+      : 'db-restore goes on with it: its log and report tell the end',
+  );
 }
 
 function statusLabel({ step, message }: RequestStatus): string {

@@ -51,7 +51,8 @@ export class RequestClient {
       await writeDurably(path, `${JSON.stringify(request, undefined, 2)}\n`);
       await giveTo(path, owner);
     } catch (error) {
-      await this.withdraw(id);
+      await rm(join(this.#folder, requestFile(id)), { force: true });
+      await this.#removePayload(id);
       throw error;
     }
     return id;
@@ -88,16 +89,25 @@ export class RequestClient {
       told = JSON.stringify(status) ?? '';
       if (status?.result) return status.result;
       if (!status && this.#clock.monotonic() - since > options.takenWithinMs) {
-        await this.withdraw(id);
-        throw notTaken();
+        if (await this.withdraw(id)) throw notTaken();
       }
       await this.#clock.sleep(200, options.signal);
     }
   }
 
-  /** Takes a request back, as long as the daemon hasn't begun with it. */
-  async withdraw(id: string): Promise<void> {
-    await rm(join(this.#folder, requestFile(id)), { force: true });
+  /** Takes a request back. False: the daemon has begun with it, and goes on. */
+  async withdraw(id: string): Promise<boolean> {
+    try {
+      await rm(join(this.#folder, requestFile(id)));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+      throw error;
+    }
+    await this.#removePayload(id);
+    return true;
+  }
+
+  async #removePayload(id: string): Promise<void> {
     await rm(join(this.#folder, id), { recursive: true, force: true });
   }
 

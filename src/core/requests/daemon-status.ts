@@ -26,9 +26,16 @@ export interface RestoreDaemonStatus {
   readonly queue: readonly { readonly name: string; readonly waitsFor?: string }[];
   readonly last?: RestoreReport;
   /** Kept databases, newest first. */
-  readonly previous: readonly (PreviousDatabase & { readonly keptUntil: string })[];
+  readonly previous: readonly KeptDatabase[];
   /** What stands in the way of restores now. */
   readonly problems: readonly DaemonProblem[];
+}
+
+export interface KeptDatabase extends PreviousDatabase {
+  /** ISO 8601, UTC. */
+  readonly keptUntil: string;
+  /** Name of the drop that replaced it. */
+  readonly replacedBy: string;
 }
 
 export interface DaemonProblem {

@@ -78,6 +78,13 @@ export const EXIT_CODES = {
   tryAgain: 75,
 } as const;
 
+/** For an error that ends a command before a daemon could answer it. */
+export function exitCodeOf(code: string): ExitCode {
+  if (code === 'request/not-taken' || code === 'request/no-daemon') return EXIT_CODES.tryAgain;
+  if (code.startsWith('request/') || code === 'cli/no-such-file') return EXIT_CODES.refused;
+  return EXIT_CODES.failed;
+}
+
 export type ExitCode = (typeof EXIT_CODES)[keyof typeof EXIT_CODES];
 
 export function newRequestId(): string {

@@ -1,6 +1,8 @@
 import { configProblems, EXIT_CONFIG, explainConfigProblems } from '../config/problems.ts';
 import { errorReport, isAbort } from './errors.ts';
 
+/** sysexits.h EX_USAGE. */
+export const EXIT_USAGE = 64;
 /** sysexits.h EX_SOFTWARE. */
 const EXIT_BUG = 70;
 
@@ -44,5 +46,5 @@ function explain(error: unknown, signal: AbortSignal): number {
   if (code.startsWith('internal/') && error instanceof Error) {
     process.stderr.write(`${error.stack}\n`);
   }
-  return 1;
+  return code === 'cli/usage' ? EXIT_USAGE : 1;
 }

@@ -29,6 +29,9 @@ export class RequestInbox {
   readonly #folder: string;
   readonly #clock: Clock;
   readonly #firstSeen = new Map<string, number>();
+  /** Of the request that ended last. */
+  #finished: string | undefined;
+  #writing: Promise<unknown> = Promise.resolve();
 
   constructor(folder: string, clock: Clock) {
     this.#folder = folder;
@@ -67,17 +70,23 @@ export class RequestInbox {
     }
   }
 
+  /** Told nothing more once the request is finished: a late note must not hide the result. */
   async progress(
     id: string,
     status: Pick<RequestStatus, 'state' | 'step' | 'fraction' | 'message'>,
   ): Promise<void> {
-    await this.#write({ ...this.#head(id), ...status }, false);
+    await this.#inTurn(async () => {
+      if (id !== this.#finished) await this.#write({ ...this.#head(id), ...status }, false);
+    });
   }
 
   /** The end of a request: its result, durably, then its files go. */
   async finish(id: string, result: RequestResult): Promise<void> {
     const message = result.error?.message ?? result.report?.outcome ?? 'done';
-    await this.#write({ ...this.#head(id), state: 'done', message, result }, true);
+    this.#finished = id;
+    await this.#inTurn(() =>
+      this.#write({ ...this.#head(id), state: 'done', message, result }, true),
+    );
     await removeDurably(join(this.#folder, requestFile(id)));
     await removeDurably(this.#takenPath(id));
     await rm(join(this.#folder, id), { recursive: true, force: true });
@@ -140,6 +149,13 @@ export class RequestInbox {
   async #ageOf(name: string): Promise<number> {
     const stats = await stat(join(this.#folder, name)).catch(() => undefined);
     return stats ? this.#clock.now().getTime() - stats.mtimeMs : 0;
+  }
+
+  /** Progress is noted by the way, unawaited: two writes of one file must not overtake each other. */
+  #inTurn(write: () => Promise<void>): Promise<void> {
+    const turn = this.#writing.then(write);
+    this.#writing = turn.catch(() => {});
+    return turn;
   }
 
   #head(id: string) {

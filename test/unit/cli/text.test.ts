@@ -15,7 +15,11 @@ test.each([
 ])('%i bytes are %s', (bytes, text) => expect(bytesText(bytes)).toBe(text));
 
 test.each([
-  [0, '0 s'],
+  [-5, '0 ms'],
+  [0, '0 ms'],
+  [420.4, '420 ms'],
+  [999.4, '999 ms'],
+  [999.6, '1 s'],
   [59_400, '59 s'],
   [61_000, '1 min 1 s'],
   [3_600_000, '1 h'],
