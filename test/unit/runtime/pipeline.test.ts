@@ -161,6 +161,28 @@ describe('runPipeline', () => {
     expect(error.facts).toMatchObject({ exitCode: 4 });
   });
 
+  test('a program that says that its reader is gone is not the cause', async () => {
+    const error = await failureOf(
+      runPipeline(
+        [
+          // Notices first, as zstd does: it ignores SIGPIPE, complains, and exits with a code.
+          {
+            ...sh(
+              'trap "" PIPE; sleep 0.1; echo x 2>/dev/null || { echo "Broken pipe" >&2; exit 70; }',
+            ),
+            name: 'writer',
+          },
+          {
+            ...sh('exec <&-; sleep 0.4; echo "No space left on device" >&2; exit 1'),
+            name: 'reader',
+          },
+        ],
+        { signal: never },
+      ),
+    );
+    expect(error.facts).toMatchObject({ program: 'reader' });
+  });
+
   test('programs get a minimal environment: nothing of ours that was not asked for', async () => {
     process.env['DROPBACK_TEST_SECRET'] = 'hunter2';
     try {

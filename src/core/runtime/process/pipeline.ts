@@ -21,6 +21,9 @@ export interface PipelineOptions {
   readonly killGraceMs?: number;
 }
 
+/** For so long a program that has closed its input may take to exit. */
+const READER_EXIT_MS = 2000;
+
 /**
  * Runs programs joined by pipes, `a | b | c`, without a byte passing through this process (save
  * what `feed` and `consume` ask for).
@@ -55,6 +58,7 @@ export async function runPipeline(
     ? setTimeout(() => decide(timedOut(programs, timeoutMs)), timeoutMs)
     : undefined;
 
+  let late: NodeJS.Timeout | undefined;
   let streamError: unknown;
   const streams = streamWork(runners, options).map((work) =>
     work.catch((error: unknown) => {
@@ -65,7 +69,9 @@ export async function runPipeline(
   try {
     const exits = runners.map(async (runner) => {
       const outcome = await runner.exited;
-      if (runner.failed) endAll();
+      // Its reader is the cause, and may be about to say why.
+      if (runner.failed && runner.diedOfPipe) late ??= setTimeout(endAll, READER_EXIT_MS);
+      else if (runner.failed) endAll();
       return outcome;
     });
     const outcomes = await Promise.all(exits);
@@ -75,6 +81,7 @@ export async function runPipeline(
     return outcomes;
   } finally {
     clearTimeout(timer);
+    clearTimeout(late);
     options.signal.removeEventListener('abort', onAbort);
   }
 }

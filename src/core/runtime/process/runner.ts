@@ -77,11 +77,11 @@ export class Runner {
 
   /** Failed, though neither we nor a closed pipe ended it: a possible cause of the whole failure. */
   get failedOfItsOwn(): boolean {
-    return this.failed && !this.#endedByUs && !this.#diedOfPipe;
+    return this.failed && !this.#endedByUs && !this.diedOfPipe;
   }
 
   /** Programs that ignore SIGPIPE say it in words; exits a moment apart can't be told apart. */
-  get #diedOfPipe(): boolean {
+  get diedOfPipe(): boolean {
     if (this.#outcome?.exitSignal === 'SIGPIPE') return true;
     return /broken pipe|connection reset by peer/i.test(this.#outcome?.stderr.at(-1) ?? '');
   }

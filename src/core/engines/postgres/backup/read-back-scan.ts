@@ -1,22 +1,22 @@
 import { constants, open } from 'node:fs/promises';
-import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 import { DropbackError, toDropbackError } from '../../../runtime/errors.ts';
 import { requireProgram } from '../../../runtime/process/find-program.ts';
 import { runPipeline } from '../../../runtime/process/pipeline.ts';
+import type { Program } from '../../../runtime/process/program.ts';
 import type { Dump } from '../../engine.ts';
 import { chooseClient, clientProgram, parseVersion } from '../clients.ts';
 import { contentSize } from './dump-archive.ts';
-import { ArchiveScanner, type ArchiveTable } from './read-back-scanner.ts';
+import type { ArchiveCount } from './read-back-scanner.ts';
 
-export interface ArchiveScan {
-  readonly tables: readonly ArchiveTable[];
-  readonly largeObjects: number;
+export interface ArchiveScan extends ArchiveCount {
   readonly contentBytes: number;
 }
 
 /**
- * Reads an archive whole: `zstd -d | pg_restore` as text, which passes through a counter and is
- * thrown away. Throws `archive/unreadable` when any of it can't be read to the end.
+ * Reads an archive whole: `zstd -d | pg_restore` as text, which `read-back-counter.ts` counts and
+ * throws away. Throws `archive/unreadable` when any of it can't be read to the end.
  */
 export async function scanArchive(
   path: string,
@@ -26,7 +26,7 @@ export async function scanArchive(
   const [archiveMajor] = parseVersion(dump.tool.version);
   const [serverMajor] = parseVersion(dump.database.version);
   const client = await chooseClient({ serverMajor, archiveMajor }, signal);
-  const scanner = new ArchiveScanner();
+  let printed = '';
   let contentBytes: number | undefined;
   await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
   try {
@@ -38,6 +38,7 @@ export async function scanArchive(
           file: clientProgram(client, 'pg_restore'),
           args: ['--data-only', '--file=-'],
         },
+        counter(),
       ],
       {
         signal,
@@ -45,20 +46,28 @@ export async function scanArchive(
         onStderr: (program, line) => {
           if (program === 'zstd') contentBytes ??= bytesFromZstd(line);
         },
-        consume: (stdout) => feed(scanner, stdout),
+        consume: async (stdout) => {
+          printed = await text(stdout);
+        },
       },
     );
-    if (!scanner.isComplete) throw new SyntaxError('the text of the archive ends too early');
-    const tables = scanner.tables();
+    const counted = JSON.parse(printed) as ArchiveCount;
     contentBytes ??= await contentSize(path, signal);
-    return { tables, largeObjects: scanner.largeObjects, contentBytes };
+    return { ...counted, contentBytes };
   } catch (error) {
     throw signal.aborted ? error : unreadable(path, error);
   }
 }
 
-async function feed(scanner: ArchiveScanner, stdout: Readable): Promise<void> {
-  for await (const chunk of stdout as AsyncIterable<Buffer>) scanner.push(chunk);
+/** The sources are run as .ts, the built ones as .js. */
+function counter(): Program {
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  const script = fileURLToPath(new URL(`./read-back-counter.${extension}`, import.meta.url));
+  return {
+    name: 'row counter',
+    file: process.execPath,
+    args: ['--disable-warning=ExperimentalWarning', script],
+  };
 }
 
 /** zstd's closing line: `/*stdin*\ : 3000000 bytes`. */

@@ -18,6 +18,12 @@ export interface ArchiveTable {
   readonly rows: number;
 }
 
+/** What is counted in an archive; JSON. */
+export interface ArchiveCount {
+  readonly tables: readonly ArchiveTable[];
+  readonly largeObjects: number;
+}
+
 /**
  * Counts the rows of each COPY block, and the large objects, in what `pg_restore -a -f -` prints.
  * Memory is flat, whatever comes: of the text between the blocks only the statement at hand is
