@@ -11,7 +11,8 @@ export interface Integrity {
 }
 
 /**
- * integrity_check also reports rows that break CHECK, NOT NULL or a strict type: such rows come
+ * integrity_check also reports rows that break NOT NULL, a strict type or (on a writable connection
+ * only: SQLite drops CHECK constraints from read-only ones) CHECK: such rows come
  * from the application (a constraint added later), are faithfully copied, and no reason to be left
  * without a backup.
  */

@@ -86,8 +86,9 @@ async function run(
       if (batch.length > BATCH_CHARACTERS) flush();
     }
   }
-  dump.end(cut(() => [splitter.end()])[0] ?? '');
+  // What was complete runs first: a statement that fails says more than the missing end after it.
   flush();
+  dump.end(cut(() => [splitter.end()])[0] ?? '');
   if (database.isTransaction) throw truncated('its transaction is never committed');
 }
 
