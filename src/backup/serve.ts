@@ -1,6 +1,7 @@
 import type { BackupConfig } from '../core/config/config.ts';
-import { type HealthReport, HealthServer } from '../core/observability/health-server.ts';
+import type { HealthReport } from '../core/observability/health-server.ts';
 import type { Logger } from '../core/observability/log.ts';
+import { startHealth } from '../core/observability/start-health.ts';
 import { tellChecks } from '../core/observability/tell-checks.ts';
 import { isAbort } from '../core/runtime/errors.ts';
 import type { BackupStatus } from './status.ts';
@@ -15,14 +16,9 @@ export async function serveBackup(
 ): Promise<void> {
   const { daemon } = wired;
   for (const warning of config.warnings) log.warn(warning);
-  await using _health =
-    config.healthPort > 0
-      ? await HealthServer.start({
-          port: config.healthPort,
-          log,
-          report: () => healthOf(daemon.status(), new Date()),
-        })
-      : undefined;
+  await using _health = await startHealth(config.healthPort, log, () =>
+    healthOf(daemon.status(), new Date()),
+  );
   log.info({ name: config.name, database: daemon.status().database }, 'db-backup started');
   try {
     tellChecks(await wired.checks(signal), log);

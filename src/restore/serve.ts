@@ -1,6 +1,7 @@
 import type { RestoreConfig } from '../core/config/config.ts';
-import { type HealthReport, HealthServer } from '../core/observability/health-server.ts';
+import type { HealthReport } from '../core/observability/health-server.ts';
 import type { Logger } from '../core/observability/log.ts';
+import { startHealth } from '../core/observability/start-health.ts';
 import { tellChecks } from '../core/observability/tell-checks.ts';
 import type { RestoreDaemonStatus } from '../core/requests/daemon-status.ts';
 import { errorReport, isAbort } from '../core/runtime/errors.ts';
@@ -15,14 +16,7 @@ export async function serveRestore(
 ): Promise<void> {
   const { daemon } = wired;
   for (const warning of config.warnings) log.warn(warning);
-  await using _health =
-    config.healthPort > 0
-      ? await HealthServer.start({
-          port: config.healthPort,
-          log,
-          report: () => healthOf(daemon.status()),
-        })
-      : undefined;
+  await using _health = await startHealth(config.healthPort, log, () => healthOf(daemon.status()));
   log.info({ name: config.name }, 'db-restore started');
   // Beside the daemon, never before it: what has to be brought back comes first.
   const telling = wired.checks(signal).then(

@@ -1,0 +1,12 @@
+import { type HealthReport, HealthServer } from './health-server.ts';
+import type { Logger } from './log.ts';
+
+/** The daemon's health endpoint; HEALTH_PORT=0 goes without. */
+export async function startHealth(
+  port: number,
+  log: Logger,
+  report: () => HealthReport,
+): Promise<AsyncDisposable> {
+  if (port > 0) return await HealthServer.start({ port, log, report });
+  return { async [Symbol.asyncDispose]() {} };
+}
