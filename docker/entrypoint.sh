@@ -77,10 +77,7 @@ become_user() {
       ;;
   esac
   groups=$gid
-  socket=
-  case $program in
-    db-restore | dropback) socket=$(socket_group) ;;
-  esac
+  socket=$(socket_group)
   [ -z "$socket" ] || groups=$gid,$socket
   capabilities='-all'
   # To take the socket's group away from database programs, or to work as a file's owner. Programs

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { minimalEnvironment } from '../../config/host.ts';
 import { findProgram } from './find-program.ts';
 
@@ -49,6 +50,9 @@ export function launchLine(program: Program): LaunchLine {
     if (program.runAs) {
       const { uid, gid } = program.runAs;
       line.push(`--reuid=${uid}`, `--regid=${gid}`, '--clear-groups');
+    } else if (hasFurtherGroups() && maySetGroups()) {
+      // The group that opens Docker's socket is the daemon's alone.
+      line.push('--clear-groups');
     }
     line.push('--');
   }
@@ -61,4 +65,22 @@ export function launchLine(program: Program): LaunchLine {
   line.push(program.file, ...program.args);
   const [file, ...args] = line as [string, ...string[]];
   return { file, args, environment: { ...minimalEnvironment(), ...program.environment } };
+}
+
+function hasFurtherGroups(): boolean {
+  return process.getgroups?.().some((group) => group !== process.getegid?.()) ?? false;
+}
+
+/** CAP_SETGID, as the image's entrypoint gives it. */
+const CAP_SETGID = 1n << 6n;
+
+function maySetGroups(): boolean {
+  try {
+    const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(
+      readFileSync('/proc/self/status', 'utf8'),
+    )?.[1];
+    return effective !== undefined && (BigInt(`0x${effective}`) & CAP_SETGID) !== 0n;
+  } catch {
+    return false;
+  }
 }

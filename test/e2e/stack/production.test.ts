@@ -1,0 +1,218 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Browser } from './browser.ts';
+import { buildImage, chromium, docker, findEngine, run } from './engine.ts';
+import { artefacts, Stack, until, user } from './stack.ts';
+
+const engine = await findEngine();
+
+describe.skipIf(!engine)('the production stack', () => {
+  let stack: Stack;
+
+  beforeAll(async () => {
+    await buildImage();
+    stack = await Stack.create({
+      files: ['docker/compose.prod.yml', 'docker/compose.backup.yml'],
+      profiles: ['postgres'],
+    });
+    await stack.compose(['up', '--build', '-d', 'gateway', 'web', 'postgres']);
+    await stack.compose(['up', '-d', 'db-backup', 'db-restore']);
+    await until('the application answers', async () => (await stack.fetch()).status === 200, 120);
+  }, 600_000);
+
+  afterAll(async () => {
+    await stack?.[Symbol.asyncDispose]();
+  }, 120_000);
+
+  test('from nothing: the first backup appears on the host, in folders of PUID', async () => {
+    await until('a first backup', async () => (await stack.backups()).length > 0, 90);
+    for (const path of ['backups', 'restore', 'restore/incoming', await stack.newestArchive()]) {
+      const { uid, gid } = await stat(path.startsWith('/') ? path : join(stack.folder, path));
+      expect({ path, uid, gid }).toEqual({ path, ...user });
+    }
+  }, 120_000);
+
+  test('both daemons become healthy', async () => {
+    for (const service of ['db-backup', 'db-restore', 'gateway', 'web', 'postgres']) {
+      const healthy = async () => (await stack.inspect(service)).health === 'healthy';
+      await until(`${service} is healthy`, healthy, 60);
+    }
+  }, 120_000);
+
+  test('what is run by exec has the daemon’s user, groups and rights', async () => {
+    const { stdout } = await stack.exec('db-restore', ['entrypoint.sh', 'id', '-u']);
+    expect(stdout.trim()).toBe(String(user.uid));
+    const listed = await stack.exec('db-restore', ['dropback', 'list', '--json']);
+    expect(listed.stdout).toContain('.dump');
+  });
+
+  test('records destroyed, the backup dropped: the page while the application is away, then the records', async () => {
+    await stack.addRecords('kept', 5000);
+    await stack.exec('db-backup', ['dropback', 'backup']);
+    await stack.removeRecords();
+    expect(await stack.countRecords()).toBe(0);
+    const before = await stack.startTimes();
+    await stack.drop(await stack.newestArchive());
+    const codes = new Set<number>();
+    let page = '';
+    await until(
+      'the records are back',
+      async () => {
+        const { status, text } = await stack.fetch();
+        codes.add(status);
+        if (status === 503) page = text;
+        return status === 200 && codes.has(503) && (await stack.countRecords()) === 5000;
+      },
+      60,
+      20,
+    );
+    expect([...codes].sort()).toEqual([200, 503]);
+    expect(page).toContain('mailto:support@example.com');
+    await until('a report', async () => Object.keys(await stack.reports('done')).length > 0);
+    const [report] = Object.values(await stack.reports('done'));
+    expect(report?.outcome).toBe('restored');
+    const after = await stack.startTimes();
+    const changed = Object.keys(before).filter((name) => before[name] !== after[name]);
+    expect(changed).toEqual([`/${stack.name('web')}`]);
+  }, 120_000);
+
+  test.skipIf(!chromium)(
+    'a browser shows it all by itself',
+    async () => {
+      await using browser = await Browser.start(chromium as string);
+      const folder = await artefacts();
+      await stack.removeRecords();
+      await browser.size(1280, 800);
+      await browser.open(stack.url());
+      await until('the application', async () => (await browser.heading()) === 'Records');
+      // Slower than the look of the page, so that it tells of the restore.
+      await stack.drop(await stack.newestArchive());
+      const away = async () => {
+        await browser.open(stack.url());
+        return /moment|restored/.test(String(await browser.heading()));
+      };
+      await until('the maintenance page', away, 60, 20);
+      await browser.screenshot(join(folder, 'maintenance-desk.png'));
+      const back = async () =>
+        (await browser.evaluate("document.querySelector('#count')?.textContent")) === '5000';
+      await until('the records, without anybody asking for them', back, 60);
+      await browser.screenshot(join(folder, 'records-back.png'));
+    },
+    120_000,
+  );
+
+  test.skipIf(!chromium)(
+    'the page on a phone',
+    async () => {
+      await using browser = await Browser.start(chromium as string);
+      await stack.compose(['stop', 'web']);
+      await browser.size(390, 844);
+      await browser.open(stack.url());
+      const shown = async () => /moment/.test(String(await browser.heading()));
+      await until('the maintenance page', shown);
+      const overflow =
+        'document.documentElement.scrollWidth > document.documentElement.clientWidth';
+      expect(await browser.evaluate(overflow)).toBe(false);
+      await browser.screenshot(join(await artefacts(), 'maintenance-phone.png'));
+      await stack.compose(['start', 'web']);
+      await until('the application', async () => (await browser.heading()) === 'Records');
+    },
+    120_000,
+  );
+
+  test('the gateway survives its own restart without the application, and finds it again elsewhere', async () => {
+    await stack.compose(['stop', 'web']);
+    await stack.compose(['restart', 'gateway']);
+    const page = await until('the page', async () => {
+      const response = await fetch(stack.url('/records'), { method: 'POST', body: 'title=x' });
+      return response.status === 503 && response;
+    });
+    expect(page.headers.get('retry-after')).toBe('5');
+    expect(page.headers.get('cache-control')).toBe('no-store');
+    // Takes the address that the application had.
+    await docker(['network', 'inspect', `${stack.project}_default`]);
+    await stack.compose([
+      'run',
+      '-d',
+      '--name',
+      `${stack.project}-squatter`,
+      '--entrypoint',
+      'sleep',
+      'web',
+      '300',
+    ]);
+    await stack.compose(['start', 'web']);
+    await until('the application', async () => (await stack.fetch()).status === 200);
+    await docker(['rm', '-f', `${stack.project}-squatter`]);
+  }, 120_000);
+
+  test('the page also stands in for a database that is away', async () => {
+    await stack.compose(['stop', 'postgres']);
+    await until('the page', async () => (await stack.fetch()).status === 503);
+    expect((await stack.fetch('/healthz')).status).toBe(503);
+    await stack.compose(['start', 'postgres']);
+    await until('the application', async () => (await stack.fetch()).status === 200);
+  }, 120_000);
+
+  test('a bad dump changes no container’s start time', async () => {
+    const before = await stack.startTimes();
+    const archive = await stack.newestArchive();
+    const cut = join(stack.folder, 'cut.dump.zst');
+    const { size } = await stat(archive);
+    await run('sh', [
+      '-c',
+      `head -c ${Math.floor(size / 2)} "$0" > "$1" && chmod a+r "$1"`,
+      archive,
+      cut,
+    ]);
+    await run('sh', [
+      '-c',
+      'head -c 5000 /dev/urandom > "$0" && chmod a+r "$0"',
+      join(stack.folder, 'noise.dump'),
+    ]);
+    await stack.drop(join(stack.folder, 'noise.dump'));
+    const refused = async () => 'noise.dump.report.json' in (await stack.reports('failed'));
+    await until('the refusal', refused);
+    expect((await stack.reports('failed'))['noise.dump.report.json']?.outcome).toBe('refused');
+    expect(await stack.startTimes()).toEqual(before);
+    expect(await stack.countRecords()).toBe(5000);
+  }, 120_000);
+
+  test('database programs run without any capability', async () => {
+    // A lock that pg_dump has to wait for, so that there is something to look at.
+    const locker = stack.sql('BEGIN; LOCK TABLE records; SELECT pg_sleep(6); COMMIT;');
+    const backup = stack.exec('db-backup', ['dropback', 'backup']);
+    const look = 'for p in /proc/[0-9]*; do [ "$(cat $p/comm)" != pg_dump ] || cat $p/status; done';
+    const seen = await until(
+      'pg_dump',
+      async () => {
+        const { stdout } = await stack.exec('db-backup', ['sh', '-c', look], { check: false });
+        return stdout.includes('CapPrm') && stdout;
+      },
+      20,
+      100,
+    );
+    await Promise.all([locker, backup]);
+    expect(seen).toContain(`Uid:\t${user.uid}\t${user.uid}`);
+    expect(capabilities(seen)).toEqual({ CapInh: 0n, CapPrm: 0n, CapEff: 0n, CapAmb: 0n });
+  }, 120_000);
+
+  test('what db-restore starts has neither a capability nor the socket’s group', async () => {
+    const module = '/app/dist/core/runtime/process/pipeline.js';
+    const program = "{ name: 'cat', file: '/bin/cat', args: ['/proc/self/status'] }";
+    const script = `import { capture } from '${module}'; const { signal } = new AbortController();
+      console.log(process.getgroups().length > 1, await capture(${program}, { signal }));`;
+    const node = ['node', '--input-type=module', '-e', script];
+    const { stdout } = await stack.exec('db-restore', ['entrypoint.sh', ...node]);
+    expect(stdout).toMatch(/^true /);
+    expect(/^Groups:\s*(.*?)\s*$/m.exec(stdout)?.[1]).toBe('');
+    expect(capabilities(stdout)).toEqual({ CapInh: 0n, CapPrm: 0n, CapEff: 0n, CapAmb: 0n });
+  });
+});
+
+/** Of a /proc/…/status, save the bounding set. */
+function capabilities(status: string): Record<string, bigint> {
+  const found = [...status.matchAll(/^(Cap(?!Bnd)\w+):\s*([0-9a-f]+)$/gm)];
+  return Object.fromEntries(found.map(([, name, mask]) => [name, BigInt(`0x${mask}`)]));
+}
