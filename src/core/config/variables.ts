@@ -571,7 +571,7 @@ const service = [
     section: 'service',
     default: '8080',
     usedBy: both,
-    meaning: 'port of the health endpoint',
+    meaning: 'port of `/healthz`, `/readyz` and `/status`; 0 goes without',
   },
   {
     name: 'LOG_LEVEL',
