@@ -120,6 +120,55 @@ test('in WAL mode a program that only has the file open stops the swap', async (
   expect(site.content()).toBe(before);
 });
 
+test('a crash between the two names of the old file: not swapped, and undone without a trace', async () => {
+  site.fill('wal');
+  const before = site.content();
+  const state = await site.staged(foreign());
+  const crashed = { ...state, phase: 'swapping', swapAt: '2026-11-22T19:15:00.000Z' };
+  const database = new Database(site.path);
+  database.pragma('journal_mode = DELETE');
+  database.close();
+  linkSync(site.path, String(state['previous']));
+  expect(await site.restore.outcome(crashed, never)).toBe('not-swapped');
+  await site.restore.discard(crashed, site.context);
+  expect(site.leftovers()).toEqual([]);
+  expect(statSync(site.path).nlink).toBe(1);
+  expect(site.mode()).toBe('wal');
+  expect(site.content()).toBe(before);
+});
+
+test('a crash just after the rename: swapped, and finished in the old journal mode', async () => {
+  site.fill('wal');
+  const old = site.content();
+  const drop = foreign();
+  const state = await site.staged(drop);
+  const crashed = { ...state, phase: 'swapping', swapAt: '2026-11-22T19:15:00.000Z' };
+  const database = new Database(site.path);
+  database.pragma('journal_mode = DELETE');
+  database.close();
+  linkSync(site.path, String(state['previous']));
+  renameSync(String(state['staging']), site.path);
+  expect(await site.restore.outcome(crashed, never)).toBe('swapped');
+  expect((await failureOf(site.restore.discard(crashed, site.context))).code).toMatch(/^internal/);
+  const { previous } = await site.restore.replaced(crashed, never);
+  expect(previous?.replacedAt).toBe('2026-11-22T19:15:00.000Z');
+  await site.restore.finish(crashed, site.context);
+  expect(site.mode()).toBe('wal');
+  expect(site.content()).toBe(site.content(drop.path));
+  expect(site.content(previous?.name)).toBe(old);
+});
+
+test('a kept file that was replaced by another is not dropped', async () => {
+  site.fill('wal');
+  const { previous } = await site.swapped(foreign());
+  if (!previous) throw new Error('nothing was kept');
+  const drop = (change: object) =>
+    failureOf(site.restore.dropPrevious({ ...previous, ...change }, site.context));
+  expect((await drop({ identity: '1:2' })).code).toBe('restore/previous-mismatch');
+  expect((await drop({ name: site.path })).code).toBe('restore/previous-mismatch');
+  expect(await site.restore.measurePrevious(previous, never)).toBe(previous.bytes);
+});
+
 test('a missing file is created, and what lay around it is not applied to it', async () => {
   site.fill('wal');
   const application = new Database(site.path);
@@ -236,7 +285,7 @@ describe('refuses before anything is touched', () => {
     writeFileSync(path, Buffer.concat([whole.subarray(0, 100), Buffer.alloc(4096)]));
     expect(await refused(path)).toMatch(/^drop\/(corrupt|truncated)$/);
     writeFileSync(path, 'not a database, just text'.repeat(1000));
-    expect(await refused(path)).toBe('drop/unrecognised');
+    expect(await refused(path)).toBe('drop/unknown-content');
     expect(site.leftovers()).toEqual([]);
   });
 
@@ -298,16 +347,16 @@ describe('text dumps', () => {
     expect(await code(`${head}${table}INSERT INTO t VAL`)).toBe('drop/truncated');
     expect(await code(`${head}${table}INSERT INTO t VALUES('x;\nCOMMIT;\n`)).toBe('drop/truncated');
     expect(await code(`${head}${table}ROLLBACK; -- due to errors\n`)).toBe('drop/incomplete');
-    expect(await code(table)).toBe('drop/unrecognised');
+    expect(await code(table)).toBe('drop/unknown-content');
     expect(await code(`${head}${table}INSERT INTO nowhere VALUES(1);COMMIT;\n`)).toBe(
-      'drop/statement-failed',
+      'drop/does-not-load',
     );
     const latin1 = Buffer.concat([
       Buffer.from(`${head}${table}INSERT INTO t VALUES('`),
       Buffer.from([0xe9]),
       Buffer.from("');\nCOMMIT;\n"),
     ]);
-    expect(await code(latin1 as never)).toBe('drop/not-utf8');
+    expect(await code(latin1 as never)).toBe('drop/unsupported-encoding');
   });
 
   test('reach nothing outside', async () => {
@@ -331,7 +380,7 @@ describe('text dumps', () => {
     for (const attack of attacks) {
       expect([attack, await code(`${head}${table}${attack}\nCOMMIT;\n`)]).toEqual([
         attack,
-        'drop/statement-failed',
+        'drop/does-not-load',
       ]);
     }
     // Ignored rather than refused: it changes nothing.

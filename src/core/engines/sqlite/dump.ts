@@ -43,7 +43,10 @@ export async function dump(
     const archive = await compress(copied, runAs, request, signal);
     return describe(location, copied, archive, request);
   } finally {
-    await remove([folder]);
+    // Swept by the next backup, if need be: what went wrong before must not be hidden by this.
+    await remove([folder]).catch((error: unknown) =>
+      request.log.warn({ error, folder }, 'the private copy could not be removed'),
+    );
   }
 }
 

@@ -68,7 +68,7 @@ function requireSound({ damage }: ContentFacts): void {
 function asRefusal(error: unknown): unknown {
   if (!(error instanceof DropbackError) || !error.code.startsWith('database/')) return error;
   const code = {
-    'database/not-sqlite': 'drop/unrecognised',
+    'database/not-sqlite': 'drop/unknown-content',
     'database/corrupt': 'drop/corrupt',
   }[error.code];
   return new DropbackError(code ?? 'drop/not-readable', `the dropped file: ${error.message}`, {

@@ -117,7 +117,7 @@ function cut(work: () => string[]): string[] {
   try {
     return work();
   } catch (cause) {
-    throw new DropbackError('drop/not-utf8', 'the dump holds text that is not UTF-8', {
+    throw new DropbackError('drop/unsupported-encoding', 'the dump holds text that is not UTF-8', {
       hint: 'drop the database file itself instead (`sqlite3 FILE ".backup out.db"`).',
       cause,
     });
@@ -129,7 +129,7 @@ function execute(database: DatabaseSync, sql: string): void {
     database.exec(sql);
   } catch (cause) {
     if (sqliteCode(cause) === 'SQLITE_FULL') throw overBudget(cause);
-    throw new DropbackError('drop/statement-failed', `a statement fails: ${messageOf(cause)}`, {
+    throw new DropbackError('drop/does-not-load', `a statement fails: ${messageOf(cause)}`, {
       hint: 'only what `sqlite3 FILE .dump` writes can be loaded; make the dump again, or drop the database file itself.',
       cause,
     });
@@ -144,7 +144,7 @@ function overBudget(cause: unknown): DropbackError {
 }
 
 function notADump(): DropbackError {
-  return new DropbackError('drop/unrecognised', 'the text is not a dump made by sqlite3', {
+  return new DropbackError('drop/unknown-content', 'the text is not a dump made by sqlite3', {
     hint: 'a dump from `sqlite3 FILE .dump` begins with PRAGMA foreign_keys=OFF; BEGIN TRANSACTION;',
   });
 }

@@ -9,6 +9,7 @@ const HOLDERS = ['unknown', 'backup', 'restore'] as const;
 
 /** Holds an exclusive transaction on the lock file until standard input ends. */
 export async function lock(request: LockFileRequest, { say, asked }: Conversation): Promise<null> {
+  createForAll(request.path);
   let database = acquire(request, 0);
   if (!database && request.waitMs > 0) {
     say({ event: 'waiting', holder: holderOf(request.path) });
@@ -20,6 +21,16 @@ export async function lock(request: LockFileRequest, { say, asked }: Conversatio
   database.exec('ROLLBACK');
   database.close();
   return null;
+}
+
+/**
+ * It holds no data, and whoever may write to the folder may take the lock: the owner of a file that
+ * was created after the lock was first taken is not always the owner of its folder.
+ */
+function createForAll(path: string): void {
+  const umask = process.umask(0);
+  closeSync(openSync(path, 'a', 0o666));
+  process.umask(umask);
 }
 
 /** In steps, so that a daemon that gave up waiting isn't outlived by its tool for long. */
