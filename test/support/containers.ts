@@ -21,17 +21,20 @@ export class TestContainers implements AsyncDisposable {
       name,
       Image: 'dropback-test/base:forky',
       Cmd: ['sh', '-c', options.script ?? politely],
+      Env: Object.entries(options.environment ?? {}).map(([key, value]) => `${key}=${value}`),
       Labels: {
         'com.docker.compose.project': this.project,
         'com.docker.compose.service': short.replace(/-\d+$/, ''),
         'com.docker.compose.container-number': /-(\d+)$/.exec(short)?.[1] ?? '1',
         ...options.labels,
       },
+      ...(options.user ? { User: options.user } : {}),
       ...(options.health ? { Healthcheck: healthcheck(options.health) } : {}),
       HostConfig: {
-        NetworkMode: 'none',
+        NetworkMode: options.network ?? 'none',
         AutoRemove: options.autoRemove ?? false,
         RestartPolicy: { Name: options.restart ?? '' },
+        ...(options.binds ? { Binds: [...options.binds] } : {}),
       },
     });
     if (options.started ?? true) await container.start();
@@ -58,8 +61,15 @@ export interface TestContainerOptions {
   /** Shell command of the health check, run every half second. */
   readonly health?: string;
   readonly labels?: Record<string, string>;
+  /** Default none; `host` reaches servers on this machine's loopback. */
+  readonly network?: 'none' | 'host';
+  readonly environment?: Record<string, string>;
   readonly autoRemove?: boolean;
   readonly restart?: 'always' | 'on-failure';
+  /** `uid:gid` of the process. */
+  readonly user?: string;
+  /** `/on/the/host:/in/the/container[:ro]` */
+  readonly binds?: readonly string[];
   readonly started?: boolean;
 }
 
