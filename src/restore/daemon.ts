@@ -10,6 +10,7 @@ import { recordForDrop } from './describe-job.ts';
 import { looksTruncated } from './drop-folder/completeness.ts';
 import type { QueuedDrop } from './drop-folder/drop-queue.ts';
 import { ensureFolders, type Folders, foldersOf } from './drop-folder/folders.ts';
+import { lookAt, signatureOf } from './drop-folder/scan.ts';
 import { DropWatcher } from './drop-folder/watch.ts';
 import { Gates } from './gates.ts';
 import { Housekeeping } from './housekeeping.ts';
@@ -22,6 +23,7 @@ import type { ApplicationControl, BackupCatalogue, MachineParts } from './parts.
 import { recover } from './recovery.ts';
 import { RequestInbox } from './requests/inbox.ts';
 import { StatusBoard } from './status-board.ts';
+import { sourcePath } from './steps/claim.ts';
 import { Wake } from './wake.ts';
 import { Worker } from './worker.ts';
 
@@ -146,8 +148,16 @@ export class RestoreDaemon {
       ended.abort();
       await noticing;
     }
+    await this.#noteIfLeft(first);
     await this.#housekeeping.notePrevious().catch(() => {});
     await this.#board.publish();
+  }
+
+  async #noteIfLeft({ job, sourceSignature }: JobRecord): Promise<void> {
+    if (job.source.kind !== 'drop') return;
+    const stats = await lookAt(sourcePath(job, this.#parts)).catch(() => undefined);
+    if (!stats || stats.isFile() || signatureOf(stats) !== sourceSignature) return;
+    this.#left.add(sourceSignature);
   }
 
   /** Who asks while a job is in hand learns that the request waits for its turn. */
@@ -242,7 +252,6 @@ export class RestoreDaemon {
     if (drop.sighting.isFile && !(await this.#gates.areOpenFor(record.job, signal)))
       return undefined;
     this.#watcher.queue.remove(drop);
-    if (!drop.sighting.isFile) this.#left.add(drop.sighting.signature);
     return record;
   }
 

@@ -5,6 +5,8 @@ import type { StatusBoard } from './status-board.ts';
 
 /** The longest time between two lines about a database that is down. Milliseconds. */
 const MOST_BACKOFF_MS = 60_000;
+/** Containers that are missing are looked for this often at most. Milliseconds. */
+const RESOLVE_EVERY_MS = 500;
 
 /** What must be there before a job is begun: nothing is claimed while it isn't. */
 export class Gates {
@@ -12,6 +14,7 @@ export class Gates {
   readonly #board: StatusBoard;
   #failures = 0;
   #nextProbe = Number.NEGATIVE_INFINITY;
+  #nextResolve = Number.NEGATIVE_INFINITY;
 
   constructor(parts: MachineParts, board: StatusBoard) {
     this.#parts = parts;
@@ -26,12 +29,15 @@ export class Gates {
 
   /** Every configured container exists; looked at again on every poll. */
   async applicationIsKnown(signal: AbortSignal): Promise<boolean> {
+    const { application, clock } = this.#parts;
+    if (clock.monotonic() < this.#nextResolve) return false;
     try {
-      await this.#parts.application.resolve(signal);
+      await application.resolve(signal);
       this.#board.solved('containers', 'all configured containers are there now');
       return true;
     } catch (error) {
       if (isAbort(error) && signal.aborted) throw error;
+      this.#nextResolve = clock.monotonic() + RESOLVE_EVERY_MS;
       this.#board.problem('containers', error, 'restores wait for the configured containers');
       return false;
     }

@@ -55,9 +55,10 @@ test('what is there at start is taken in order of arrival', async () => {
   const second = await world.report('a.sql');
   expect(first.finishedAt < second.finishedAt).toBe(true);
   expect(await world.liveText()).toBe(script('second'));
-  const [kept] = world.daemon.status().previous;
-  expect(world.daemon.status().previous).toHaveLength(1);
-  expect(await readFile(kept?.name ?? '', 'utf8')).toBe(script('first'));
+  const kept = () => world.daemon.status().previous;
+  await world.until(() => kept()[0]?.id === second.previous?.id);
+  expect(kept()).toHaveLength(1);
+  expect(await readFile(kept()[0]?.name ?? '', 'utf8')).toBe(script('first'));
 });
 
 test('incoming/check/ tests a dump and swaps nothing', async () => {

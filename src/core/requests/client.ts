@@ -1,7 +1,7 @@
 import { chown, copyFile, mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Clock } from '../runtime/clock.ts';
-import { writeDurably } from '../runtime/durable-files.ts';
+import { renameDurably, writeAndSync } from '../runtime/durable-files.ts';
 import { DropbackError, throwIfAborted } from '../runtime/errors.ts';
 import {
   newRequestId,
@@ -48,8 +48,11 @@ export class RequestClient {
     try {
       if (file !== undefined) await this.#copyPayload(file, id, owner);
       const path = join(this.#folder, requestFile(id));
-      await writeDurably(path, `${JSON.stringify(request, undefined, 2)}\n`);
-      await giveTo(path, owner);
+      // The daemon may take it at the very moment at which it has its name.
+      const aside = join(this.#folder, `.${requestFile(id)}.tmp`);
+      await writeAndSync(aside, `${JSON.stringify(request, undefined, 2)}\n`);
+      await giveTo(aside, owner);
+      await renameDurably(aside, path);
     } catch (error) {
       await rm(join(this.#folder, requestFile(id)), { force: true });
       await this.#removePayload(id);
@@ -108,6 +111,7 @@ export class RequestClient {
   }
 
   async #removePayload(id: string): Promise<void> {
+    await rm(join(this.#folder, `.${requestFile(id)}.tmp`), { force: true });
     await rm(join(this.#folder, id), { recursive: true, force: true });
   }
 

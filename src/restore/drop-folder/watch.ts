@@ -65,7 +65,7 @@ export class DropWatcher {
         log.warn({ file: name }, "ignored: its extension is not a dump's");
       }
       this.#problem = '';
-      if (scan.sightings.length > 0) onChange();
+      onChange();
     } catch (error) {
       const problem = messageOf(error);
       if (problem !== this.#problem) log.error({ error }, "the drop folder can't be read");
@@ -82,7 +82,9 @@ export class DropWatcher {
     const { pollIntervalMs, clock } = this.#options;
     const due = this.#queue.nextDueIn(clock.monotonic());
     if (due === undefined) return pollIntervalMs;
-    return Math.min(pollIntervalMs, Math.max(50, Math.min(due, LONGEST_WHILE_SETTLING)));
+    // What is due already waits for something else than time.
+    const next = due === 0 ? LONGEST_WHILE_SETTLING : Math.min(due, LONGEST_WHILE_SETTLING);
+    return Math.min(pollIntervalMs, Math.max(50, next));
   }
 
   /** Events only hasten the next scan: what they say is not relied on. */
