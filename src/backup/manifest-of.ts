@@ -39,7 +39,10 @@ export function manifestOf(facts: ManifestFacts): Manifest {
   };
 }
 
-/** Commands of standard tools alone; `NEW` stands for the database or file to restore into. */
+/**
+ * Commands of standard tools alone; `NEW` stands for the database or file to restore into, `DIR` for
+ * a new folder.
+ */
 function restoreByHand({ archiveFile, dump }: ManifestFacts): string[] {
   const unpack =
     dump.archive.compression === 'zstd' ? `zstd -d < ${archiveFile}` : `cat ${archiveFile}`;
@@ -47,9 +50,13 @@ function restoreByHand({ archiveFile, dump }: ManifestFacts): string[] {
   if (dump.archive.format === 'sqlite-file') {
     return [check, `${unpack} > NEW.db`, "sqlite3 NEW.db 'PRAGMA integrity_check'"];
   }
-  return [
-    check,
-    'createdb --template=template0 NEW',
-    `${unpack} | pg_restore --exit-on-error --dbname=NEW`,
-  ];
+  const create = 'createdb --template=template0 NEW';
+  if (dump.archive.format === 'postgres-directory') {
+    return [
+      check,
+      create,
+      `mkdir DIR && tar -xf ${archiveFile} -C DIR && pg_restore -j4 --exit-on-error --dbname=NEW DIR`,
+    ];
+  }
+  return [check, create, `${unpack} | pg_restore --exit-on-error --dbname=NEW`];
 }

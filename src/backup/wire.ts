@@ -17,7 +17,7 @@ export interface WiredBackup extends AsyncDisposable {
 /** The one place where db-backup's parts are put together. */
 export async function wireBackup(config: BackupConfig, log: Logger): Promise<WiredBackup> {
   const clock = systemClock;
-  const engine = await openBackupEngine(config.database, { clock, log });
+  const engine = await openBackupEngine(config.database, { clock, log, jobs: config.jobs });
   const { local, remote } = await openStores(config, { log, clock, readOnly: false });
   const upload = remote ? { remote, startEarlyUpload: earlyUploads(local, remote, clock) } : {};
   const parts = { config, engine, local, clock, log, version: dropbackVersion, ...upload };

@@ -15,6 +15,8 @@ export const MANIFEST_SUFFIX = '.json';
 export const STATE_SUFFIX = '.state.json';
 /** Ends the name of what is being written. */
 export const PARTIAL_SUFFIX = '.partial';
+/** Ends the name of the folder in which one archive is put together or taken apart. */
+export const PARTIAL_FOLDER_SUFFIX = `${PARTIAL_SUFFIX}.d`;
 /** Ends the name of the manifest of a backup whose files are being deleted. */
 export const REMOVING_SUFFIX = '.removing';
 
@@ -57,10 +59,13 @@ export function parseBackupFile(name: string, file: string): BackupFile | undefi
   if (parseArchiveId(id)?.name !== name) return undefined;
   const rest = file.slice(id.length);
   for (const [kind, suffix] of ENDINGS) if (rest === suffix) return { id, kind };
-  const partial = rest.endsWith(PARTIAL_SUFFIX);
-  const extension = partial ? rest.slice(0, -PARTIAL_SUFFIX.length) : rest;
-  if (!isArchiveExtension(extension)) return undefined;
-  return { id, kind: partial ? 'archive-partial' : 'archive' };
+  for (const [kind, suffix] of ARCHIVE_ENDINGS) {
+    if (!rest.endsWith(suffix)) continue;
+    return isArchiveExtension(rest.slice(0, rest.length - suffix.length))
+      ? { id, kind }
+      : undefined;
+  }
+  return undefined;
 }
 
 export interface BackupFile {
@@ -68,6 +73,7 @@ export interface BackupFile {
   readonly kind:
     | 'archive'
     | 'archive-partial'
+    | 'archive-partial-folder'
     | 'manifest'
     | 'manifest-partial'
     | 'manifest-removing'
@@ -83,8 +89,24 @@ const ENDINGS: readonly (readonly [BackupFile['kind'], string])[] = [
   ['state', STATE_SUFFIX],
 ];
 
+/** In this order: what is left of them must be an extension. */
+const ARCHIVE_ENDINGS: readonly (readonly [BackupFile['kind'], string])[] = [
+  ['archive-partial-folder', PARTIAL_FOLDER_SUFFIX],
+  ['archive-partial', PARTIAL_SUFFIX],
+  ['archive', ''],
+];
+
+/** The folder that belongs to an archive, finished or not: beside it, and swept after a crash. */
+export function partialFolderOf(archivePath: string): string {
+  const isPartial = archivePath.endsWith(PARTIAL_SUFFIX);
+  const stem = isPartial ? archivePath.slice(0, -PARTIAL_SUFFIX.length) : archivePath;
+  return stem + PARTIAL_FOLDER_SUFFIX;
+}
+
 /** Whether an archive may be called `<id><extension>` without being taken for something else. */
 export function isArchiveExtension(extension: string): boolean {
   if (!EXTENSION_PATTERN.test(extension)) return false;
-  return ![MANIFEST_SUFFIX, PARTIAL_SUFFIX, REMOVING_SUFFIX].some((end) => extension.endsWith(end));
+  return !NO_ARCHIVE.some((end) => extension.endsWith(end));
 }
+
+const NO_ARCHIVE = [MANIFEST_SUFFIX, PARTIAL_SUFFIX, PARTIAL_FOLDER_SUFFIX, REMOVING_SUFFIX];

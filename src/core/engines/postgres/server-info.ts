@@ -16,6 +16,8 @@ export interface ServerInfo {
 export interface ConnectionRoom {
   readonly most: number;
   readonly used: number;
+  /** Kept for superusers and pg_use_reserved_connections. */
+  readonly reserved: number;
   /** What this role may still open, all limits considered. */
   readonly free: number;
 }
@@ -67,7 +69,12 @@ export async function readConnectionRoom(session: Session): Promise<ConnectionRo
        FROM limits l, counts c, pg_roles r, pg_database d
       WHERE r.rolname = current_user AND d.datname = current_database()`,
   );
-  return { most: Number(row.most), used: Number(row.used), free: Number(row.free) };
+  return {
+    most: Number(row.most),
+    used: Number(row.used),
+    reserved: Number(row.reserved),
+    free: Number(row.free),
+  };
 }
 
 /** One database of the server, as far as it can be seen from any other. */

@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { PARTIAL_SUFFIX } from '../../archive/archive-name.ts';
 import type { Manifest } from '../../archive/manifest.ts';
 import { isSameBackup } from '../../archive/manifest-file.ts';
@@ -16,7 +17,7 @@ export interface SweepReport {
   readonly rolledForward: readonly string[];
   /** Backups whose removal was finished. */
   readonly removed: readonly string[];
-  /** Unfinished files of ours that were deleted. */
+  /** Unfinished files and folders of ours that were deleted. */
   readonly swept: readonly string[];
   /** What lies there and isn't ours to touch. */
   readonly strays: readonly Stray[];
@@ -25,7 +26,7 @@ export interface SweepReport {
 /**
  * Finishes what a crash interrupted. A manifest that is written and whose archive, under its
  * partial or final name, has its sha256 is published. Removals are finished. Every other unfinished
- * file of this database is deleted. What has a final name is never deleted here.
+ * file or folder of this database is deleted. What has a final name is never deleted here.
  */
 export async function sweepFolder(folder: BackupFolder, signal: AbortSignal): Promise<SweepReport> {
   const { ours } = await folder.read();
@@ -51,6 +52,11 @@ export async function sweepFolder(folder: BackupFolder, signal: AbortSignal): Pr
       await unlinkIfThere(folder.file(file));
       swept.push(file);
     }
+  }
+  for (const { file } of of('archive-partial-folder')) {
+    // A program that outlived its daemon may be writing its last file.
+    await rm(folder.file(file), { recursive: true, force: true, maxRetries: 5 });
+    swept.push(file);
   }
   if (swept.length > 0) await syncFolder(folder.path);
   const listing = await listFolder(folder);

@@ -7,12 +7,14 @@ import { connect } from '../connection.ts';
 import { lockHolder } from '../lock.ts';
 import { readConnectionRoom } from '../server-info.ts';
 import type { Session } from '../session.ts';
+import { isParallel } from './dump.ts';
 import { findMissingRights, missingRightsError } from './dump-rights.ts';
 
 /** Sessions of a backup: snapshot, pg_dump, lock. */
 const CONNECTIONS_NEEDED = 3;
+const STREAM_FILTERS = [['zstd', 'zstd']] as const;
+const PACK_FILTERS = [['tar', 'tar']] as const;
 const FILTERS = [
-  ['zstd', 'zstd'],
   ['tee', 'coreutils'],
   ['sha256sum', 'coreutils'],
 ] as const;
@@ -20,6 +22,8 @@ const FILTERS = [
 export interface CheckTarget {
   readonly connection: PostgresConnection;
   readonly maintenanceDatabase: string;
+  /** BACKUP_JOBS. */
+  readonly jobs: number;
 }
 
 /** What a backup needs, looked at with real calls. Never throws for a finding. */
@@ -27,7 +31,7 @@ export async function backupChecks(
   target: CheckTarget,
   signal: AbortSignal,
 ): Promise<CheckResult[]> {
-  const results = filterChecks();
+  const results = filterChecks(target.jobs);
   try {
     await using session = await connect(target.connection, {
       applicationName: 'dropback checks',
@@ -37,7 +41,9 @@ export async function backupChecks(
     results.push(reached(session));
     results.push(await guarded('postgres/client', signal, () => clientCheck(session, signal)));
     results.push(await guarded('postgres/rights/read', signal, () => rightsCheck(session)));
-    results.push(await guarded('postgres/connections', signal, () => roomCheck(session)));
+    results.push(
+      await guarded('postgres/connections', signal, () => roomCheck(session, target.jobs)),
+    );
   } catch (error) {
     results.push(failure('postgres/reachable', error, signal));
   }
@@ -45,8 +51,9 @@ export async function backupChecks(
   return results;
 }
 
-function filterChecks(): CheckResult[] {
-  return FILTERS.map(([name, packageName]) => {
+function filterChecks(jobs: number): CheckResult[] {
+  const first = isParallel(jobs) ? PACK_FILTERS : STREAM_FILTERS;
+  return [...first, ...FILTERS].map(([name, packageName]) => {
     const id = `tools/${name}`;
     const path = findProgram(name);
     if (path) return { id, status: 'ok', message: `${name} is ${path}` };
@@ -73,18 +80,19 @@ async function rightsCheck(session: Session): Promise<CheckResult> {
   return { id, status: 'ok', message: 'the role may read everything that a dump holds' };
 }
 
-async function roomCheck(session: Session): Promise<CheckResult> {
+async function roomCheck(session: Session, jobs: number): Promise<CheckResult> {
   const id = 'postgres/connections';
   const { free, most, used } = await readConnectionRoom(session);
   // This session's own place is free again when the backup runs.
   const available = free + 1;
   const message = `${available} connections are free for this role (${used} of ${most} in use)`;
-  if (available >= CONNECTIONS_NEEDED) return { id, status: 'ok', message };
+  const needed = CONNECTIONS_NEEDED + (isParallel(jobs) ? jobs : 0);
+  if (available >= needed) return { id, status: 'ok', message };
   return {
     id,
     status: 'warning',
     message,
-    hint: `a backup opens ${CONNECTIONS_NEEDED}: raise max_connections or the role's CONNECTION LIMIT, or let the application use fewer.`,
+    hint: `a backup opens ${needed}: raise max_connections or the role's CONNECTION LIMIT, or let the application use fewer.`,
   };
 }
 

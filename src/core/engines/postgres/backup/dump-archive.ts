@@ -3,6 +3,7 @@ import { syncFile } from '../../../runtime/durable-files.ts';
 import { DropbackError } from '../../../runtime/errors.ts';
 import { requireProgram } from '../../../runtime/process/find-program.ts';
 import { runPipeline } from '../../../runtime/process/pipeline.ts';
+import type { Program } from '../../../runtime/process/program.ts';
 import type { DumpRequest } from '../../engine.ts';
 import { connect } from '../connection.ts';
 import { type DumpCommand, dumpPipeline } from './dump-command.ts';
@@ -12,6 +13,7 @@ import { findBlockers, lockedError } from './snapshot-blockers.ts';
 export interface WrittenArchive {
   readonly bytes: number;
   readonly sha256: string;
+  /** After decompression; of a packed folder, the bytes of its files. */
   readonly contentBytes: number;
   /** What pg_dump warned of. */
   readonly warnings: readonly string[];
@@ -26,15 +28,39 @@ export async function writeArchive(
   request: DumpRequest,
   signal: AbortSignal,
 ): Promise<WrittenArchive> {
+  let contentBytes: number | undefined;
+  const onStderr = (program: string, line: string) => {
+    if (program === 'zstd') contentBytes ??= bytesGivenToZstd(line);
+  };
+  const pipeline = dumpPipeline(command, request);
+  const { printed, warnings } = await runDump(pipeline, command, signal, onStderr);
+  const sealed = await sealSpool(request.spool, printed);
+  contentBytes ??= await contentSize(request.spool, signal);
+  return { ...sealed, contentBytes, warnings };
+}
+
+export interface DumpRun {
+  /** What the last program printed. */
+  readonly printed: string;
+  /** What pg_dump warned of. */
+  readonly warnings: readonly string[];
+}
+
+/** Runs programs of which one is pg_dump; what it says decides too. */
+export async function runDump(
+  programs: readonly Program[],
+  command: DumpCommand,
+  signal: AbortSignal,
+  onStderr: (program: string, line: string) => void = () => {},
+): Promise<DumpRun> {
   const messages = new DumpMessages();
   let printed = '';
-  let contentBytes: number | undefined;
   try {
-    await runPipeline(dumpPipeline(command, request), {
+    await runPipeline(programs, {
       signal,
       onStderr: (program, line) => {
         if (program === 'pg_dump') messages.add(line);
-        if (program === 'zstd') contentBytes ??= bytesGivenToZstd(line);
+        onStderr(program, line);
       },
       consume: async (stdout) => {
         for await (const chunk of stdout) printed += String(chunk);
@@ -46,12 +72,19 @@ export async function writeArchive(
     throw lockedError(await blockersNow(command, signal), known);
   }
   if (messages.errors.length > 0) throw reportedError(messages.errors);
+  return { printed, warnings: messages.allWarnings };
+}
+
+/** Makes the finished spool durable. `printed` is what sha256sum said of it on the way. */
+export async function sealSpool(
+  spool: string,
+  printed: string,
+): Promise<Pick<WrittenArchive, 'bytes' | 'sha256'>> {
   const sha256 = /^([0-9a-f]{64})\b/.exec(printed)?.[1];
   if (sha256 === undefined) throw unexpectedOutput('sha256sum', printed);
-  await syncFile(request.spool);
-  const { size } = await stat(request.spool);
-  contentBytes ??= await contentSize(request.spool, signal);
-  return { bytes: size, sha256, contentBytes, warnings: messages.allWarnings };
+  await syncFile(spool);
+  const { size } = await stat(spool);
+  return { bytes: size, sha256 };
 }
 
 /** zstd's closing line: `/*stdin*\ : 43.83%   (3000000 B => 1315028 B, /*stdout*\)`. */

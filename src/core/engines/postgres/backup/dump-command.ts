@@ -20,30 +20,72 @@ export interface DumpCommand {
  * pg_dump's built-in way, and hashed before it can be damaged on the disk.
  */
 export function dumpPipeline(command: DumpCommand, request: DumpRequest): Program[] {
-  const { nice } = request;
-  const filters: Program[] = [
-    {
-      name: 'zstd',
-      file: requireProgram('zstd'),
-      // -vv alone tells the exact number of bytes that went in.
-      args: ['-vv', '--no-progress', '-T0', ...levelOf(request.compressionLevel), '--check', '-c'],
-      nice,
-    },
+  const zstd: Program = {
+    name: 'zstd',
+    file: requireProgram('zstd'),
+    // -vv alone tells the exact number of bytes that went in.
+    args: ['-vv', '--no-progress', '-T0', ...levelOf(request.compressionLevel), '--check', '-c'],
+    nice: request.nice,
+  };
+  const format = ['--format=custom', '--compress=0'];
+  return [pgDump(command, request, format), zstd, ...intoSpool(request)];
+}
+
+export interface ParallelDump {
+  /** Exists and is empty. */
+  readonly folder: string;
+  readonly jobs: number;
+  /** As pg_dump's `--compress` takes it. */
+  readonly compression: string;
+}
+
+/** Into a folder. It is thrown away once it is packed, so that nothing in it has to be durable. */
+export function parallelDump(
+  command: DumpCommand,
+  request: DumpRequest,
+  { folder, jobs, compression }: ParallelDump,
+): Program {
+  const parallel = [`--jobs=${jobs}`, '--no-sync', `--file=${folder}`];
+  return pgDump(command, request, ['--format=directory', `--compress=${compression}`, ...parallel]);
+}
+
+/** `tar | tee SPOOL | sha256sum`: the files of the folder, without the folder itself. */
+export function packPipeline(folder: string, request: DumpRequest): Program[] {
+  const tar: Program = {
+    name: 'tar',
+    file: requireProgram('tar'),
+    // GNU's format holds files of every size without extended headers.
+    args: [
+      '--create',
+      '--file=-',
+      '--format=gnu',
+      '--sort=name',
+      '--owner=0',
+      '--group=0',
+      '--numeric-owner',
+      `--directory=${folder}`,
+      '.',
+    ],
+    nice: request.nice,
+  };
+  return [tar, ...intoSpool(request)];
+}
+
+function intoSpool({ spool, nice }: DumpRequest): Program[] {
+  return [
     {
       name: 'tee',
       file: requireProgram('tee', 'coreutils'),
-      args: ['--output-error=exit', request.spool],
+      args: ['--output-error=exit', spool],
       nice,
     },
     { name: 'sha256sum', file: requireProgram('sha256sum', 'coreutils'), args: [], nice },
   ];
-  return [pgDump(command, request), ...filters];
 }
 
-function pgDump(command: DumpCommand, request: DumpRequest): Program {
+function pgDump(command: DumpCommand, request: DumpRequest, form: readonly string[]): Program {
   const args = [
-    '--format=custom',
-    '--compress=0',
+    ...form,
     '--no-password',
     `--snapshot=${command.snapshot}`,
     `--lock-wait-timeout=${command.lockWaitMs}`,

@@ -13,18 +13,31 @@ import { type WrittenArchive, writeArchive } from './dump-archive.ts';
 import type { DumpCommand } from './dump-command.ts';
 import { describeDatabase, withoutCounts } from './dump-description.ts';
 import { leaveOutExcluded } from './dump-excluded.ts';
+import { type GrantedJobs, grantJobs } from './dump-jobs.ts';
 import { isChangedUnderneath } from './dump-messages.ts';
+import { writeParallelArchive } from './dump-parallel.ts';
 import { findMissingRights, missingRightsError } from './dump-rights.ts';
 import { together } from './dump-together.ts';
 import { type Snapshot, takeSnapshot } from './snapshot.ts';
 
 const ATTEMPTS = 2;
 
+const STREAMED = { format: 'postgres-custom', compression: 'zstd' } as const;
+/** Compressed inside: each file of the directory is. */
+const PACKED = { format: 'postgres-directory', compression: 'none' } as const;
+
 export interface DumpSettings {
   readonly connection: PostgresConnection;
   readonly clock: Clock;
   /** Milliseconds to wait for a table that somebody locks even against reading. */
   readonly lockWaitMs: number;
+  /** More than one: a directory in a tar; fewer are used where connections are scarce. */
+  readonly jobs: number;
+}
+
+/** Which of the two forms a dump with so many jobs has. */
+export function isParallel(jobs: number): boolean {
+  return jobs > 1;
 }
 
 /** Dumps into the spool; once more where a lock or a change of the schema got in the way. */
@@ -65,6 +78,8 @@ async function attemptDump(
   const missing = missingRightsError(await findMissingRights(session));
   if (missing) throw missing;
   const isStandby = await isInRecovery(session);
+  const granted = isParallel(settings.jobs) ? await grantJobs(session, settings.jobs) : undefined;
+  if (granted?.warning !== undefined) request.log.warn({}, granted.warning);
   const snapshot = await takeSnapshot(session, settings.clock);
   const description = await describeDatabase(session, connection.database);
   const command: DumpCommand = {
@@ -75,15 +90,25 @@ async function attemptDump(
     lockWaitMs,
     skipUnlogged: isStandby,
   };
-  const [archive, tables] = await writeAndCount(session, snapshot, command, request, signal);
+  // The session, and with it the snapshot, stays open until every job has ended.
+  const [archive, tables] = await together(
+    AbortSignal.any([signal, session.lost]),
+    (joint) => write(command, granted, request, joint),
+    (joint) => count(session, countable(snapshot, command), request, joint),
+  );
   const { warnings, ...facts } = archive;
+  const form = granted ? PACKED : STREAMED;
   const dump: Dump = {
     ...description,
     snapshotAt: snapshot.takenAt.toISOString(),
-    archive: { format: 'postgres-custom', compression: 'zstd', ...facts },
+    archive: { ...form, ...facts },
     tool: { name: 'pg_dump', version: client.version },
     tables,
-    warnings: [...warnings, ...snapshotWarnings(snapshot, isStandby)],
+    warnings: [
+      ...(granted?.warning === undefined ? [] : [granted.warning]),
+      ...warnings,
+      ...snapshotWarnings(snapshot, isStandby),
+    ],
   };
   const { excludeTableData, rowCounts, spool } = request;
   if (rowCounts === 'archive') {
@@ -92,20 +117,23 @@ async function attemptDump(
   return excludeTableData.length > 0 ? leaveOutExcluded(spool, dump, signal) : dump;
 }
 
-/** The dump and the count side by side; the failure of one, or of the session, ends the other. */
-function writeAndCount(
-  session: Session,
-  snapshot: Snapshot,
+function write(
   command: DumpCommand,
+  granted: GrantedJobs | undefined,
   request: DumpRequest,
   signal: AbortSignal,
-): Promise<[WrittenArchive, TableCount[]]> {
-  const tables = countable(snapshot, command);
-  return together(
-    AbortSignal.any([signal, session.lost]),
-    (joint) => writeArchive(command, request, joint),
-    async (joint) => (request.rowCounts === 'exact' ? countRows(session, tables, joint) : []),
-  );
+): Promise<WrittenArchive> {
+  if (granted === undefined) return writeArchive(command, request, signal);
+  return writeParallelArchive(command, granted.jobs, request, signal);
+}
+
+async function count(
+  session: Session,
+  tables: readonly CatalogTable[],
+  request: DumpRequest,
+  signal: AbortSignal,
+): Promise<TableCount[]> {
+  return request.rowCounts === 'exact' ? countRows(session, tables, signal) : [];
 }
 
 function countable(snapshot: Snapshot, command: DumpCommand): CatalogTable[] {

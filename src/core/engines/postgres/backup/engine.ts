@@ -14,7 +14,7 @@ import type {
 import { describeConnection } from '../environment.ts';
 import { takeLock } from '../lock.ts';
 import { backupChecks } from './checks.ts';
-import { dumpDatabase } from './dump.ts';
+import { dumpDatabase, isParallel } from './dump.ts';
 import { probeDatabase } from './probe.ts';
 import { readBackArchive } from './read-back.ts';
 
@@ -26,24 +26,30 @@ export interface PostgresBackupOptions {
   readonly clock: Clock;
   /** Milliseconds; default one minute. */
   readonly lockWaitMs?: number;
+  /** Parallel dump jobs. Default 1: a stream, which is the fastest on few cores. */
+  readonly jobs?: number | undefined;
 }
 
 /**
- * Backs a PostgreSQL database up with the server's own programs:
- * snapshot → `pg_dump -Fc | zstd | tee SPOOL | sha256sum`, rows counted beside it in the snapshot.
+ * Backs a PostgreSQL database up with the server's own programs, rows counted beside them in the
+ * same snapshot: `pg_dump -Fc | zstd | tee SPOOL | sha256sum`; with several jobs `pg_dump -Fd -jN`
+ * into a folder, then `tar | tee SPOOL | sha256sum`.
  */
 export class PostgresBackupEngine implements BackupEngine {
   readonly kind = 'postgres';
-  readonly archiveExtension = '.dump.zst';
+  readonly archiveExtension: string;
   readonly description: string;
   readonly #database: PostgresDatabase;
   readonly #clock: Clock;
   readonly #lockWaitMs: number;
+  readonly #jobs: number;
 
-  constructor({ database, clock, lockWaitMs = LOCK_WAIT_MS }: PostgresBackupOptions) {
+  constructor({ database, clock, lockWaitMs = LOCK_WAIT_MS, jobs = 1 }: PostgresBackupOptions) {
     this.#database = database;
     this.#clock = clock;
     this.#lockWaitMs = lockWaitMs;
+    this.#jobs = jobs;
+    this.archiveExtension = isParallel(jobs) ? '.tar' : '.dump.zst';
     this.description = describeConnection(database.connection);
   }
 
@@ -52,7 +58,7 @@ export class PostgresBackupEngine implements BackupEngine {
   }
 
   checks(signal: AbortSignal): Promise<CheckResult[]> {
-    return backupChecks(this.#database, signal);
+    return backupChecks({ ...this.#database, jobs: this.#jobs }, signal);
   }
 
   lock(request: LockRequest, signal: AbortSignal): Promise<DatabaseLock> {
@@ -66,13 +72,15 @@ export class PostgresBackupEngine implements BackupEngine {
       connection: this.#database.connection,
       clock: this.#clock,
       lockWaitMs: this.#lockWaitMs,
+      jobs: this.#jobs,
     };
     return dumpDatabase(settings, request, signal);
   }
 
   async readBack(archivePath: string, dump: Dump, signal: AbortSignal): Promise<ReadBack> {
-    if (dump.archive.format !== 'postgres-custom') {
-      throw new DropbackError('archive/unreadable', `not written here: ${dump.archive.format}`, {
+    const { format } = dump.archive;
+    if (format !== 'postgres-custom' && format !== 'postgres-directory') {
+      throw new DropbackError('archive/unreadable', `not written here: ${format}`, {
         hint: 'only archives of this engine can be read back by it.',
       });
     }

@@ -1,13 +1,17 @@
 import { constants, open } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { DropbackError, toDropbackError } from '../../../runtime/errors.ts';
+import { partialFolderOf } from '../../../archive/archive-name.ts';
+import { unpackTar } from '../../../archive/unpack-tar.ts';
+import { DropbackError } from '../../../runtime/errors.ts';
 import { requireProgram } from '../../../runtime/process/find-program.ts';
-import { runPipeline } from '../../../runtime/process/pipeline.ts';
+import { type PipelineOptions, runPipeline } from '../../../runtime/process/pipeline.ts';
 import type { Program } from '../../../runtime/process/program.ts';
 import type { Dump } from '../../engine.ts';
-import { chooseClient, clientProgram, parseVersion } from '../clients.ts';
+import { chooseClient, clientProgram, type PostgresClient, parseVersion } from '../clients.ts';
 import { contentSize } from './dump-archive.ts';
+import { dumpError } from './dump-messages.ts';
+import { removeFolder } from './dump-parallel.ts';
 import type { ArchiveCount } from './read-back-scanner.ts';
 
 export interface ArchiveScan extends ArchiveCount {
@@ -15,48 +19,82 @@ export interface ArchiveScan extends ArchiveCount {
 }
 
 /**
- * Reads an archive whole: `zstd -d | pg_restore` as text, which `read-back-counter.ts` counts and
+ * Reads an archive whole: pg_restore prints it as text, which `read-back-counter.ts` counts and
  * throws away. Throws `archive/unreadable` when any of it can't be read to the end.
  */
 export async function scanArchive(
   path: string,
-  dump: Pick<Dump, 'tool' | 'database'>,
+  dump: Pick<Dump, 'tool' | 'database' | 'archive'>,
   signal: AbortSignal,
 ): Promise<ArchiveScan> {
   const [archiveMajor] = parseVersion(dump.tool.version);
   const [serverMajor] = parseVersion(dump.database.version);
   const client = await chooseClient({ serverMajor, archiveMajor }, signal);
-  let printed = '';
-  let contentBytes: number | undefined;
-  await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  const isPacked = dump.archive.format === 'postgres-directory';
   try {
-    await runPipeline(
-      [
-        { name: 'zstd', file: requireProgram('zstd'), args: ['-v', '--no-progress', '-dc'] },
-        {
-          name: 'pg_restore',
-          file: clientProgram(client, 'pg_restore'),
-          args: ['--data-only', '--file=-'],
-        },
-        counter(),
-      ],
-      {
-        signal,
-        stdinFd: file.fd,
-        onStderr: (program, line) => {
-          if (program === 'zstd') contentBytes ??= bytesFromZstd(line);
-        },
-        consume: async (stdout) => {
-          printed = await text(stdout);
-        },
-      },
-    );
-    const counted = JSON.parse(printed) as ArchiveCount;
-    contentBytes ??= await contentSize(path, signal);
-    return { ...counted, contentBytes };
+    return await (isPacked ? scanPacked : scanStream)(path, client, signal);
   } catch (error) {
     throw signal.aborted ? error : unreadable(path, error);
   }
+}
+
+/** `zstd -d | pg_restore`. */
+async function scanStream(
+  path: string,
+  client: PostgresClient,
+  signal: AbortSignal,
+): Promise<ArchiveScan> {
+  let contentBytes: number | undefined;
+  await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  const zstd: Program = {
+    name: 'zstd',
+    file: requireProgram('zstd'),
+    args: ['-v', '--no-progress', '-dc'],
+  };
+  const counted = await countIn([zstd, pgRestore(client)], {
+    signal,
+    stdinFd: file.fd,
+    onStderr: (program, line) => {
+      if (program === 'zstd') contentBytes ??= bytesFromZstd(line);
+    },
+  });
+  contentBytes ??= await contentSize(path, signal);
+  return { ...counted, contentBytes };
+}
+
+/** pg_restore reads a directory from a folder alone: the tar is unpacked beside itself. */
+async function scanPacked(
+  path: string,
+  client: PostgresClient,
+  signal: AbortSignal,
+): Promise<ArchiveScan> {
+  const work = partialFolderOf(path);
+  try {
+    const { folder, contentBytes } = await unpackTar(path, work, signal);
+    const counted = await countIn([pgRestore(client, ['--', folder])], { signal });
+    return { ...counted, contentBytes };
+  } finally {
+    await removeFolder(work);
+  }
+}
+
+async function countIn(
+  programs: readonly Program[],
+  options: Pick<PipelineOptions, 'signal' | 'stdinFd' | 'onStderr'>,
+): Promise<ArchiveCount> {
+  let printed = '';
+  await runPipeline([...programs, counter()], {
+    ...options,
+    consume: async (stdout) => {
+      printed = await text(stdout);
+    },
+  });
+  return JSON.parse(printed) as ArchiveCount;
+}
+
+function pgRestore(client: PostgresClient, source: readonly string[] = []): Program {
+  const file = clientProgram(client, 'pg_restore');
+  return { name: 'pg_restore', file, args: ['--data-only', '--file=-', ...source] };
 }
 
 /** The sources are run as .ts, the built ones as .js. */
@@ -77,8 +115,15 @@ function bytesFromZstd(line: string): number | undefined {
 }
 
 function unreadable(path: string, error: unknown): DropbackError {
-  const cause = toDropbackError(error);
+  const cause = dumpError(error);
   if (cause.code.startsWith('tool/n') || cause.code.startsWith('disk/')) return cause;
+  if (cause.code === 'drop/too-large') {
+    return new DropbackError('disk/full', `no space left to read ${path} back`, {
+      hint: 'free space on the volume of BACKUP_DIR, make it larger, or keep fewer backups.',
+      facts: cause.facts,
+      cause: error,
+    });
+  }
   return new DropbackError('archive/unreadable', `the archive can't be read: ${cause.message}`, {
     hint: 'the volume or the memory may be faulty; the archive is not used. Run the backup again.',
     facts: { ...cause.facts, path },

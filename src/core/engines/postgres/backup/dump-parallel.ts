@@ -1,0 +1,51 @@
+import { lstat, mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { partialFolderOf } from '../../../archive/archive-name.ts';
+import { throwIfAborted, toDropbackError } from '../../../runtime/errors.ts';
+import type { DumpRequest } from '../../engine.ts';
+import { runDump, sealSpool, type WrittenArchive } from './dump-archive.ts';
+import { type DumpCommand, packPipeline, parallelDump } from './dump-command.ts';
+import { directoryCompression } from './dump-compression.ts';
+
+/**
+ * Dumps with several jobs into a private folder beside the spool, then packs that into the spool,
+ * which exists, and makes it durable. The folder is gone when this settles; needs room for both.
+ */
+export async function writeParallelArchive(
+  command: DumpCommand,
+  jobs: number,
+  request: DumpRequest,
+  signal: AbortSignal,
+): Promise<WrittenArchive> {
+  const { client } = command;
+  const compression = await directoryCompression(client, request.compressionLevel, signal);
+  const folder = partialFolderOf(request.spool);
+  await mkdir(folder, { mode: 0o700 }).catch(rethrow);
+  try {
+    const program = parallelDump(command, request, { folder, jobs, compression });
+    const { warnings } = await runDump([program], command, signal);
+    const contentBytes = await bytesIn(folder, signal);
+    const { printed } = await runDump(packPipeline(folder, request), command, signal);
+    return { ...(await sealSpool(request.spool, printed)), contentBytes, warnings };
+  } finally {
+    await removeFolder(folder);
+  }
+}
+
+/** A folder of ours with whatever is in it; missing is fine. */
+export async function removeFolder(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true, maxRetries: 5 }).catch(rethrow);
+}
+
+async function bytesIn(folder: string, signal: AbortSignal): Promise<number> {
+  let bytes = 0;
+  for (const name of await readdir(folder)) {
+    throwIfAborted(signal);
+    bytes += (await lstat(join(folder, name))).size;
+  }
+  return bytes;
+}
+
+function rethrow(error: unknown): never {
+  throw toDropbackError(error);
+}
