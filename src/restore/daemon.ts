@@ -6,15 +6,12 @@ import type { RestoreDaemonStatus } from '../core/requests/daemon-status.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import { isAbort, throwIfAborted } from '../core/runtime/errors.ts';
 import { type Checkpoint, noCheckpoint } from './checkpoint.ts';
-import { recordForDrop } from './describe-job.ts';
-import { looksTruncated } from './drop-folder/completeness.ts';
-import type { QueuedDrop } from './drop-folder/drop-queue.ts';
 import { ensureFolders, type Folders, foldersOf } from './drop-folder/folders.ts';
-import { lookAt, signatureOf } from './drop-folder/scan.ts';
 import { DropWatcher } from './drop-folder/watch.ts';
 import { Gates } from './gates.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { lockInstance } from './instance-lock.ts';
+import { Intake } from './intake.ts';
 import { Journal } from './journal/journal.ts';
 import { PreviousRecords } from './journal/previous-records.ts';
 import type { JobRecord } from './journal/record.ts';
@@ -23,7 +20,6 @@ import type { ApplicationControl, BackupCatalogue, MachineParts } from './parts.
 import { recover } from './recovery.ts';
 import { RequestInbox } from './requests/inbox.ts';
 import { StatusBoard } from './status-board.ts';
-import { sourcePath } from './steps/claim.ts';
 import { Wake } from './wake.ts';
 import { Worker } from './worker.ts';
 
@@ -68,9 +64,7 @@ export class RestoreDaemon {
   readonly #gates: Gates;
   readonly #housekeeping: Housekeeping;
   readonly #worker: Worker;
-  readonly #wake: Wake;
-  /** Refused, but not movable (another mount): not to be refused again and again. */
-  readonly #left = new Set<string>();
+  readonly #intake: Intake;
   #nextHousekeeping = Number.NEGATIVE_INFINITY;
 
   constructor(given: RestoreDaemonParts) {
@@ -81,7 +75,7 @@ export class RestoreDaemon {
     this.#parts = machineParts(given, this.#folders, checkpoint);
     this.#board = new StatusBoard(this.#folders.requests, clock, log);
     this.#inbox = new RequestInbox(this.#folders.requests, clock);
-    this.#wake = new Wake(clock);
+    const wake = new Wake(clock);
     this.#watcher = new DropWatcher({
       folders: this.#folders,
       pollIntervalMs: config.pollIntervalMs,
@@ -89,10 +83,19 @@ export class RestoreDaemon {
       settleMs: config.settleMs,
       clock,
       log,
-      onChange: () => this.#wake.wake(),
+      onChange: () => wake.wake(),
     });
     this.#gates = new Gates(this.#parts, this.#board);
     this.#worker = new Worker(this.#parts, this.#inbox, this.#board);
+    this.#intake = new Intake(config, {
+      parts: this.#parts,
+      board: this.#board,
+      inbox: this.#inbox,
+      watcher: this.#watcher,
+      gates: this.#gates,
+      worker: this.#worker,
+      wake,
+    });
     this.#housekeeping = new Housekeeping(this.#parts, this.#gates, this.#inbox, this.#board);
   }
 
@@ -130,7 +133,8 @@ export class RestoreDaemon {
       this.#board.state = 'idle';
       for (;;) {
         throwIfAborted(signal);
-        const record = await this.#next(signal);
+        await this.#poll(signal);
+        const record = await this.#intake.next(signal);
         if (record) await this.#runToEnd(record, signal);
       }
     } finally {
@@ -148,16 +152,9 @@ export class RestoreDaemon {
       ended.abort();
       await noticing;
     }
-    await this.#noteIfLeft(first);
+    await this.#intake.noteIfLeft(first);
     await this.#housekeeping.notePrevious().catch(() => {});
     await this.#board.publish();
-  }
-
-  async #noteIfLeft({ job, sourceSignature }: JobRecord): Promise<void> {
-    if (job.source.kind !== 'drop') return;
-    const stats = await lookAt(sourcePath(job, this.#parts)).catch(() => undefined);
-    if (!stats || stats.isFile() || signatureOf(stats) !== sourceSignature) return;
-    this.#left.add(sourceSignature);
   }
 
   /** Who asks while a job is in hand learns that the request waits for its turn. */
@@ -189,78 +186,6 @@ export class RestoreDaemon {
       await this.#parts.clock.sleep(Math.min(1000, this.#config.pollIntervalMs), signal);
     }
     return record;
-  }
-
-  /** The next job that can be begun now, or undefined after a pause. */
-  async #next(signal: AbortSignal): Promise<JobRecord | undefined> {
-    await this.#poll(signal);
-    const requests = await this.#inbox.pending();
-    const drops = this.#watcher
-      .settled()
-      .filter(({ sighting }) => !this.#left.has(sighting.signature));
-    this.#board.queue = [
-      ...requests.map(({ request }) => ({ name: `${request.kind} ${request.file ?? ''}`.trim() })),
-      ...this.#watcher.queue.drops.map(({ name, incomplete }) =>
-        incomplete === undefined ? { name } : { name, waitsFor: incomplete },
-      ),
-    ];
-    await this.#board.publish();
-    const [request] = requests;
-    const [drop] = drops;
-    if (request && (!drop || request.firstSeen <= drop.firstSeen)) {
-      return this.#acceptRequest(request.request, signal);
-    }
-    for (const candidate of drops) {
-      const record = await this.#acceptDrop(candidate, signal);
-      if (record) return record;
-    }
-    await this.#wake.wait(this.#pauseMs(), signal);
-    return undefined;
-  }
-
-  async #acceptRequest(
-    request: Parameters<Worker['accept']>[0],
-    signal: AbortSignal,
-  ): Promise<JobRecord | undefined> {
-    const target = request.into === undefined ? 'live' : 'side';
-    const needsApplication = request.kind !== 'check' && target === 'live';
-    const isOpen =
-      (await this.#gates.databaseAnswers(signal)) &&
-      (!needsApplication || (await this.#gates.applicationIsKnown(signal)));
-    if (isOpen) return this.#worker.accept(request, signal);
-    const [problem] = this.#board.snapshot().problems;
-    const message = `waiting: ${problem?.message ?? 'not everything is there yet'}`;
-    await this.#inbox.progress(request.id, { state: 'queued', message });
-    await this.#parts.clock.sleep(Math.min(1000, this.#config.pollIntervalMs), signal);
-    return undefined;
-  }
-
-  async #acceptDrop(drop: QueuedDrop, signal: AbortSignal): Promise<JobRecord | undefined> {
-    const now = this.#parts.clock.monotonic();
-    if (drop.sighting.isFile && !this.#watcher.queue.waitedLongEnough(drop, now)) {
-      const reason = await looksTruncated(drop.sighting, signal);
-      if (reason !== undefined) {
-        this.#parts.log.info(
-          { file: drop.name, settleMs: this.#config.settleMs },
-          `waiting: ${reason}`,
-        );
-        this.#watcher.queue.markIncomplete(drop, reason);
-        return undefined;
-      }
-    }
-    const record = recordForDrop(drop, this.#parts.clock.now());
-    if (drop.sighting.isFile && !(await this.#gates.areOpenFor(record.job, signal)))
-      return undefined;
-    this.#watcher.queue.remove(drop);
-    return record;
-  }
-
-  #pauseMs(): number {
-    const due = this.#watcher.queue.nextDueIn(this.#parts.clock.monotonic());
-    const { pollIntervalMs } = this.#config;
-    const probe = this.#gates.retryInMs;
-    const soonest = due === undefined || due === 0 ? pollIntervalMs : Math.min(due, pollIntervalMs);
-    return Math.max(50, probe > 0 ? Math.min(soonest, probe) : soonest);
   }
 
   async #poll(signal: AbortSignal): Promise<void> {
