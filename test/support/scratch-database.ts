@@ -19,7 +19,9 @@ export class ScratchDatabase implements AsyncDisposable {
   static async create(server: TestServer, prefix: string): Promise<ScratchDatabase> {
     const name = `${prefix}_${randomBytes(4).toString('hex')}`;
     const scratch = new ScratchDatabase(server, name);
-    await scratch.sqlIn('postgres', `CREATE DATABASE ${name}`);
+    // A swap carries the comment over: by it, what a restore keeps is found again.
+    const mark = `COMMENT ON DATABASE ${name} IS '${name}'`;
+    await scratch.sqlIn('postgres', `CREATE DATABASE ${name}`, mark);
     return scratch;
   }
 
