@@ -1,11 +1,13 @@
+import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { connect } from '../../src/core/engines/postgres/connection.ts';
 import { readDatabase } from '../../src/core/engines/postgres/restore/live.ts';
 import { readProfile } from '../../src/core/engines/postgres/restore/profile.ts';
-import { ident } from '../integration/postgres-restore-bed.ts';
+import { ident, never, superuser } from '../integration/postgres-restore-bed.ts';
 import { PostgresStack } from '../support/postgres-stack.ts';
-import { servers } from '../support/testbed.ts';
+import { servers, type TestServer } from '../support/testbed.ts';
 
 /** 63 bytes, with what quoting gets wrong. */
 const longName = (id: string) => `test é "quoted" =%' ${id} ${'x'.repeat(63)}`.slice(0, 62);
@@ -22,6 +24,24 @@ async function around(stack: PostgresStack, name: string): Promise<unknown> {
   return { ...rest, row: Object.fromEntries(columns), profile };
 }
 
+/** A tablespace that needs no folder of its own; gone after the databases in it. */
+async function inPlaceTablespace(server: TestServer) {
+  const admin = await connect(superuser(server), {
+    applicationName: 'test',
+    signal: never,
+    options: { allow_in_place_tablespaces: 'on' },
+  });
+  const name = `test_space_${randomBytes(4).toString('hex')}`;
+  await admin.query(`CREATE TABLESPACE ${name} LOCATION ''`);
+  return {
+    name,
+    async [Symbol.asyncDispose]() {
+      await admin.query(`DROP TABLESPACE ${name}`);
+      await admin[Symbol.asyncDispose]();
+    },
+  };
+}
+
 async function small(stack: PostgresStack, name = 'small.sql'): Promise<string> {
   const path = join(stack.bed.folder, name);
   const header = '--\n-- PostgreSQL database dump\n--\n\n';
@@ -32,6 +52,7 @@ async function small(stack: PostgresStack, name = 'small.sql'): Promise<string> 
 
 describe.each(servers)('around the database, PostgreSQL $major', (server) => {
   test('everything that belongs to the name and not to the data is carried over', async () => {
+    await using tablespace = await inPlaceTablespace(server);
     await using stack = await PostgresStack.create(server);
     const { bed } = stack;
     bed.live = longName(bed.id);
@@ -41,7 +62,7 @@ describe.each(servers)('around the database, PostgreSQL $major', (server) => {
       provider === 'builtin' ? "BUILTIN_LOCALE 'C.UTF-8'" : "ICU_LOCALE 'de-u-kn-true'";
     await bed.database(
       bed.live,
-      `OWNER ${bed.owner} ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C.UTF-8' LOCALE_PROVIDER ${provider} ${locale} CONNECTION LIMIT 37`,
+      `OWNER ${bed.owner} ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C.UTF-8' LOCALE_PROVIDER ${provider} ${locale} TABLESPACE ${tablespace.name} CONNECTION LIMIT 37`,
     );
     const live = ident(bed.live);
     for (const statement of [
@@ -49,6 +70,9 @@ describe.each(servers)('around the database, PostgreSQL $major', (server) => {
       `ALTER DATABASE ${live} SET work_mem = '7MB'`,
       `ALTER DATABASE ${live} SET log_min_duration_statement = 250`,
       `ALTER DATABASE ${live} SET app.tenant = 'it''s "a" \\ tenant'`,
+      // Whoever works in there without settings of his own gets nowhere.
+      `ALTER DATABASE ${live} SET statement_timeout = '1ms'`,
+      `ALTER DATABASE ${live} SET default_transaction_read_only = on`,
       `ALTER ROLE ${bed.app} IN DATABASE ${live} SET statement_timeout = '30s'`,
       `ALTER ROLE ${bed.reader} IN DATABASE ${live} SET default_transaction_read_only = on`,
       `REVOKE ALL ON DATABASE ${live} FROM PUBLIC`,
@@ -68,11 +92,15 @@ describe.each(servers)('around the database, PostgreSQL $major', (server) => {
     expect(await around(stack, bed.live)).toEqual(before);
     expect(await bed.value('SELECT count(*) FROM public.t')).toBe('3');
 
+    // Our own backup of it, a hostile name in every place where a name goes.
+    await stack.restored(daemon, await stack.backup());
+    expect(await around(stack, bed.live)).toEqual(before);
+
     // And back: what was put aside has kept everything too.
     const undo = stack.cli(['undo']);
     expect(await undo.exited).toMatchObject({ code: 0 });
     expect(await around(stack, bed.live)).toEqual(before);
-    expect(await bed.value("SELECT to_regclass('public.t')")).toBeNull();
+    expect(await bed.value('SELECT count(*) FROM public.t')).toBe('3');
     expect(report.previous?.name).toMatch(/^dropback_p_[0-9a-f]{16}$/);
   });
 

@@ -17,7 +17,7 @@ export interface TarListing {
 }
 
 const BLOCK = 512;
-const MOST_MEMBERS = 1_000_000;
+export const MOST_MEMBERS = 1_000_000;
 
 /** The files that pg_dump -Fd writes; nothing else may be in the tar. */
 const DUMP_FILE =
@@ -29,7 +29,7 @@ const HARMLESS_KEYS = /^(mtime|atime|ctime|uid|gid|uname|gname|comment|(LIBARCHI
 /**
  * Reads every header of a tar before anything is extracted. Only regular files and folders under
  * the names that pg_dump gives may be in it: no links, devices, absolute names or `..`.
- * Errors: `drop/unsafe-tar`, `drop/truncated`, `drop/corrupt`, `drop/not-a-dump-directory`.
+ * Errors: `drop/unsafe-tar`, `drop/tar-format`, `drop/truncated`, `drop/corrupt`, `drop/not-a-dump-directory`.
  */
 export async function listTar(path: string, signal: AbortSignal): Promise<TarListing> {
   await using file = await open(path, 'r');
@@ -144,6 +144,7 @@ function requireDumpFile(entry: Header, folders: Set<string>): TarMember {
   const slash = name.indexOf('/');
   const folder = slash === -1 ? '' : name.slice(0, slash);
   const base = name.slice(slash + 1);
+  if (name === 'restore.sql') throw otherFormat();
   if (folder !== '') requireFolderName(folder);
   if (slash === 0 || !DUMP_FILE.test(base)) throw unsafe(`the file ${JSON.stringify(entry.name)}`);
   folders.add(folder);
@@ -173,6 +174,17 @@ function truncated(position: number): DropbackError {
   return new DropbackError('drop/truncated', `the tar ends too early, after byte ${position}`, {
     hint: 'the file was not transferred whole, or its writer was interrupted: copy it again.',
   });
+}
+
+/** pg_dump -Ft adds a script to every archive. */
+function otherFormat(): DropbackError {
+  return new DropbackError(
+    'drop/tar-format',
+    'the file is in the tar format of pg_dump (-Ft), not a tar of a directory',
+    {
+      hint: 'dump with pg_dump -Fc instead, or make a script of it: pg_restore -f app.sql app.tar.',
+    },
+  );
 }
 
 function unsafe(what: string): DropbackError {
