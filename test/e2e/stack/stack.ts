@@ -38,8 +38,8 @@ export class Stack implements AsyncDisposable {
       join(repository, 'docker-compose.backup.yml'),
       join(folder, 'docker-compose.backup.yml'),
     );
+    if (options.source) await copySource(options.source, folder);
     const stack = new Stack(folder, port, options);
-    await stack.configure({});
     for (const [path, text] of Object.entries(options.extraFiles ?? {})) {
       await writeFile(join(folder, path), text);
     }
@@ -199,6 +199,8 @@ export interface StackOptions {
   readonly profiles?: readonly string[];
   /** Further lines of .env.production. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** The repository, where the stack builds the image itself. */
+  readonly source?: string;
   /** Path below the stack's folder → content. */
   readonly extraFiles?: Readonly<Record<string, string>>;
 }
@@ -266,4 +268,12 @@ export async function artefacts(): Promise<string> {
   const folder = join(repository, '.cache/e2e');
   await mkdir(folder, { recursive: true });
   return folder;
+}
+
+/** What the image is built from. */
+async function copySource(from: string, to: string): Promise<void> {
+  const names = ['package.json', 'package-lock.json', '.npmrc', 'tsconfig.json', 'LICENSE', 'src'];
+  for (const name of [...names, 'tsconfig.build.json', '.dockerignore']) {
+    await cp(join(from, name), join(to, name), { recursive: true });
+  }
 }

@@ -1,0 +1,94 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { buildImage, docker, findEngine } from './engine.ts';
+import { Stack, until } from './stack.ts';
+
+const engine = await findEngine();
+
+describe.skipIf(!engine)('the hardened overlay', () => {
+  let stack: Stack;
+
+  beforeAll(async () => {
+    await buildImage();
+    const names = ['prod', 'backup', 'hardened'];
+    stack = await Stack.create({
+      files: names.map((name) => `docker/compose.${name}.yml`),
+      profiles: ['postgres'],
+    });
+    await stack.compose(['up', '--build', '-d']);
+    await until('the application', async () => (await stack.fetch()).status === 200, 120);
+  }, 600_000);
+
+  afterAll(async () => {
+    await stack?.[Symbol.asyncDispose]();
+  }, 120_000);
+
+  test('db-restore has no socket and no way out', async () => {
+    const { stdout } = await docker(['inspect', stack.name('db-restore')]);
+    const [{ Mounts: mounts, NetworkSettings: network }] = JSON.parse(stdout);
+    const targets = mounts.map((mount: { Destination: string }) => mount.Destination).sort();
+    expect(targets).toEqual(['/backups', '/restore']);
+    expect(Object.keys(network.Networks)).toEqual([`${stack.project}_restore`]);
+    for (const name of ['web:8000', 'gateway:8080', 'db-backup:8080', '1.1.1.1:443']) {
+      const [host, port] = name.split(':');
+      const script = `exec 3<>/dev/tcp/${host}/${port}`;
+      const tried = await stack.exec('db-restore', ['timeout', '4', 'bash', '-c', script], {
+        check: false,
+      });
+      expect({ name, reached: tried.code === 0 }).toEqual({ name, reached: false });
+    }
+    const database = 'exec 3<>/dev/tcp/postgres/5432';
+    expect((await stack.exec('db-restore', ['bash', '-c', database])).code).toBe(0);
+  }, 120_000);
+
+  test.each([
+    ['GET', '/containers/json'],
+    ['GET', '/containers/POSTGRES/json'],
+    ['POST', '/containers/create'],
+    ['POST', '/containers/POSTGRES/stop'],
+    ['POST', '/v1.41/containers/POSTGRES/start'],
+    ['POST', '/containers/WEB/stop/../../POSTGRES/stop'],
+    ['POST', '/containers/WEB%2F..%2FPOSTGRES/stop'],
+    ['POST', '/containers/WEB/exec'],
+    ['POST', '/containers/WEB/kill'],
+    ['POST', '/containers/WEB/stop?t=1&signal=KILL'],
+    ['GET', '/containers/WEB/archive?path=/etc/passwd'],
+    ['DELETE', '/containers/WEB'],
+    ['GET', '/images/json'],
+    ['POST', '/build'],
+  ])('the proxy refuses %s %s', async (method, path) => {
+    const before = await stack.startTimes();
+    const real = path.replace('WEB', stack.name('web')).replace('POSTGRES', stack.name('postgres'));
+    expect(await ask(stack, method, real)).toBe(403);
+    expect(await stack.startTimes()).toEqual(before);
+  });
+
+  test('the proxy passes inspect of the listed container', async () => {
+    expect(await ask(stack, 'GET', `/v1.41/containers/${stack.name('web')}/json`)).toBe(200);
+  });
+
+  test('a restore works', async () => {
+    await stack.addRecords('kept', 500);
+    await stack.exec('db-backup', ['dropback', 'backup']);
+    await stack.removeRecords();
+    const before = await stack.startTimes();
+    await stack.drop(await stack.newestArchive());
+    const report = await until(
+      'the restore',
+      async () => Object.values(await stack.reports('done')).at(0),
+      90,
+    );
+    expect(report.outcome).toBe('restored');
+    expect(await stack.countRecords()).toBe(500);
+    const after = await stack.startTimes();
+    const changed = Object.keys(before).filter((name) => before[name] !== after[name]);
+    expect(changed).toEqual([`/${stack.name('web')}`]);
+  }, 150_000);
+});
+
+/** Sends a request as it is, without tidying up the path; returns the status. */
+async function ask(stack: Stack, method: string, path: string): Promise<number> {
+  const script =
+    'exec 3<>/dev/tcp/docker-proxy/2375; printf "%s %s HTTP/1.0\\r\\nHost: docker\\r\\n\\r\\n" "$0" "$1" >&3; read -r -t 10 line <&3; echo "$line"';
+  const { stdout } = await stack.exec('db-restore', ['bash', '-c', script, method, path]);
+  return Number(stdout.split(' ')[1]);
+}
