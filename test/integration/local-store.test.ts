@@ -137,6 +137,21 @@ describe('local store, around crashes', () => {
     expect(await files()).toEqual([]);
   });
 
+  test('a folder in which an archive was put together is swept; a link of its name not followed', async () => {
+    const outside = join(root, 'outside');
+    await mkdir(outside);
+    await writeFile(join(outside, 'kept'), 'kept');
+    await mkdir(join(`${archive()}.partial.d`, 'deep'), { recursive: true });
+    await writeFile(join(`${archive()}.partial.d`, 'deep', 'toc.dat'), 'x');
+    const linked = 'app_20261122T191501Z.tar.partial.d';
+    await symlink(outside, join(folder, linked));
+    expect(await store.list(never)).toEqual({ backups: [], strays: [] });
+    const report = await store.sweep(never);
+    expect(report.swept).toEqual([`${manifest.archive.file}.partial.d`, linked]);
+    expect(await files()).toEqual([]);
+    expect(await readdir(outside)).toEqual(['kept']);
+  });
+
   test('an orphan under a final name, and foreign files, are reported and kept', async () => {
     await writeFile(archive(), content);
     await writeFile(join(folder, 'other_20261122T191500Z.dump.partial'), 'other');

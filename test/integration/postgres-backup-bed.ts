@@ -50,7 +50,11 @@ export class BackupBed implements AsyncDisposable {
     return this.#admin;
   }
 
-  engineAs(change: Partial<PostgresConnection>, lockWaitMs = 5000): PostgresBackupEngine {
+  engineAs(
+    change: Partial<PostgresConnection>,
+    lockWaitMs = 5000,
+    jobs?: number,
+  ): PostgresBackupEngine {
     return new PostgresBackupEngine({
       database: {
         kind: 'postgres',
@@ -59,6 +63,7 @@ export class BackupBed implements AsyncDisposable {
       },
       clock: systemClock,
       lockWaitMs,
+      jobs,
     });
   }
 

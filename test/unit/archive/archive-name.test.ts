@@ -6,6 +6,7 @@ import {
   isArchiveExtension,
   parseArchiveId,
   parseBackupFile,
+  partialFolderOf,
 } from '../../../src/core/archive/archive-name.ts';
 
 const at = new Date('2026-11-22T19:15:00.999Z');
@@ -68,6 +69,7 @@ describe('files of a backup', () => {
     [`${id}.dump.zst`, 'archive'],
     [`${id}.db`, 'archive'],
     [`${id}.dump.zst.partial`, 'archive-partial'],
+    [`${id}.tar.partial.d`, 'archive-partial-folder'],
     [`${id}.json`, 'manifest'],
     [`${id}.json.partial`, 'manifest-partial'],
     [`${id}.json.removing`, 'manifest-removing'],
@@ -85,14 +87,31 @@ describe('files of a backup', () => {
     `${id}x.json`,
     `${id}.dump/../../x`,
     `${id}.state.json.partial.partial`,
+    `${id}.partial.d`,
+    `${id}.tar.d.partial.d.partial.d`,
     '.hidden',
     '',
   ])('%s is not ours', (file) => {
     expect(parseBackupFile('app', file)).toBeUndefined();
   });
 
+  test('the folder of an archive has one name, whether the archive is finished or not', () => {
+    const folder = `/backups/app/${id}.tar.partial.d`;
+    expect(partialFolderOf(`/backups/app/${id}.tar.partial`)).toBe(folder);
+    expect(partialFolderOf(`/backups/app/${id}.tar`)).toBe(folder);
+  });
+
   test('no archive is called like a manifest, a state or a partial file', () => {
-    for (const extension of ['.json', '.state.json', '.partial', '.dump.partial', '', '.x_y']) {
+    const none = [
+      '.json',
+      '.state.json',
+      '.partial',
+      '.dump.partial',
+      '.tar.partial.d',
+      '',
+      '.x_y',
+    ];
+    for (const extension of none) {
       expect(isArchiveExtension(extension)).toBe(false);
     }
     for (const extension of ['.dump', '.dump.zst', '.tar.zst.age', '.db']) {

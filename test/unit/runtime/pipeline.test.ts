@@ -214,6 +214,22 @@ describe('runPipeline', () => {
     await expect.poll(() => alive(pid), { timeout: 3000 }).toBe(false);
   });
 
+  test('what a program that was killed has left running is ended', async () => {
+    const script = 'sleep 60 & echo $! >&2; kill -KILL $$';
+    let pid = 0;
+    const error = await failureOf(
+      runPipeline([sh(script)], {
+        signal: never,
+        onStderr: (_, line) => {
+          pid = Number(line);
+        },
+      }),
+    );
+    expect(error.facts).toMatchObject({ exitSignal: 'SIGKILL' });
+    expect(pid).toBeGreaterThan(1);
+    await expect.poll(() => alive(pid), { timeout: 3000 }).toBe(false);
+  }, 30_000);
+
   test('keeps only the tail of what a program prints on standard error', async () => {
     const error = await failureOf(runPipeline([sh('seq 1 10000 >&2; exit 1')], { signal: never }));
     expect((error.facts['stderr'] as string[]).at(-1)).toBe('10000');

@@ -15,6 +15,8 @@ export interface ProgramOutcome {
 export type StdinSource = 'pipe' | 'ignore' | number | Readable;
 export type StdoutSink = 'pipe' | 'ignore' | number;
 
+const ORPHAN_GRACE_MS = 3000;
+
 /** One started program, leader of its own process group. */
 export class Runner {
   readonly child: ChildProcess;
@@ -61,6 +63,9 @@ export class Runner {
         this.#startError = error;
         settle(null, null);
       });
+      this.child.once('exit', (exitCode) => {
+        if (exitCode !== 0) this.#endOrphans();
+      });
       this.child.once('close', settle);
     });
   }
@@ -91,7 +96,16 @@ export class Runner {
     if (this.#endedByUs || this.#outcome) return;
     this.#endedByUs = true;
     this.#signalGroup('SIGTERM');
-    this.#killTimer = setTimeout(() => this.#signalGroup('SIGKILL'), graceMs);
+    this.#killTimer ??= setTimeout(() => this.#signalGroup('SIGKILL'), graceMs);
+  }
+
+  /**
+   * What a program that failed has left running holds its pipes open, and is of no use any more:
+   * the workers of a pg_dump that was killed go on to the end of their tables.
+   */
+  #endOrphans(): void {
+    this.#signalGroup('SIGTERM');
+    this.#killTimer ??= setTimeout(() => this.#signalGroup('SIGKILL'), ORPHAN_GRACE_MS);
   }
 
   failure(): DropbackError {

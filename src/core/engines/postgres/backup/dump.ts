@@ -1,8 +1,9 @@
 import type { TableCount } from '../../../archive/manifest.ts';
+import { MOST_MEMBERS } from '../../../archive/tar.ts';
 import type { PostgresConnection } from '../../../config/config.ts';
 import type { Clock } from '../../../runtime/clock.ts';
 import { openExclusive } from '../../../runtime/durable-files.ts';
-import { toDropbackError } from '../../../runtime/errors.ts';
+import { DropbackError, toDropbackError } from '../../../runtime/errors.ts';
 import type { Dump, DumpRequest } from '../../engine.ts';
 import type { CatalogTable } from '../catalog.ts';
 import { chooseClient } from '../clients.ts';
@@ -11,7 +12,12 @@ import type { Session } from '../session.ts';
 import { countRows } from './count.ts';
 import { type WrittenArchive, writeArchive } from './dump-archive.ts';
 import type { DumpCommand } from './dump-command.ts';
-import { describeDatabase, withoutCounts } from './dump-description.ts';
+import {
+  type DumpDescription,
+  describeDatabase,
+  LARGE_OBJECTS,
+  withoutCounts,
+} from './dump-description.ts';
 import { leaveOutExcluded } from './dump-excluded.ts';
 import { type GrantedJobs, grantJobs } from './dump-jobs.ts';
 import { isChangedUnderneath } from './dump-messages.ts';
@@ -23,6 +29,8 @@ import { type Snapshot, takeSnapshot } from './snapshot.ts';
 const ATTEMPTS = 2;
 
 const STREAMED = { format: 'postgres-custom', compression: 'zstd' } as const;
+/** Some more are needed for lists. */
+const MOST_FILES = MOST_MEMBERS * 0.9;
 /** Compressed inside: each file of the directory is. */
 const PACKED = { format: 'postgres-directory', compression: 'none' } as const;
 
@@ -82,6 +90,7 @@ async function attemptDump(
   if (granted?.warning !== undefined) request.log.warn({}, granted.warning);
   const snapshot = await takeSnapshot(session, settings.clock);
   const description = await describeDatabase(session, connection.database);
+  if (granted) requireFewFiles(snapshot, description);
   const command: DumpCommand = {
     connection,
     client,
@@ -134,6 +143,18 @@ async function count(
   signal: AbortSignal,
 ): Promise<TableCount[]> {
   return request.rowCounts === 'exact' ? countRows(session, tables, signal) : [];
+}
+
+/** A directory has a file for each table and each large object; the tar must stay readable. */
+function requireFewFiles(snapshot: Snapshot, { database }: DumpDescription): void {
+  const objects = Number(database.properties[LARGE_OBJECTS] ?? 0);
+  const files = snapshot.tables.length + objects;
+  if (files <= MOST_FILES) return;
+  throw new DropbackError(
+    'backup/too-many-files',
+    `${objects} large objects are too many for a dump with several jobs`,
+    { hint: 'set BACKUP_JOBS to 1: one stream holds any number of them.', facts: { files } },
+  );
 }
 
 function countable(snapshot: Snapshot, command: DumpCommand): CatalogTable[] {
