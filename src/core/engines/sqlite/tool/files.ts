@@ -53,7 +53,7 @@ export function requireSpace(folder: string, needBytes: number): void {
     'disk/full',
     `${folder} has ${free} bytes free, ${needBytes} are needed`,
     {
-      hint: 'free space on the volume that holds the database, or make it larger.',
+      hint: 'free space on that volume, or make it larger.',
       facts: { folder, freeBytes: free, needBytes },
     },
   );
