@@ -47,10 +47,11 @@ function contentFacts(record: JobRecord): Partial<RestoreReport> {
 }
 
 function whatHappened(record: JobRecord, keepPreviousMs: number): Partial<RestoreReport> {
-  const { downtimeMs, stopped, replaced } = record;
+  const { downtimeMs, stopped, replaced, needsAttention } = record;
   return {
     ...(stopped ? { stopped } : {}),
     ...(downtimeMs === undefined ? {} : { downtimeMs }),
+    ...(needsAttention ? { needsAttention } : {}),
     ...(replaced
       ? {
           previous: {
@@ -84,8 +85,10 @@ export function logReport(job: Job, report: RestoreReport): void {
   else job.log.info({ report: facts }, `${report.outcome} ${report.source}`);
 }
 
+/** `attention`: containers are still owed their start. */
 export function resultFor(report: RestoreReport, attention: boolean): RequestResult {
   if (report.outcome === 'refused') return { exitCode: EXIT_CODES.refused, report };
   if (report.outcome === 'failed') return { exitCode: EXIT_CODES.failed, report };
-  return { exitCode: attention ? EXIT_CODES.needsAttention : EXIT_CODES.done, report };
+  const isWell = !attention && !report.needsAttention;
+  return { exitCode: isWell ? EXIT_CODES.done : EXIT_CODES.needsAttention, report };
 }

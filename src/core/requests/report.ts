@@ -27,6 +27,8 @@ export interface RestoreReport {
   readonly steps: readonly StepReport[];
   /** From *stop confirmed* to *start sent*; absent where nothing was stopped. */
   readonly downtimeMs?: number;
+  /** A container that should be up again isn't, or isn't healthy: `warnings` says which. */
+  readonly needsAttention?: boolean;
   /** Rows of each table in what was loaded. */
   readonly tables?: readonly TableCount[];
   readonly rows?: number;

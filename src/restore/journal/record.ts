@@ -72,6 +72,8 @@ export interface JobRecord {
   /** ISO 8601, UTC; both for the downtime of a restore that a restart finishes. */
   readonly stoppedAt?: string;
   readonly downtimeMs?: number;
+  /** A container that should be up again isn't, or isn't healthy: a warning says which. */
+  readonly needsAttention?: boolean;
   /** The daemon was asked to end and undid what it had begun: taking it up again is no retry. */
   readonly parked?: boolean;
   /** Set when everything is decided; all that is left is filing away. */

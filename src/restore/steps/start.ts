@@ -23,7 +23,10 @@ export async function startStep(
   const result = await bringBack(parts, signal, onStart);
   job.warn(...(result?.warnings ?? []));
   const downtimeMs = downtimeOf(job.record, sentAt);
-  return downtimeMs === undefined ? {} : { downtimeMs };
+  return {
+    ...(downtimeMs === undefined ? {} : { downtimeMs }),
+    ...(result && result.warnings.length > 0 ? { needsAttention: true } : {}),
+  };
 }
 
 /** From *stop confirmed* to *start sent*, both by the wall clock: a restart may lie between. */
