@@ -22,15 +22,15 @@ export function readSchedule(environment: Environment): Schedule {
     );
   }
   const timeZone = environment.get('TZ')?.trim();
-  if (timeZone && !isTimeZone(timeZone)) {
+  const isKnown = !timeZone || isTimeZone(timeZone);
+  if (!isKnown) {
     environment.problem(
       'TZ',
       `is not a time zone: ${JSON.stringify(timeZone.slice(0, 60))}`,
       'write a name like Europe/Berlin or UTC.',
     );
-    return every;
   }
-  checkExpression(environment, expression, timeZone);
+  checkExpression(environment, expression, isKnown ? timeZone : undefined);
   return { kind: 'cron', expression, ...(timeZone ? { timeZone } : {}) };
 }
 
