@@ -6,7 +6,8 @@ import type { StartedContainer } from './start.ts';
 const LOOK_AGAIN_MS = 500;
 
 /**
- * Waits until a container that was started is healthy, or runs where it has no health check.
+ * Waits until a container that was started is healthy, or, where it has no health check, runs and
+ * still runs half a second later.
  * `until` is on the clock's monotonic scale. An unhealthy one may recover, so all the time is used.
  */
 export async function waitForHealth(
@@ -16,6 +17,7 @@ export async function waitForHealth(
   until: number,
   signal: AbortSignal,
 ): Promise<StartedContainer> {
+  let hasRun = false;
   for (;;) {
     let state: ContainerState | undefined;
     let problem: DropbackError | undefined;
@@ -26,7 +28,10 @@ export async function waitForHealth(
       if (isAbort(error) || signal.aborted) throw error;
       problem = error instanceof DropbackError ? error : unknownState(name, error);
     }
-    if (state && !problem) {
+    // One that fails at its start is seen running for a moment, too.
+    const isSeenOnce = state?.health === 'none' && !hasRun;
+    hasRun = problem === undefined;
+    if (state && !problem && !isSeenOnce) {
       return { name, outcome: state.health === 'none' ? 'running' : 'healthy' };
     }
     // A container that has ended and isn't restarted by its policy won't run by waiting.
