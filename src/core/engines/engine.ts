@@ -82,7 +82,8 @@ export interface BackupEngine extends Engine {
   /**
    * Writes a consistent dump of the whole database into `request.spool`, compressed, fsynced, while
    * the application goes on. The caller holds the lock. On any failure it throws and the spool
-   * file's content is worthless (the caller removes it).
+   * file's content is worthless (the caller removes it). Beside the spool it may use one folder,
+   * `partialFolderOf(spool)`, which is gone when this settles; so may `readBack`.
    */
   dump(request: DumpRequest, signal: AbortSignal): Promise<Dump>;
 
