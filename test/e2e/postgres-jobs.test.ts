@@ -1,0 +1,83 @@
+import { readFile } from 'node:fs/promises';
+import { describe, expect, test } from 'vitest';
+import { expectEqual, sampleDatabase } from '../support/postgres-samples.ts';
+import { PostgresStack } from '../support/postgres-stack.ts';
+import { servers, type TestServer, testbed } from '../support/testbed.ts';
+
+const JOBS = { BACKUP_JOBS: '3' };
+
+describe.each(servers)('BACKUP_JOBS on PostgreSQL $major', (server) => {
+  test('the rich database comes back whole, as our own backup', async () => {
+    await using stack = await PostgresStack.create(server);
+    const { bed, bench } = stack;
+    const { database } = await sampleDatabase(bed, 'rich');
+    const wanted = await bed.picture(database);
+    await using daemon = await stack.restoreDaemon();
+    const archive = await stack.backup({ DATABASE_URL: stack.url(database), ...JOBS });
+    expect(archive).toMatch(/Z\.tar$/);
+    const report = await stack.restored(daemon, archive);
+    expect(report.backupId).toBeDefined();
+    expectEqual(await bed.picture(bed.live), wanted, 'own');
+    const [manifest] = await bench.manifests();
+    expect(manifest?.archive).toMatchObject({
+      format: 'postgres-directory',
+      compression: 'none',
+    });
+    expect(manifest?.warnings).toEqual([]);
+  }, 120_000);
+
+  test('a daemon that is killed leaves a folder, and the next run removes it', async () => {
+    await using stack = await PostgresStack.create(server);
+    const { bed, bench } = stack;
+    await bed.sql(`CREATE TABLE large AS
+      SELECT i, (SELECT string_agg(md5(i::text || j::text), '') FROM generate_series(1, 32) j)
+        FROM generate_series(1, 30000) i`);
+    const folders = async () =>
+      (await bench.files('backups', 'app')).filter((file) => file.endsWith('.tar.partial.d'));
+    const daemon = stack.backupDaemon(['--once'], JOBS);
+    await daemon.until('the folder', async () => (await folders())[0]);
+    daemon.kill('SIGKILL');
+    await daemon.exited;
+    expect(await folders()).toHaveLength(1);
+
+    await stack.backup(JOBS);
+    const [manifest] = await bench.manifests();
+    const { id = '', archive } = manifest ?? {};
+    expect(await bench.files('backups', 'app')).toEqual(
+      [`${id}.json`, `${id}.state.json`, archive?.file].sort(),
+    );
+    expect(JSON.parse(await readFile(bench.path('backups', 'app', `${id}.json`), 'utf8'))).toEqual(
+      expect.objectContaining({ tables: [{ schema: 'public', name: 'large', rows: 30_000 }] }),
+    );
+  }, 120_000);
+});
+
+const { postgres15, postgres18 } = testbed;
+
+describe.skipIf(!postgres15 || !postgres18)('BACKUP_JOBS between versions', () => {
+  test.each([
+    [15, 18],
+    [18, 15],
+  ] as const)(
+    'a backup of %i restores into %i',
+    async (from, to) => {
+      const serverOf = (major: number) => (major === 15 ? postgres15 : postgres18) as TestServer;
+      await using source = await PostgresStack.create(serverOf(from));
+      await using target = await PostgresStack.create(serverOf(to));
+      const { owner, app, reader, live } = source.bed;
+      for (const role of [owner, app, reader]) await target.bed.role(role);
+      await source.bed.fill(live);
+      // Into the target's own folder: there its manifest is found, and the rows are compared.
+      const archive = await target.backup({ DATABASE_URL: source.url(live), ...JOBS });
+      await using daemon = await target.restoreDaemon();
+      const report = await target.restored(daemon, archive);
+      expect(report.backupId).toBeDefined();
+      const [wanted, found] = [
+        await source.bed.picture(live),
+        await target.bed.picture(target.bed.live),
+      ];
+      expect(found.data).toEqual(wanted.data);
+    },
+    120_000,
+  );
+});
