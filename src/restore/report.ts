@@ -73,9 +73,9 @@ function totalRows(tables: readonly { readonly rows: number }[]): number {
   return tables.reduce((sum, { rows }) => sum + rows, 0);
 }
 
-/** Input that is at fault is refused; everything else failed. */
+/** Input that is at fault, or what was asked for, is refused; everything else failed. */
 export function outcomeOf(error: DropbackError): 'refused' | 'failed' {
-  return /^(drop|request)\//.test(error.code) ? 'refused' : 'failed';
+  return /^(drop\/|request\/|restore\/side-)/.test(error.code) ? 'refused' : 'failed';
 }
 
 /** Once a job, at its end. */

@@ -94,7 +94,7 @@ function sidePath({ path, base, folder }: Location, name: string): string {
   const isPlain = name === basename(name) && !name.startsWith('.') && name.length <= 200;
   const isSideFile = SIDE_SUFFIXES.some((suffix) => name.endsWith(suffix));
   if (isPlain && !isSideFile && name !== base && existsSync(folder)) return besideLive(path, name);
-  throw new DropbackError('restore/bad-side-name', `${JSON.stringify(name)} can't be a side file`, {
+  throw new DropbackError('restore/side-name', `${JSON.stringify(name)} can't be a side file`, {
     hint: 'give the plain name of a new file beside the database, for example yesterday.db.',
   });
 }
