@@ -12,5 +12,7 @@ rm -rf better-sqlite3/deps better-sqlite3/src
 
 # Prebuilt native code: this platform's alone.
 platform=$(node -p 'process.platform + "-" + process.arch')
-find . -type d -path '*/prebuilds/*' -prune ! -name "$platform*" -exec rm -rf {} +
+find . -path '*/prebuilds/*' -prune ! -name "$platform*" -exec rm -rf {} +
+# Sources of native code that is optional, and that nobody compiles here.
+rm -rf cpu-features nan node-addon-api
 find . -type d -empty -delete

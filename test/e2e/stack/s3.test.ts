@@ -1,0 +1,82 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { buildImage, docker, findEngine } from './engine.ts';
+import { Stack, until } from './stack.ts';
+
+const image = 'dropback-test/s3:latest';
+const engine =
+  (await findEngine()) && (await docker(['image', 'inspect', image], { check: false })).code === 0;
+
+const keys = { id: 'teststackkey', secret: 'a-secret-of-the-stack' };
+
+const endpoint = `
+services:
+  s3:
+    image: ${image}
+    environment:
+      S3_ACCESS_KEY: ${keys.id}
+      S3_SECRET_KEY: ${keys.secret}
+`;
+
+/** Run in the image: there is no other S3 client in the stack. */
+const makeBucket = `
+  import { createRequire } from 'node:module';
+  const { S3Client, CreateBucketCommand } = createRequire('/app/')('@aws-sdk/client-s3');
+  const client = new S3Client({ endpoint: 'http://s3:7480', region: 'us-east-1', forcePathStyle: true });
+  for (let i = 0; ; i++) {
+    try { await client.send(new CreateBucketCommand({ Bucket: 'backups' })); break; } catch (error) {
+      if (error.name === 'BucketAlreadyOwnedByYou') break;
+      if (i > 60) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+  }`;
+
+describe.skipIf(!engine)('S3 inside the stack', () => {
+  let stack: Stack;
+
+  beforeAll(async () => {
+    await buildImage();
+    stack = await Stack.create({
+      files: ['docker/compose.prod.yml', 'docker/compose.backup.yml', 'docker/s3.yml'],
+      profiles: ['postgres'],
+      extraFiles: { 'docker/s3.yml': endpoint },
+      settings: {
+        S3_BUCKET: 'backups',
+        S3_PREFIX: 'stack',
+        S3_ENDPOINT: 'http://s3:7480',
+        S3_REGION: 'us-east-1',
+        AWS_ACCESS_KEY_ID: keys.id,
+        AWS_SECRET_ACCESS_KEY: keys.secret,
+        BACKUP_ON_START: 'false',
+      },
+    });
+    await stack.compose(['up', '--build', '-d']);
+    await until('the application', async () => (await stack.fetch()).status === 200, 120);
+    await stack.exec('db-backup', [
+      'entrypoint.sh',
+      'node',
+      '--input-type=module',
+      '-e',
+      makeBucket,
+    ]);
+  }, 600_000);
+
+  afterAll(async () => {
+    await stack?.[Symbol.asyncDispose]();
+  }, 120_000);
+
+  test('restore latest, after ./backups was emptied', async () => {
+    await stack.addRecords('kept', 1000);
+    await stack.exec('db-backup', ['dropback', 'backup']);
+    const listed = await stack.exec('db-restore', ['dropback', 'list', '--json']);
+    expect(listed.stdout).toMatch(/s3/i);
+    await stack.removeRecords();
+    for (const path of await stack.backups()) {
+      await rm(join(path, '..'), { recursive: true, force: true });
+    }
+    expect(await stack.backups()).toEqual([]);
+    await stack.exec('db-restore', ['dropback', 'restore', 'latest']);
+    await until('the records', async () => (await stack.countRecords()) === 1000);
+  }, 240_000);
+});
