@@ -2,7 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { expectEqual, sampleDatabase } from '../support/postgres-samples.ts';
 import { PostgresStack } from '../support/postgres-stack.ts';
-import { servers, type TestServer, testbed } from '../support/testbed.ts';
+import { TestPrefix } from '../support/s3.ts';
+import { s3Environment } from '../support/sqlite-stack.ts';
+import { servers, type TestS3, type TestServer, testbed } from '../support/testbed.ts';
 
 const JOBS = { BACKUP_JOBS: '3' };
 
@@ -80,4 +82,24 @@ describe.skipIf(!postgres15 || !postgres18)('BACKUP_JOBS between versions', () =
     },
     120_000,
   );
+});
+
+const [anyServer] = servers;
+
+describe.skipIf(!anyServer || !testbed.s3)('BACKUP_JOBS and S3', () => {
+  test('the spool grows at the end only, and goes up all the same', async () => {
+    await using prefix = new TestPrefix();
+    await using stack = await PostgresStack.create(anyServer as TestServer);
+    await stack.bed.sql(`CREATE TABLE large AS
+      SELECT i, (SELECT string_agg(md5(i::text || j::text), '') FROM generate_series(1, 32) j)
+        FROM generate_series(1, 20000) i`);
+    const remote = s3Environment(testbed.s3 as TestS3, prefix.prefix);
+    await stack.backup({ ...JOBS, ...remote });
+    const [manifest] = await stack.bench.manifests();
+    expect(manifest?.archive.bytes).toBeGreaterThan(8 * 1024 * 1024);
+    expect(await prefix.files()).toEqual([`${manifest?.id}.json`, `${manifest?.id}.tar`]);
+    const list = stack.cli(['list'], remote);
+    expect((await list.exited).code).toBe(0);
+    expect(list.output).toContain('local + s3');
+  }, 120_000);
 });
