@@ -13,6 +13,12 @@ export interface Exit {
   readonly signal: NodeJS.Signals | null;
 }
 
+/** A test that times out is not disposed of: what it started goes with this process. */
+const running = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
 /** One of the programs as users run it: a process of its own, told by its environment. */
 export class Daemon {
   readonly lines: string[] = [];
@@ -33,6 +39,7 @@ export class Daemon {
         stdio: ['ignore', 'pipe', 'pipe'],
       },
     );
+    running.add(this.#child);
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       let rest = '';
       stream?.on('data', (chunk: Buffer) => {
@@ -44,6 +51,7 @@ export class Daemon {
     this.exited = new Promise((resolve) =>
       this.#child.once('close', (code, signal) => {
         this.#isRunning = false;
+        running.delete(this.#child);
         resolve({ code, signal });
       }),
     );
