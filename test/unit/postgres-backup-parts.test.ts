@@ -146,6 +146,23 @@ describe('what pg_dump prints', () => {
     });
     expect(dumpError(failed).code).toBe(code);
   });
+
+  test('a worker says why it ended, not the pg_dump that waits for it', () => {
+    const epilogue = 'pg_dump: error: a worker process died unexpectedly';
+    const stderr = ['pg_dump: error: query failed: ERROR:  x', 'pg_dump: detail: y', epilogue];
+    const failed = new DropbackError('tool/failed', `pg_dump exited with code 1: ${epilogue}`, {
+      hint: 'h',
+      facts: { program: 'pg_dump', stderr },
+    });
+    expect(dumpError(failed).message).toBe(
+      'pg_dump exited with code 1: pg_dump: error: query failed: ERROR:  x',
+    );
+    const alone = new DropbackError('tool/failed', failed.message, {
+      hint: 'h',
+      facts: { program: 'pg_dump', stderr: [epilogue] },
+    });
+    expect(dumpError(alone)).toBe(alone);
+  });
 });
 
 describe('together', () => {

@@ -183,6 +183,16 @@ describe('runPipeline', () => {
     expect(error.facts).toMatchObject({ program: 'reader' });
   });
 
+  test('nor is tar, which says two things when its reader is gone', async () => {
+    const reader =
+      'head -c 70000 >/dev/null; exec <&-; sleep 0.4; echo "No space left" >&2; exit 1';
+    const tar = { name: 'tar', file: '/usr/bin/env', args: ['tar', '-cf', '-', process.execPath] };
+    const error = await failureOf(
+      runPipeline([tar, { ...sh(reader), name: 'reader' }], { signal: never }),
+    );
+    expect(error.facts).toMatchObject({ program: 'reader' });
+  });
+
   test('programs get a minimal environment: nothing of ours that was not asked for', async () => {
     process.env['DROPBACK_TEST_SECRET'] = 'hunter2';
     try {

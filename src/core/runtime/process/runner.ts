@@ -88,7 +88,11 @@ export class Runner {
   /** Programs that ignore SIGPIPE say it in words; exits a moment apart can't be told apart. */
   get diedOfPipe(): boolean {
     if (this.#outcome?.exitSignal === 'SIGPIPE') return true;
-    return /broken pipe|connection reset by peer/i.test(this.#outcome?.stderr.at(-1) ?? '');
+    // The last two: tar adds that it can't go on; of a write that was cut it tells only that.
+    const said = this.#outcome?.stderr.slice(-2) ?? [];
+    return said.some((line) =>
+      /broken pipe|connection reset by peer|tar: -: wrote only/i.test(line),
+    );
   }
 
   /** SIGTERM to the group, SIGKILL after the grace. */

@@ -38,10 +38,11 @@ export class DumpMessages {
 export function dumpError(error: unknown): DropbackError {
   const known = toDropbackError(error);
   if (known.code !== 'tool/failed') return known;
-  const { program, stderr } = known.facts as { program?: string; stderr?: readonly string[] };
-  const said = (stderr ?? []).join('\n');
+  const { program, stderr = [] } = known.facts as { program?: string; stderr?: readonly string[] };
+  const said = stderr.join('\n');
+  const message = causeFirst(known.message, stderr);
   if (/No space left on device|Disk quota exceeded/i.test(said)) {
-    return new DropbackError('disk/full', `no space left for the backup: ${known.message}`, {
+    return new DropbackError('disk/full', `no space left for the backup: ${message}`, {
       hint: 'free space on the volume of BACKUP_DIR, make it larger, or keep fewer backups.',
       facts: known.facts,
       cause: error,
@@ -49,7 +50,7 @@ export function dumpError(error: unknown): DropbackError {
   }
   if (program !== 'pg_dump') return known;
   if (isLostConnection(said)) {
-    return new DropbackError('database/unreachable', `the connection broke: ${known.message}`, {
+    return new DropbackError('database/unreachable', `the connection broke: ${message}`, {
       hint: "the server was stopped, or ended the dump's session: its log says why.",
       facts: known.facts,
       retryable: true,
@@ -57,13 +58,24 @@ export function dumpError(error: unknown): DropbackError {
     });
   }
   if (/permission denied|query would be affected by row-level security/.test(said)) {
-    return new DropbackError('backup/not-permitted', known.message, {
+    return new DropbackError('backup/not-permitted', message, {
       hint: 'let a superuser grant what is missing: pg_read_all_data, and BYPASSRLS for row security.',
       facts: known.facts,
       cause: error,
     });
   }
-  return known;
+  if (message === known.message) return known;
+  const { hint, facts } = known;
+  return new DropbackError(known.code, message, { hint, facts, cause: error });
+}
+
+/** With several jobs, the last that pg_dump says is not why its worker has ended. */
+function causeFirst(message: string, stderr: readonly string[]): string {
+  const isEpilogue = (line: string) => /a worker process died unexpectedly$/.test(line);
+  const cause = stderr.find((line) => /^pg_dump: error: /.test(line) && !isEpilogue(line));
+  const epilogue = stderr.at(-1) ?? '';
+  if (cause === undefined || !isEpilogue(message)) return message;
+  return message.slice(0, message.length - epilogue.length) + cause;
 }
 
 /** pg_dump gave up waiting for a table. */
