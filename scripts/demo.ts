@@ -3,6 +3,7 @@
 // unless the rows are equal before and after.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -81,6 +82,7 @@ function tell(contents: Contents): void {
 }
 
 class Daemon {
+  static readonly running = new Set<ChildProcess>();
   readonly #child: ChildProcess;
   readonly #exited: Promise<number | null>;
   #isRunning = true;
@@ -94,6 +96,7 @@ class Daemon {
         stdio: ['ignore', 'pipe', 'inherit'],
       },
     );
+    Daemon.running.add(this.#child);
     let rest = '';
     this.#child.stdout?.on('data', (chunk: Buffer) => {
       const lines = (rest + chunk.toString()).split('\n');
@@ -103,6 +106,7 @@ class Daemon {
     this.#exited = new Promise((resolve) =>
       this.#child.once('exit', (code) => {
         this.#isRunning = false;
+        Daemon.running.delete(this.#child);
         resolve(code);
       }),
     );
@@ -123,7 +127,7 @@ async function waitFor<T>(
   daemon: Daemon,
   look: () => Promise<T | undefined>,
 ): Promise<T> {
-  const deadline = Date.now() + 30_000;
+  const deadline = Date.now() + 120_000;
   while (Date.now() < deadline && daemon.isRunning) {
     const found = await look();
     if (found !== undefined) return found;
@@ -214,6 +218,13 @@ async function demo(folder: string): Promise<boolean> {
 }
 
 const folder = await mkdtemp(join(tmpdir(), 'dropback-demo-'));
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    for (const child of Daemon.running) child.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+    process.exit(130);
+  });
+}
 let equal = false;
 try {
   equal = await demo(folder);

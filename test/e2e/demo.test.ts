@@ -1,4 +1,5 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { cp, mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +10,7 @@ const run = promisify(execFile);
 const root = new URL('../../', import.meta.url).pathname;
 
 // Generous: other test files load the machine.
-vi.setConfig({ testTimeout: 120_000 });
+vi.setConfig({ testTimeout: 240_000 });
 
 async function treeOf(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
@@ -41,5 +42,25 @@ test('npm run demo: rows back, nothing left in the tree or in the temporary fold
     expect((await readdir(temporary)).filter((name) => !ofNpm.includes(name))).toEqual([]);
   } finally {
     await rm(scratch, { recursive: true, force: true });
+  }
+});
+
+test('a demo that is interrupted exits non-zero, and leaves nothing either', async () => {
+  const temporary = await mkdtemp(join(tmpdir(), 'dropback-e2e-demo-'));
+  try {
+    const env = { PATH: process.env['PATH'] ?? '', TMPDIR: temporary };
+    const child = spawn(process.execPath, [join(root, 'scripts', 'demo.ts')], {
+      env,
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    const exited = once(child, 'exit');
+    for await (const chunk of child.stdout) {
+      if (String(chunk).includes('db-backup started')) break;
+    }
+    child.kill('SIGTERM');
+    expect(await exited).toEqual([130, null]);
+    expect(await readdir(temporary)).toEqual([]);
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
   }
 });
