@@ -8,7 +8,8 @@ import { libpqEnvironment } from '../environment.ts';
 import { type RewriteResult, rewriteScript } from '../script/rewrite.ts';
 import { loadError } from './load-error.ts';
 
-const CHUNK_BYTES = 1024 * 1024;
+/** Small: what the collector leaves lying for a while is what the daemon grows by. */
+const CHUNK_BYTES = 64 * 1024;
 const MOST_KEPT = 50;
 
 export interface ScriptLoad {

@@ -17,7 +17,8 @@ export interface InspectionOptions extends DispositionOptions, SplitterOptions {
   readonly onProgress?: (bytes: number) => void;
 }
 
-const CHUNK_BYTES = 512 * 1024;
+/** Small: what the collector leaves lying for a while is what the daemon grows by. */
+const CHUNK_BYTES = 64 * 1024;
 const MOST_WARNINGS = 50;
 
 /** A script's chunks, each in memory of its own: the splitter keeps parts of them. */
