@@ -1,13 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { connect } from '../../src/core/engines/postgres/connection.ts';
 import { readDatabase } from '../../src/core/engines/postgres/restore/live.ts';
 import { readProfile } from '../../src/core/engines/postgres/restore/profile.ts';
 import { ident, never, superuser } from '../integration/postgres-restore-bed.ts';
 import { PostgresStack } from '../support/postgres-stack.ts';
 import { servers, type TestServer } from '../support/testbed.ts';
+
+// Some seconds each; a machine that is busy otherwise may take many times that.
+vi.setConfig({ testTimeout: 240_000 });
 
 /** 63 bytes, with what quoting gets wrong. */
 const longName = (id: string) => `test é "quoted" =%' ${id} ${'x'.repeat(63)}`.slice(0, 62);

@@ -1,7 +1,10 @@
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { PostgresStack } from '../support/postgres-stack.ts';
 import { servers } from '../support/testbed.ts';
+
+// Some seconds each; a machine that is busy otherwise may take many times that.
+vi.setConfig({ testTimeout: 240_000 });
 
 /** A dump of an application's database as somebody else's server had it. */
 async function dumpFromElsewhere(stack: PostgresStack, name: string, sql: string): Promise<string> {

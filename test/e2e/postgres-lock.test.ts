@@ -1,8 +1,11 @@
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { stubbornly, TestContainers } from '../support/containers.ts';
 import { PostgresStack } from '../support/postgres-stack.ts';
 import { servers, testbed } from '../support/testbed.ts';
+
+// Some seconds each; a machine that is busy otherwise may take many times that.
+vi.setConfig({ testTimeout: 240_000 });
 
 /** A live database with three rows, and a dump of it when it had one. */
 async function prepare(stack: PostgresStack): Promise<string> {

@@ -1,10 +1,13 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { ident } from '../integration/postgres-restore-bed.ts';
 import { TestContainers } from '../support/containers.ts';
 import { PostgresStack } from '../support/postgres-stack.ts';
 import { servers, testbed } from '../support/testbed.ts';
+
+// Some seconds each; a machine that is busy otherwise may take many times that.
+vi.setConfig({ testTimeout: 240_000 });
 
 /** A live database with one row, and a foreign dump of it with two, as the application's role. */
 async function prepare(stack: PostgresStack): Promise<string> {

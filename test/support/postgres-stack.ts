@@ -66,7 +66,7 @@ export class PostgresStack implements AsyncDisposable {
   }
 
   async filed(daemon: Daemon, name: string): Promise<Filed> {
-    return await daemon.until(`a report on ${name}`, () => this.bench.report(name));
+    return await daemon.until(`a report on ${name}`, () => this.bench.report(name), 180_000);
   }
 
   /** As `dropped`, and fails with the report unless it was restored. */
