@@ -15,8 +15,8 @@ describe.skipIf(!engine)('the hardened overlay', () => {
       profiles: ['postgres'],
     });
     await stack.compose(['up', '--build', '-d']);
-    await until('the application', async () => (await stack.fetch()).status === 200, 120);
-  }, 600_000);
+    await until('the application', async () => (await stack.fetch()).status === 200, 400);
+  }, 900_000);
 
   afterAll(async () => {
     await stack?.[Symbol.asyncDispose]();

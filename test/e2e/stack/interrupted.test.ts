@@ -15,13 +15,13 @@ describe.skipIf(!engine)('docker compose down in the middle', () => {
       settings: { RESTORE_POLL_INTERVAL: '1' },
     });
     await stack.compose(['up', '--build', '-d']);
-    await until('the application', async () => (await stack.fetch()).status === 200, 120);
+    await until('the application', async () => (await stack.fetch()).status === 200, 400);
     await until('a first backup', async () => (await stack.backups()).length > 0, 90);
     // Enough for a dump and a load to be caught in the middle.
     await stack.sql(
       'INSERT INTO records (title) SELECT md5(i::text) || repeat(md5((i * 7)::text), 8) FROM generate_series(1, 400000) i',
     );
-  }, 600_000);
+  }, 900_000);
 
   afterAll(async () => {
     await stack?.[Symbol.asyncDispose]();
@@ -39,7 +39,7 @@ describe.skipIf(!engine)('docker compose down in the middle', () => {
     await backup;
     expect(await stack.backups()).toEqual(listed);
     await stack.compose(['up', '-d']);
-    await until('the application', async () => (await stack.fetch()).status === 200, 60);
+    await until('the application', async () => (await stack.fetch()).status === 200, 300);
     await stack.exec('db-backup', ['dropback', 'backup']);
     expect((await stack.backups()).length).toBe(listed.length + 1);
   }, 240_000);
@@ -52,7 +52,7 @@ describe.skipIf(!engine)('docker compose down in the middle', () => {
     await until('staging', async () => Number(await stagings()) > 0, 60, 50);
     await stack.compose(['down']);
     await stack.compose(['up', '-d']);
-    await until('the application', async () => (await stack.fetch()).status === 200, 120);
+    await until('the application', async () => (await stack.fetch()).status === 200, 400);
     const ended = async () => {
       const reports = { ...(await stack.reports('done')), ...(await stack.reports('failed')) };
       return Object.values(reports).at(0);

@@ -18,8 +18,8 @@ describe.skipIf(!engine)('the production stack', () => {
     });
     await stack.compose(['up', '--build', '-d', 'gateway', 'web', 'postgres']);
     await stack.compose(['up', '-d', 'db-backup', 'db-restore']);
-    await until('the application answers', async () => (await stack.fetch()).status === 200, 120);
-  }, 600_000);
+    await until('the application answers', async () => (await stack.fetch()).status === 200, 400);
+  }, 900_000);
 
   afterAll(async () => {
     await stack?.[Symbol.asyncDispose]();
@@ -123,7 +123,13 @@ describe.skipIf(!engine)('the production stack', () => {
     120_000,
   );
 
+  const address = async () => {
+    const format = '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}';
+    return (await docker(['inspect', '-f', format, stack.name('web')])).stdout.trim();
+  };
+
   test('the gateway survives its own restart without the application, and finds it again elsewhere', async () => {
+    const before = await address();
     await stack.compose(['stop', 'web']);
     await stack.compose(['restart', 'gateway']);
     const page = await until('the page', async () => {
@@ -133,20 +139,14 @@ describe.skipIf(!engine)('the production stack', () => {
     expect(page.headers.get('retry-after')).toBe('5');
     expect(page.headers.get('cache-control')).toBe('no-store');
     // Takes the address that the application had.
-    await docker(['network', 'inspect', `${stack.project}_default`]);
-    await stack.compose([
-      'run',
-      '-d',
-      '--name',
-      `${stack.project}-squatter`,
-      '--entrypoint',
-      'sleep',
-      'web',
-      '300',
-    ]);
+    const squatter = `${stack.project}-squatter`;
+    const network = `${stack.project}_default`;
+    const sleeping = ['--entrypoint', 'sleep', 'dropback-demo-web', '300'];
+    await docker(['run', '-d', '--name', squatter, '--network', network, ...sleeping]);
     await stack.compose(['start', 'web']);
-    await until('the application', async () => (await stack.fetch()).status === 200);
-    await docker(['rm', '-f', `${stack.project}-squatter`]);
+    await until('the application', async () => (await stack.fetch()).status === 200, 120);
+    expect(await address()).not.toBe(before);
+    await docker(['rm', '-f', squatter]);
   }, 120_000);
 
   test('the page also stands in for a database that is away', async () => {

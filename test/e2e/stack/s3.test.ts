@@ -52,7 +52,7 @@ describe.skipIf(!engine)('S3 inside the stack', () => {
       },
     });
     await stack.compose(['up', '--build', '-d']);
-    await until('the application', async () => (await stack.fetch()).status === 200, 120);
+    await until('the application', async () => (await stack.fetch()).status === 200, 400);
     await stack.exec('db-backup', [
       'entrypoint.sh',
       'node',
@@ -60,7 +60,7 @@ describe.skipIf(!engine)('S3 inside the stack', () => {
       '-e',
       makeBucket,
     ]);
-  }, 600_000);
+  }, 900_000);
 
   afterAll(async () => {
     await stack?.[Symbol.asyncDispose]();

@@ -43,12 +43,12 @@ describe.skipIf(!engine)('what a restore stops and starts', () => {
       await each.compose(['stop', 'idle']);
     }
     for (const each of [stack, other]) {
-      await until('the application', async () => (await each.fetch()).status === 200, 120);
+      await until('the application', async () => (await each.fetch()).status === 200, 400);
       await each.addRecords('kept', 100);
       await each.exec('db-backup', ['dropback', 'backup']);
       await each.removeRecords();
     }
-  }, 600_000);
+  }, 900_000);
 
   afterAll(async () => {
     await stack?.[Symbol.asyncDispose]();
