@@ -16,6 +16,7 @@ import { Journal } from './journal/journal.ts';
 import { PreviousRecords } from './journal/previous-records.ts';
 import type { JobRecord } from './journal/record.ts';
 import { StoppedFile } from './journal/stopped.ts';
+import { notePrevious } from './note-previous.ts';
 import type { ApplicationControl, BackupCatalogue, MachineParts } from './parts.ts';
 import { recover } from './recovery.ts';
 import { RequestInbox } from './requests/inbox.ts';
@@ -153,8 +154,7 @@ export class RestoreDaemon {
       await noticing;
     }
     await this.#intake.noteIfLeft(first);
-    await this.#housekeeping.notePrevious().catch(() => {});
-    await this.#board.publish();
+    await notePrevious(this.#parts, this.#board);
   }
 
   /** Who asks while a job is in hand learns that the request waits for its turn. */

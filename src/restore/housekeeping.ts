@@ -1,5 +1,6 @@
 import { isAbort } from '../core/runtime/errors.ts';
 import type { Gates } from './gates.ts';
+import { notePrevious } from './note-previous.ts';
 import type { MachineParts } from './parts.ts';
 import { keptUntil } from './report.ts';
 import type { RequestInbox } from './requests/inbox.ts';
@@ -32,17 +33,6 @@ export class Housekeeping {
     }
   }
 
-  /** Kept databases as the records say, for status. */
-  async notePrevious(): Promise<void> {
-    const { records } = await this.#parts.previous.list();
-    const { keepPreviousMs } = this.#parts.settings;
-    this.#board.previous = records.map(({ previous, replacedBy }) => ({
-      ...previous,
-      replacedBy,
-      keptUntil: keptUntil(previous.replacedAt, keepPreviousMs),
-    }));
-  }
-
   /** Containers that could not be started after a restore. */
   async #startOwed(signal: AbortSignal): Promise<void> {
     if ((await this.#parts.stopped.read()).kind === 'none') return;
@@ -61,7 +51,7 @@ export class Housekeeping {
       log.info({ previous: kept.name, replacedAt: kept.replacedAt }, 'its time is over: dropped');
     }
     if (unusable.length > 0) throw new Error(`records can't be read: ${unusable.join(', ')}`);
-    await this.notePrevious();
+    await notePrevious(this.#parts, this.#board);
   }
 
   async #chore(kind: string, signal: AbortSignal, work: () => Promise<void>): Promise<void> {

@@ -23,6 +23,7 @@ export class StatusBoard {
   readonly #clock: Clock;
   readonly #log: Logger;
   #written = '';
+  #publishing: Promise<void> = Promise.resolve();
 
   constructor(folder: string, clock: Clock, log: Logger) {
     this.#folder = folder;
@@ -56,8 +57,14 @@ export class StatusBoard {
     };
   }
 
-  /** For the CLI; only when something changed. A full disk must not stop the daemon here. */
-  async publish(): Promise<void> {
+  /** For the CLI. Often not awaited: two writes of one file must not meet. */
+  publish(): Promise<void> {
+    this.#publishing = this.#publishing.then(() => this.#publishNow());
+    return this.#publishing;
+  }
+
+  /** Only when something changed. A full disk must not stop the daemon here: never throws. */
+  async #publishNow(): Promise<void> {
     const snapshot = this.snapshot();
     const key = JSON.stringify({ ...snapshot, updatedAt: '' });
     if (key === this.#written) return;

@@ -5,6 +5,7 @@ import { findPrevious, recordForRequest } from './describe-job.ts';
 import type { JobProgress } from './job.ts';
 import type { JobRecord } from './journal/record.ts';
 import { type JobEnd, RestoreMachine } from './machine.ts';
+import { notePrevious } from './note-previous.ts';
 import type { MachineParts } from './parts.ts';
 import { outcomeOf, resultFor } from './report.ts';
 import type { RequestInbox } from './requests/inbox.ts';
@@ -45,6 +46,8 @@ export class Worker {
   async answer(record: JobRecord, report: RestoreReport): Promise<void> {
     this.#board.last = report;
     if (record.job.source.kind !== 'request') return;
+    // Whoever asks for the kept databases next must find this one.
+    await notePrevious(this.#parts, this.#board);
     const isOwed = (await this.#parts.stopped.read()).kind !== 'none';
     await this.#inbox.finish(record.job.source.requestId, resultFor(report, isOwed));
   }
@@ -109,6 +112,7 @@ export class Worker {
     await engine.dropPrevious(kept, context);
     await previous.remove(kept);
     log.info({ previous: kept.name }, 'the previous database was dropped, as asked');
+    await notePrevious(this.#parts, this.#board);
     await this.#inbox.finish(request.id, { exitCode: EXIT_CODES.done });
   }
 

@@ -23,9 +23,10 @@ export async function backup(options: BackupOptions, context: CliContext): Promi
     }
     const rows = manifest.tables.reduce((sum, table) => sum + table.rows, 0);
     const size = bytesText(manifest.archive.bytes);
+    const tables = `${manifest.tables.length} table${manifest.tables.length === 1 ? '' : 's'}`;
     const took = durationText(clock.monotonic() - started);
     terminal.out(
-      `${manifest.id}: ${size}, ${countText(rows)} rows in ${manifest.tables.length} tables, verified, ${took}`,
+      `${manifest.id}: ${size}, ${countText(rows)} rows in ${tables}, verified, ${took}`,
     );
     for (const warning of manifest.warnings) terminal.err(`warning: ${warning}`);
   } finally {
