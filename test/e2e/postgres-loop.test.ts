@@ -6,6 +6,7 @@ import { describe, expect, test, vi } from 'vitest';
 import type { Daemon } from '../support/daemon.ts';
 import { expectEqual, hasPagila, sampleDatabase } from '../support/postgres-samples.ts';
 import { PostgresStack } from '../support/postgres-stack.ts';
+import { testWith } from '../support/samples.ts';
 import { servers } from '../support/testbed.ts';
 
 // Some seconds each; a machine that is busy otherwise may take many times that.
@@ -55,7 +56,7 @@ describe.each(servers)('dropped into PostgreSQL $major', (server) => {
     await loop(stack, daemon, database, [...scripts, custom, tar]);
   });
 
-  test.skipIf(!hasPagila)('pagila: .sql, .sql.gz, our own backup', async () => {
+  testWith(hasPagila)('pagila: .sql, .sql.gz, our own backup', async () => {
     await using stack = await PostgresStack.create(server);
     const { database, script } = await sampleDatabase(stack.bed, 'pagila');
     await using daemon = await stack.restoreDaemon();

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, vi } from 'vitest';
 import {
   expectEqual,
   hasPagila,
@@ -7,6 +7,7 @@ import {
   sampleDatabase,
 } from '../support/postgres-samples.ts';
 import { PostgresStack } from '../support/postgres-stack.ts';
+import { testWith } from '../support/samples.ts';
 import { type TestServer, testbed } from '../support/testbed.ts';
 
 // Some seconds each; a machine that is busy otherwise may take many times that.
@@ -23,7 +24,7 @@ const pairs = [
 
 describe.skipIf(!postgres15 || !postgres18)('between versions', () => {
   for (const { from, to, sample } of pairs) {
-    test.skipIf(!samples.includes(sample))(
+    testWith(samples.includes(sample))(
       `${sample}, backed up on ${from?.major}, dropped on ${to?.major}: as a foreign file and as our own`,
       async () => {
         await using source = await PostgresStack.create(from as TestServer);

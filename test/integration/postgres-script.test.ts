@@ -8,6 +8,7 @@ import {
 } from '../../src/core/engines/postgres/script/inspection.ts';
 import { ScriptSplitter } from '../../src/core/engines/postgres/script/splitter.ts';
 import { CONTROL_TYPES, parseToc, tocList } from '../../src/core/engines/postgres/script/toc.ts';
+import { samplePath, testWith } from '../support/samples.ts';
 import { servers, testbed } from '../support/testbed.ts';
 import { never, ScriptBed } from './postgres-script-bed.ts';
 
@@ -27,9 +28,7 @@ const FLAVOURS: Record<string, string[]> = {
 /** Publications of tables are the owner's to make. */
 const LEAVE_OUT = ['event trigger', 'subscription', 'tablespace'] as const;
 
-const samples =
-  process.env['DROPBACK_SAMPLES'] ?? new URL('../../../shared/samples', import.meta.url).pathname;
-const pagila = join(samples, 'pagila.sql');
+const pagila = samplePath('pagila.sql') ?? '';
 
 describe.each(servers)('scripts of PostgreSQL $major', (server) => {
   let bed: ScriptBed;
@@ -114,7 +113,7 @@ describe.each(servers)('scripts of PostgreSQL $major', (server) => {
     expect(script).not.toMatch(/^(GRANT|REVOKE|CREATE PUBLICATION|ALTER DEFAULT)/m);
   });
 
-  it.runIf(existsSync(pagila))('pagila, as a foreign file', async () => {
+  testWith(pagila)('pagila, as a foreign file', async () => {
     const summary = await inspectScript(pagila, { serverMajor: server.major, signal: never });
     expect(summary.tables).toHaveLength(22);
     const { database, result } = await bed.load(pagila);

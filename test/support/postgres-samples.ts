@@ -1,17 +1,15 @@
-import { existsSync } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { RestoreBed } from '../integration/postgres-restore-bed.ts';
+import { samplePath } from './samples.ts';
 
 export type Sample = 'rich' | 'pagila';
 
-const folder =
-  process.env['DROPBACK_SAMPLES'] ?? new URL('../../../shared/samples', import.meta.url).pathname;
-const pagila = join(folder, 'pagila.sql');
+const pagila = samplePath('pagila.sql');
 
 /** The rich database is our own; the other one is there where somebody has put it. */
-export const hasPagila = existsSync(pagila);
+export const hasPagila = pagila !== undefined;
 
 /** A database with a sample as psql makes it, and the script that holds it. */
 export async function sampleDatabase(
@@ -24,7 +22,7 @@ export async function sampleDatabase(
     await bed.fill(database);
     await bed.tool('pg_dump', ['-f', script], database);
   } else {
-    await copyFile(pagila, script);
+    await copyFile(pagila ?? '', script);
     // It names no owners: what it makes belongs to the owner of the database, as in the live one.
     const role = `SET ROLE ${bed.owner}`;
     await bed.tool('psql', ['-Xq', '-v', 'ON_ERROR_STOP=1', '-c', role, '-f', script], database);

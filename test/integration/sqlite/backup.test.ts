@@ -17,7 +17,8 @@ import Database from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Dump } from '../../../src/core/engines/engine.ts';
 import { failureOf } from '../../support/failure.ts';
-import { ApplicationProcess, canRunAs, chinook, never, Site } from './support.ts';
+import { samplePath, testWith } from '../../support/samples.ts';
+import { ApplicationProcess, canRunAs, never, Site } from './support.ts';
 
 const APPLICATION_UID = 5001;
 const othersToo = await canRunAs(APPLICATION_UID);
@@ -216,8 +217,8 @@ describe.runIf(othersToo)('rights of the daemon', () => {
   });
 });
 
-const sample = chinook(process.env['DROPBACK_SAMPLES']);
-test.runIf(sample)('Chinook: backed up and restored, equal', async () => {
+const sample = samplePath('chinook.sqlite');
+testWith(sample)('Chinook: backed up and restored, equal', async () => {
   copyFileSync(sample as string, site.path);
   chmodSync(site.path, 0o644);
   const before = site.content();

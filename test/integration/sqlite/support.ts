@@ -14,7 +14,7 @@ import {
   statSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
 import type { UnpackedDrop } from '../../../src/core/archive/unpacked.ts';
@@ -269,14 +269,4 @@ export async function canRunAs(uid: number): Promise<boolean> {
     once(child, 'error').then(() => [1]),
   ]).catch(() => [1]);
   return code === 0;
-}
-
-/** The Chinook sample, where it is. */
-export function chinook(samples: string | undefined): string | undefined {
-  const root = fileURLToPath(new URL('../../../', import.meta.url));
-  const path = join(
-    samples ?? join(dirname(root.replace(/\/$/, '')), 'shared/samples'),
-    'chinook.sqlite',
-  );
-  return existsSync(path) ? path : undefined;
 }
