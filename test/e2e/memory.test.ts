@@ -15,7 +15,7 @@ const run = promisify(execFile);
  * Size of the larger database; the smaller has a tenth. The full measurement:
  * `DROPBACK_TEST_LARGE_MB=2000 npx vitest run test/e2e/memory.test.ts`.
  */
-const largeMb = Number(process.env['DROPBACK_TEST_LARGE_MB'] || 400);
+const largeMb = Number(process.env['DROPBACK_TEST_LARGE_MB'] || 300);
 const smallMb = Math.round(largeMb / 10);
 /** How much more the daemon may take for ten times the database. */
 const tolerance = 1.15;
