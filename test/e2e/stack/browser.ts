@@ -5,6 +5,15 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 /** Chromium without a window, driven over its DevTools protocol: one page. */
+/** A browser of its own accord looks for updates, accounts and safe-browsing lists: not here. */
+const QUIET = [
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-quic',
+  '--disable-sync',
+  '--no-first-run',
+];
+
 export class Browser implements AsyncDisposable {
   readonly #process: ChildProcess;
   readonly #profile: string;
@@ -27,7 +36,7 @@ export class Browser implements AsyncDisposable {
 
   static async start(program: string): Promise<Browser> {
     const profile = await mkdtemp(join(tmpdir(), 'dropback-chromium-'));
-    const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--hide-scrollbars'];
+    const flags = ['--headless', '--no-sandbox', '--disable-gpu', '--hide-scrollbars', ...QUIET];
     const started = spawn(
       program,
       [...flags, '--remote-debugging-port=0', `--user-data-dir=${profile}`, 'about:blank'],

@@ -2,7 +2,7 @@
 import { aptInstall } from './debian.mjs';
 import { run } from './processes.mjs';
 
-const TOOLS = ['age', 'pgbouncer', 'sqlite3', 'zstd'];
+const TOOLS = ['age', 'chromium', 'openssl', 'pgbouncer', 'sqlite3', 'zstd'];
 
 /** @returns {Promise<{line: string, value: Record<string, string>}>} where each program is */
 export async function ensureTools() {

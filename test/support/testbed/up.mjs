@@ -26,7 +26,7 @@ const parts = {
     title: 'programs',
     needs: [],
     ensure: ensureTools,
-    how: 'install age, pgbouncer, sqlite3 and zstd',
+    how: 'install age, chromium, openssl, pgbouncer, sqlite3 and zstd',
   },
   docker: {
     title: 'docker',
