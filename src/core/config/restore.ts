@@ -38,6 +38,9 @@ export function parseRestoreConfig(raw: RawEnvironment, host?: ConfigHost): Rest
       keepPreviousMs: read(environment, 'RESTORE_KEEP_PREVIOUS_HOURS', hours) * HOUR_MS,
       waitForBackupMs: read(environment, 'RESTORE_WAIT_FOR_BACKUP_SECONDS', seconds(0, 86_400)),
     };
+    if (config.inPlace && database?.kind === 'sqlite') {
+      environment.warn('RESTORE_IN_PLACE has no effect: the database is SQLite');
+    }
     return database && { ...config, database, warnings: environment.warnings };
   });
 }

@@ -1,3 +1,4 @@
+import { dirname, join } from 'node:path';
 import type { RestoreConfig } from '../config/config.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -11,9 +12,11 @@ export async function openRestoreEngine(
   const { database, admin, load, maxStagingBytes, serverDataDir } = config;
   const budget = maxStagingBytes === undefined ? {} : { maxStagingBytes };
   if (database.kind === 'postgres') {
-    const { PostgresRestoreEngine } = await import('./postgres/restore/engine.ts');
-    return new PostgresRestoreEngine({
+    const { PostgresInPlaceEngine } = await import('./postgres/in-place/engine.ts');
+    return new PostgresInPlaceEngine({
       database,
+      inPlace: config.inPlace,
+      safetyFolder: join(dirname(config.watchDir), 'previous'),
       ...(admin ? { admin } : {}),
       ...(load ? { load } : {}),
       ...(serverDataDir === undefined ? {} : { serverDataDir }),

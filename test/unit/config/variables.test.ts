@@ -409,6 +409,14 @@ describe('what is wrong', () => {
     }
   });
 
+  it('is a warning that SQLite knows no other way than its own', () => {
+    const database = { DATABASE_URL: 'sqlite:////d/app.db' };
+    expect(restore({ ...database, RESTORE_IN_PLACE: 'true' }).warnings).toEqual([
+      'RESTORE_IN_PLACE has no effect: the database is SQLite',
+    ]);
+    expect(restore({ ...database, RESTORE_IN_PLACE: 'false' }).warnings).toEqual([]);
+  });
+
   it('is a warning with the nearest name for an unknown variable', () => {
     expect(
       backup({ BACKUP_KEEP_DIALY: '3', S3_BUKCET: 'x', OTHER: 'x', PGOPTIONS: 'x' }).warnings,

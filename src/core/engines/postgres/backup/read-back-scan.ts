@@ -83,7 +83,7 @@ async function countIn(
   options: Pick<PipelineOptions, 'signal' | 'stdinFd' | 'onStderr'>,
 ): Promise<ArchiveCount> {
   let printed = '';
-  await runPipeline([...programs, counter()], {
+  await runPipeline([...programs, rowCounter()], {
     ...options,
     consume: async (stdout) => {
       printed = await text(stdout);
@@ -98,7 +98,7 @@ function pgRestore(client: PostgresClient, source: readonly string[] = []): Prog
 }
 
 /** The sources are run as .ts, the built ones as .js. */
-function counter(): Program {
+export function rowCounter(): Program {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const script = fileURLToPath(new URL(`./read-back-counter.${extension}`, import.meta.url));
   return {

@@ -25,7 +25,7 @@ export interface EntryList {
 
 export async function readToc(
   client: PostgresClient,
-  drop: UnpackedDrop,
+  drop: Pick<UnpackedDrop, 'path' | 'fileName'>,
   signal: AbortSignal,
   roles: readonly string[] = [],
 ): Promise<Toc> {

@@ -61,7 +61,7 @@ function validity(found: readonly string[], known: readonly string[] | undefined
  * Without statistics the first queries after the swap would be planned blindly; but bad statistics
  * are no reason to refuse good data.
  */
-async function analyze(session: Session): Promise<string[]> {
+export async function analyze(session: Session): Promise<string[]> {
   try {
     // Functions in index expressions often rely on the usual path.
     await session.query('SET search_path = "$user", public');

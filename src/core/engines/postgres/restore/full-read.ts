@@ -70,7 +70,10 @@ function reader(client: PostgresClient, drop: UnpackedDrop, args: readonly strin
   return { name: 'pg_restore', file, args: [...args, '--', drop.path] };
 }
 
-export async function reading<T>(drop: UnpackedDrop, work: () => Promise<T>): Promise<T> {
+export async function reading<T>(
+  drop: Pick<UnpackedDrop, 'fileName'>,
+  work: () => Promise<T>,
+): Promise<T> {
   try {
     return await work();
   } catch (error) {
@@ -79,7 +82,7 @@ export async function reading<T>(drop: UnpackedDrop, work: () => Promise<T>): Pr
   }
 }
 
-function unreadable(drop: UnpackedDrop, cause: DropbackError): DropbackError {
+function unreadable(drop: Pick<UnpackedDrop, 'fileName'>, cause: DropbackError): DropbackError {
   const lines = Array.isArray(cause.facts['stderr']) ? cause.facts['stderr'].map(String) : [];
   const said = lines.join('; ') || cause.message;
   const version = TOO_NEW.exec(said)?.[1];

@@ -24,7 +24,7 @@ import {
 import type { Server } from './server.ts';
 
 /** What the server says, before and besides the file. */
-interface Scene {
+export interface Scene {
   readonly session: Session;
   readonly info: ServerInfo;
   readonly live: DatabaseFacts | undefined;
@@ -32,6 +32,22 @@ interface Scene {
   readonly liveExtensions: readonly string[];
   readonly owner: string;
 }
+
+/** What of the file decides which rights are needed. */
+export interface FileNeeds {
+  readonly foreign: boolean;
+  readonly missingRoles: readonly string[];
+  readonly owners: readonly string[];
+}
+
+/** What depends on the way in which the content gets into the live database. */
+export interface InspectRules {
+  /** The live database stays and gets other content: its extensions are there already. */
+  readonly inPlace: boolean;
+  requireRights(server: Server, scene: Scene, file: FileNeeds, signal: AbortSignal): Promise<void>;
+}
+
+const byStaging: InspectRules = { inPlace: false, requireRights };
 
 /**
  * Reads the whole content and everything on the server that the later steps depend on. What would
@@ -41,29 +57,38 @@ export async function inspectDrop(
   server: Server,
   drop: UnpackedDrop,
   context: StepContext,
+  rules: InspectRules = byStaging,
 ): Promise<Inspection> {
   const { signal } = context;
   const trusted = drop.manifest?.engine === 'postgres' && drop.format !== 'postgres-plain';
   await using session = await server.open({ applicationName: 'dropback inspect', signal });
   const info = await readServerInfo(session);
-  requireAll(
-    await liveObstacles(session, server, info, await readDatabase(session, server.liveName)),
+  const obstacles = await liveObstacles(
+    session,
+    server,
+    info,
+    await readDatabase(session, server.liveName),
   );
+  // In place, no database is made in any tablespace.
+  requireAll(obstacles.filter(({ id }) => !(rules.inPlace && id === 'postgres/live/tablespace')));
   const { progress } = context;
   const content = await readContent(drop, { serverMajor: info.major, trusted, signal, progress });
   await requireClient(drop, content, info.major, signal);
   if (!trusted && content.superuserOnly.length > 0) throw needsSuperuser(content);
   const scene = await readScene(session, server, info, signal);
   const comparison = compareWithLive(content, scene.liveTables, drop.force);
-  await requireExtensions(session, content.extensions, {
+  const present = rules.inPlace ? scene.liveExtensions : [];
+  const needed = content.extensions.filter(({ name }) => !present.includes(name));
+  await requireExtensions(session, needed, {
     trusted,
     isSuperuser: info.isSuperuser,
     inLive: scene.liveExtensions,
   });
   const roles = await sortRoles(session, content.roles);
   const file = { foreign: !trusted, missingRoles: roles.missing, owners: content.owners };
-  await requireRights(server, scene, file);
-  return await describe(server, drop, content, scene, { trusted, roles, comparison });
+  await rules.requireRights(server, scene, file, signal);
+  const { inPlace } = rules;
+  return await describe(server, drop, content, scene, { trusted, roles, comparison, inPlace });
 }
 
 async function readScene(
@@ -118,15 +143,7 @@ async function sortRoles(
   return { known, missing };
 }
 
-async function requireRights(
-  server: Server,
-  scene: Scene,
-  file: {
-    readonly foreign: boolean;
-    readonly missingRoles: readonly string[];
-    readonly owners: readonly string[];
-  },
-): Promise<void> {
+async function requireRights(server: Server, scene: Scene, file: FileNeeds): Promise<void> {
   const { session, info, live, owner } = scene;
   const profile = live && (await readProfile(session, live.oid));
   const makesLoadRole = file.foreign && !server.load;
@@ -145,6 +162,7 @@ async function describe(
     readonly trusted: boolean;
     readonly roles: { known: string[]; missing: string[] };
     readonly comparison: Comparison;
+    readonly inPlace: boolean;
   },
 ): Promise<Inspection> {
   const { live, session } = scene;
@@ -178,7 +196,7 @@ async function describe(
       ...content.warnings,
       ...found.comparison.warnings,
       ...missing.map((name) => `the tablespace ${name} is unknown here: the default one is used`),
-      ...(live ? await leftBehind(session, live.oid) : []),
+      ...(live && !found.inPlace ? await leftBehind(session, live.oid) : []),
     ],
     stagingBudgetBytes: stagingBudget(
       expected,
@@ -200,7 +218,7 @@ async function missingTablespaces(session: Session, names: readonly string[]): P
 }
 
 /** Everything that is wrong at once: nobody wants to hear of the next one after each attempt. */
-function requireAll(results: readonly CheckResult[]): void {
+export function requireAll(results: readonly CheckResult[]): void {
   const failed = results.filter((result) => result.status === 'failed');
   if (failed.length === 0) return;
   throw new DropbackError('drop/not-possible-here', failed.map((one) => one.message).join('; '), {

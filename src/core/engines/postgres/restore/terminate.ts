@@ -15,6 +15,12 @@ export async function terminateIn(session: Session, oids: readonly string[]): Pr
   return terminateEach(session, rows);
 }
 
+/** Ends every session in this database that isn't one of dropback's. Returns as terminateIn does. */
+export async function terminateOthers(session: Session, oid: string): Promise<string[]> {
+  const others = `${SESSIONS} AND datid = $1::oid AND application_name NOT LIKE 'dropback%'`;
+  return terminateEach(session, await session.query<SessionRow>(others, [oid]));
+}
+
 /**
  * Ends every session with this application_name but our own, and waits until none is left: after
  * that nothing of a dead daemon can change anything any more.

@@ -1,0 +1,60 @@
+import { constants } from 'node:fs';
+import { lstat, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { requireProgram } from '../../../runtime/process/find-program.ts';
+import { runPipeline } from '../../../runtime/process/pipeline.ts';
+import type { PreviousDatabase } from '../../engine.ts';
+
+/** Where the safety dump of a restore lies; `.partial` until it is whole and durable. */
+export interface SafetyPaths {
+  readonly final: string;
+  readonly partial: string;
+}
+
+export function safetyPaths(folder: string, id: string): SafetyPaths {
+  if (!/^[0-9a-f]{16}$/.test(id)) throw new RangeError(`not an id: ${id}`);
+  const final = join(folder, `${id}.dump`);
+  return { final, partial: `${final}.partial` };
+}
+
+/** The id in the name of what only a running restore needs; undefined for everything else. */
+export function parseUnfinished(name: string): string | undefined {
+  return /^([0-9a-f]{16})\.dump\.(?:partial|list)$/.exec(name)?.[1];
+}
+
+/** Size in bytes of a kept safety dump; undefined where there is none, or something else. */
+export async function measureSafety(
+  folder: string,
+  previous: PreviousDatabase,
+): Promise<number | undefined> {
+  if (!isSafety(folder, previous)) return undefined;
+  try {
+    const stats = await lstat(previous.name);
+    return stats.isFile() ? stats.size : undefined;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Name and id belong together, in this folder: nothing else is ever removed. */
+export function isSafety(folder: string, previous: PreviousDatabase): boolean {
+  return (
+    /^[0-9a-f]{16}$/.test(previous.id) && previous.name === safetyPaths(folder, previous.id).final
+  );
+}
+
+/** `sha256:` and the checksum of the whole file. */
+export async function identify(path: string, signal: AbortSignal): Promise<string> {
+  await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  let printed = '';
+  const program = { name: 'sha256sum', file: requireProgram('sha256sum', 'coreutils'), args: [] };
+  await runPipeline([program], {
+    signal,
+    stdinFd: file.fd,
+    consume: async (stdout) => {
+      for await (const chunk of stdout) printed += String(chunk);
+    },
+  });
+  return `sha256:${printed.slice(0, 64)}`;
+}
