@@ -203,7 +203,8 @@ export interface StepContext {
 }
 
 export type RestoreTarget =
-  | { readonly kind: 'live' }
+  /** `rehearsal`: a check, which ends before the swap. What was loaded never gets further rights. */
+  | { readonly kind: 'live'; readonly rehearsal?: boolean }
   /** A side database (PostgreSQL) or a file beside the live one (SQLite); nothing is swapped. */
   | { readonly kind: 'side'; readonly name: string };
 

@@ -1,3 +1,4 @@
+import type { RestoreTarget } from '../../core/engines/engine.ts';
 import { claimedPath, recheckClaimed } from '../drop-folder/claim.ts';
 import type { Job } from '../job.ts';
 import type { JobRecord } from '../journal/record.ts';
@@ -13,12 +14,16 @@ export async function stageStep(
 ): Promise<Partial<JobRecord>> {
   const context = job.context(signal);
   await makeRoom(job, parts, signal);
-  const plan = await parts.engine.plan(inspection, job.description.target, context);
+  const plan = await parts.engine.plan(inspection, targetOf(job), context);
   await job.save({ state: plan }, 'plan');
   const state = await parts.engine.stage(job.record.state ?? plan, drop, inspection, context);
   const { claimed } = job.record;
   if (claimed) await recheckClaimed(claimedPath(job.workFolder), claimed, signal);
   return { state };
+}
+
+function targetOf({ description: { kind, target } }: Job): RestoreTarget {
+  return kind === 'check' && target.kind === 'live' ? { ...target, rehearsal: true } : target;
 }
 
 /**

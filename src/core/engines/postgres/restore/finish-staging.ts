@@ -17,7 +17,8 @@ import type { PostgresRestoreState } from './state.ts';
 
 /**
  * The check step: content first, as whoever loaded it; then control takes everything over and puts
- * on what the live database has around it. Afterwards no role of the load is left.
+ * on what the live database has around it. Afterwards no role of the load is left, except in a
+ * rehearsal of a foreign file, whose content is handed to nobody.
  */
 export async function finishStaging(
   server: Server,
@@ -42,10 +43,12 @@ export async function finishStaging(
     await using inStaging = await enterStaging(server, maintenance, staging, signal);
     warnings.push(...(await takeOver(inStaging, state, loaded)));
   }
-  const left = await dropRoles(maintenance, state);
-  warnings.push(
-    ...left.map((role) => `the role made for the restore could not be dropped: ${role}`),
-  );
+  if (!staysApart(state, loaded)) {
+    const left = await dropRoles(maintenance, state);
+    warnings.push(
+      ...left.map((role) => `the role made for the restore could not be dropped: ${role}`),
+    );
+  }
   for (const role of state.placeholders) {
     warnings.push(
       `the role ${role} is unknown here: what it owned belongs to ${state.owner}, its grants are gone`,
@@ -54,6 +57,14 @@ export async function finishStaging(
   const wanted = await wantedProfile(maintenance, server, state);
   await carryOver(maintenance, staging, wanted);
   return { tables: content.tables, warnings };
+}
+
+/**
+ * Handed over, the functions of a file would run with the owner's rights, in the server's own
+ * autovacuum for example: that is for content that goes live, not for a file that is only looked at.
+ */
+function staysApart(state: PostgresRestoreState, loaded: Loaded): boolean {
+  return state.rehearsal === true && loaded.identity !== undefined;
 }
 
 async function checkAsLoader(
@@ -87,8 +98,10 @@ async function takeOver(
         owner,
         isOwnRole: state.loadRole !== null,
         statements: loaded.ownership,
+        onlyForesee: staysApart(state, loaded),
       })
     : [];
+  if (staysApart(state, loaded)) return warnings;
   await emptyPlaceholders(inStaging, placeholders, owner);
   return warnings;
 }

@@ -15,7 +15,13 @@ const SPARE_CONNECTIONS = 4;
  */
 export async function createLoadRole(
   session: Session,
-  role: { readonly name: string; readonly liveName: string; readonly jobs: number },
+  role: {
+    readonly name: string;
+    readonly liveName: string;
+    readonly jobs: number;
+    /** What staging may take; its sessions' temporary files are not part of its size. */
+    readonly budgetBytes: number;
+  },
   control: PostgresConnection,
 ): Promise<PostgresConnection> {
   const password = randomPassword();
@@ -27,9 +33,19 @@ export async function createLoadRole(
          CONNECTION LIMIT ${limit} PASSWORD ${literal(scramVerifier(password))}`,
     );
     await session.query(`COMMENT ON ROLE ${name} IS ${literal(marker(role.liveName))}`);
-    if (!(await isSuperuser(session))) await session.query(joinRole(session, name));
+    if (await isSuperuser(session)) await session.query(temporaryFileLimit(name, role.budgetBytes));
+    else await session.query(joinRole(session, name));
   });
   return { ...control, user: role.name, password };
+}
+
+/**
+ * Sorts of a hostile file could fill the server's disk without making staging any larger. Only a
+ * superuser may set that limit, so the role can't lift it; other controls have to do without.
+ */
+function temporaryFileLimit(name: string, budgetBytes: number): string {
+  const kilobytes = Math.min(0x7fffffff, Math.ceil(budgetBytes / 1024));
+  return `ALTER ROLE ${name} SET temp_file_limit = '${kilobytes}kB'`;
 }
 
 /** Control creates a database for the load role and takes its objects over: it must be a member. */

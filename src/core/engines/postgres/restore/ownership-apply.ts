@@ -16,6 +16,8 @@ export interface Handover {
   /** Made for this restore alone: whatever is left of it may go. */
   readonly isOwnRole: boolean;
   readonly statements: readonly OwnershipStatement[];
+  /** A rehearsal: says what would be left out, changes nothing. */
+  readonly onlyForesee: boolean;
 }
 
 /**
@@ -24,22 +26,36 @@ export interface Handover {
  * repeated is a warning: it never widens anybody's rights.
  */
 export async function handOver(inStaging: Session, handover: Handover): Promise<string[]> {
-  const { loadRole, owner, isOwnRole } = handover;
-  await inStaging.query(`REASSIGN OWNED BY ${ident(loadRole)} TO ${ident(owner)}`);
+  const { loadRole, owner, isOwnRole, onlyForesee } = handover;
+  if (!onlyForesee) {
+    await inStaging.query(`REASSIGN OWNED BY ${ident(loadRole)} TO ${ident(owner)}`);
+  }
   const rules = await readOwnershipRules(inStaging, owner);
-  const warnings: string[] = [];
+  const warnings = await superuserWarning(inStaging, owner);
   for (const statement of handover.statements) {
-    warnings.push(...(await applyOne(inStaging, statement, rules)));
+    warnings.push(...(await applyOne(inStaging, statement, rules, onlyForesee)));
   }
   // Default privileges and grants that the file gave to the role that it saw itself running as.
-  if (isOwnRole) await inStaging.query(`DROP OWNED BY ${ident(loadRole)}`);
+  if (isOwnRole && !onlyForesee) await inStaging.query(`DROP OWNED BY ${ident(loadRole)}`);
   return summarised(warnings);
+}
+
+/** No restore can keep a superuser from running what is in its own database. */
+async function superuserWarning(session: Session, owner: string): Promise<string[]> {
+  const rows = await session.query('SELECT 1 FROM pg_roles WHERE rolname = $1 AND rolsuper', [
+    owner,
+  ]);
+  if (rows.length === 0) return [];
+  return [
+    `the owner of the database, ${owner}, is a superuser: once live, the functions of this file run with its rights; give the application a role that is none`,
+  ];
 }
 
 async function applyOne(
   session: Session,
   statement: OwnershipStatement,
   rules: OwnershipRules,
+  onlyForesee: boolean,
 ): Promise<string[]> {
   // REASSIGN has done that already, for millions of large objects perhaps.
   if (statement.kind === 'owner' && statement.role === rules.owner) return [];
@@ -51,7 +67,7 @@ async function applyOne(
     serverMajor: session.major,
   });
   const warnings = leftOut.map((role) => `${what} was left out for the unknown role ${role}`);
-  if (sql === undefined) return warnings;
+  if (sql === undefined || onlyForesee) return warnings;
   try {
     await execute(session, sql, grantor === rules.owner ? undefined : grantor);
   } catch (error) {

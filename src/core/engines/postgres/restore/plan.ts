@@ -27,6 +27,7 @@ export async function planRestore(
     kind: 'restore',
     id: names.id,
     target: target.kind,
+    rehearsal: target.kind === 'live' && target.rehearsal === true,
     liveName,
     liveOid: target.kind === 'live' ? (liveOid ?? null) : null,
     owner: details.owner,

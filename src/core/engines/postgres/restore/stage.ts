@@ -62,7 +62,8 @@ export async function stageDrop(
   await context.save(toState(planned));
   const jobs = chooseJobs(server.options.jobs, (await readConnectionRoom(session)).free);
   await createPlaceholders(session, { ...planned, names: planned.placeholders });
-  const loader = await loadIdentity(server, session, planned, details, jobs);
+  const { stagingBudgetBytes: budgetBytes } = inspection;
+  const loader = await loadIdentity(server, session, planned, details, { jobs, budgetBytes });
   const model = await modelDatabase(session, server);
   const staging = {
     name: planned.stagingName,
@@ -76,7 +77,7 @@ export async function stageDrop(
   const watch = {
     session,
     oid: stagingOid,
-    budgetBytes: inspection.stagingBudgetBytes,
+    budgetBytes,
     expectedBytes: details.expectedBytes,
     serverDataDir: server.options.serverDataDir,
     clock: server.options.clock,
@@ -94,11 +95,11 @@ async function loadIdentity(
   session: Session,
   state: PostgresRestoreState,
   details: InspectionDetails,
-  jobs: number,
+  bounds: { readonly jobs: number; readonly budgetBytes: number },
 ): Promise<PostgresConnection | undefined> {
   if (!details.foreign) return undefined;
   if (state.loadRole === null) return server.load;
-  const role = { name: state.loadRole, liveName: server.liveName, jobs };
+  const role = { name: state.loadRole, liveName: server.liveName, ...bounds };
   return createLoadRole(session, role, server.control);
 }
 

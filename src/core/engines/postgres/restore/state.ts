@@ -12,6 +12,8 @@ export interface PostgresRestoreState {
   readonly id: string;
   /** `side`: nothing is swapped, staging is renamed to `liveName`. */
   readonly target: 'live' | 'side';
+  /** Nothing is swapped: a foreign file's objects stay with the load role until staging is dropped. */
+  readonly rehearsal?: boolean;
   /** The name that staging gets in the end. */
   readonly liveName: string;
   /** Null where there was no database of that name. */
