@@ -17,8 +17,8 @@ export async function startStep(
   signal: AbortSignal,
 ): Promise<Partial<JobRecord>> {
   let sentAt: number | undefined;
-  const onStart = () => {
-    sentAt ??= parts.clock.now().getTime();
+  const onStart = (_name: string, at: Date) => {
+    sentAt ??= at.getTime();
   };
   const result = await bringBack(parts, signal, onStart);
   job.warn(...(result?.warnings ?? []));
@@ -44,7 +44,7 @@ function downtimeOf(record: JobRecord, sentAt: number | undefined): number | und
 export async function bringBack(
   parts: StartParts,
   signal: AbortSignal,
-  onStart?: (name: string) => void,
+  onStart?: (name: string, sentAt: Date) => void,
 ): Promise<StartResult | undefined> {
   const condition = await parts.stopped.read();
   if (condition.kind === 'none') return undefined;
