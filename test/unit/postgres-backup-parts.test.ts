@@ -147,17 +147,21 @@ describe('what pg_dump prints', () => {
     expect(dumpError(failed).code).toBe(code);
   });
 
-  test('a worker says why it ended, not the pg_dump that waits for it', () => {
-    const epilogue = 'pg_dump: error: a worker process died unexpectedly';
-    const stderr = ['pg_dump: error: query failed: ERROR:  x', 'pg_dump: detail: y', epilogue];
-    const failed = new DropbackError('tool/failed', `pg_dump exited with code 1: ${epilogue}`, {
+  const epilogue = 'pg_dump: error: a worker process died unexpectedly';
+
+  test.each([epilogue, 'pg_dump: detail: Query was: SELECT 1'])('the cause is not: %s', (last) => {
+    const stderr = ['pg_dump: error: query failed: ERROR:  x', 'pg_dump: detail: y', last];
+    const failed = new DropbackError('tool/failed', `pg_dump exited with code 1: ${last}`, {
       hint: 'h',
       facts: { program: 'pg_dump', stderr },
     });
     expect(dumpError(failed).message).toBe(
       'pg_dump exited with code 1: pg_dump: error: query failed: ERROR:  x',
     );
-    const alone = new DropbackError('tool/failed', failed.message, {
+  });
+
+  test('a worker that said nothing', () => {
+    const alone = new DropbackError('tool/failed', `pg_dump exited with code 1: ${epilogue}`, {
       hint: 'h',
       facts: { program: 'pg_dump', stderr: [epilogue] },
     });

@@ -5,6 +5,9 @@ import type { DumpRequest } from '../../engine.ts';
 import { clientProgram, type PostgresClient } from '../clients.ts';
 import { libpqEnvironment } from '../environment.ts';
 
+/** From the first statement on; pg_dump sets them itself, but only after its first ones. */
+const UNHURRIED = { statement_timeout: 0, idle_in_transaction_session_timeout: 0 } as const;
+
 export interface DumpCommand {
   readonly connection: PostgresConnection;
   readonly client: PostgresClient;
@@ -98,7 +101,10 @@ function pgDump(command: DumpCommand, request: DumpRequest, form: readonly strin
     name: 'pg_dump',
     file: clientProgram(command.client, 'pg_dump'),
     args,
-    environment: libpqEnvironment(command.connection, { applicationName: 'dropback pg_dump' }),
+    environment: libpqEnvironment(command.connection, {
+      applicationName: 'dropback pg_dump',
+      settings: UNHURRIED,
+    }),
     nice: request.nice,
   };
 }

@@ -69,13 +69,14 @@ export function dumpError(error: unknown): DropbackError {
   return new DropbackError(known.code, message, { hint, facts, cause: error });
 }
 
-/** With several jobs, the last that pg_dump says is not why its worker has ended. */
+/** The last that pg_dump says is often a detail, or only that one of its workers has ended. */
 function causeFirst(message: string, stderr: readonly string[]): string {
-  const isEpilogue = (line: string) => /a worker process died unexpectedly$/.test(line);
-  const cause = stderr.find((line) => /^pg_dump: error: /.test(line) && !isEpilogue(line));
-  const epilogue = stderr.at(-1) ?? '';
-  if (cause === undefined || !isEpilogue(message)) return message;
-  return message.slice(0, message.length - epilogue.length) + cause;
+  const isCause = (line: string) =>
+    /^pg_dump: error: /.test(line) && !/a worker process died unexpectedly$/.test(line);
+  const cause = stderr.find(isCause);
+  const last = stderr.at(-1) ?? '';
+  if (cause === undefined || isCause(last) || !message.endsWith(last)) return message;
+  return message.slice(0, message.length - last.length) + cause;
 }
 
 /** pg_dump gave up waiting for a table. */
