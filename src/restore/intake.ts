@@ -57,6 +57,8 @@ export class Intake {
       const record = await this.#acceptDrop(candidate, signal);
       if (record) return record;
     }
+    // No drop can be begun yet: a check, or a restore beside the live database, may all the same.
+    if (request) return this.#acceptRequest(request.request, signal);
     await this.#with.wake.wait(this.#pauseMs(), signal);
     return undefined;
   }

@@ -12,6 +12,7 @@ import { Bench, type Daemon } from '../support/daemon.ts';
 import { FileEngine } from '../support/restore/file-engine.ts';
 import { script } from '../support/restore/world.ts';
 import { SqliteStack } from '../support/sqlite-stack.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
 import { testbed } from '../support/testbed.ts';
 
 /** A stack whose live database has had three rows when it was backed up, and has four now. */
@@ -74,7 +75,7 @@ function briefDaemon(bench: Bench, { host, project }: TestContainers, name: stri
 }
 
 // Generous: other test files load the machine.
-vi.setConfig({ testTimeout: 120_000 });
+vi.setConfig({ testTimeout: 240_000 });
 
 describe.skipIf(!testbed.docker)('containers around a restore', () => {
   const told = (containers: TestContainers, extra: Record<string, string>) => ({
@@ -197,9 +198,12 @@ describe.skipIf(!testbed.docker)('containers around a restore', () => {
     const near = await containers.create('web-app');
     const { stack, archive } = await prepare();
     await using _ = stack;
-    const port = String(20_000 + (process.pid % 20_000));
+    const { port } = await TcpProxy.reserve({ host: '127.0.0.1', port: 1 });
     const daemon = await stack.restoreDaemon(
-      told(containers, { RESTORE_STOP_CONTAINERS: containers.name('web'), HEALTH_PORT: port }),
+      told(containers, {
+        RESTORE_STOP_CONTAINERS: containers.name('web'),
+        HEALTH_PORT: String(port),
+      }),
     );
     const line = await daemon.says(/restores wait for the configured containers/);
     expect(line).toContain('containers/not-found');
