@@ -1,0 +1,47 @@
+import { describe, expect, test, vi } from 'vitest';
+import { PostgresStack } from '../support/postgres-stack.ts';
+import { servers } from '../support/testbed.ts';
+
+// Some seconds each; a machine that is busy otherwise may take many times that.
+vi.setConfig({ testTimeout: 240_000 });
+
+describe.each(servers)('RESTORE_IN_PLACE on PostgreSQL $major', (server) => {
+  test('backup, restore, undo as a role that may create nothing; a killed daemon goes on', async () => {
+    await using stack = await PostgresStack.create(server);
+    const { bed } = stack;
+    await using session = await bed.open(bed.live, bed.owner);
+    await session.query(
+      "CREATE TABLE public.t AS SELECT i, repeat('x', 200) AS x FROM generate_series(1, 50000) i",
+    );
+    const extra = { DATABASE_URL: stack.url(bed.live, bed.owner), RESTORE_IN_PLACE: 'true' };
+    const archive = await stack.backup(extra);
+    await session.query('DELETE FROM public.t WHERE i > 100');
+    await session[Symbol.asyncDispose]();
+    const count = () => bed.value('SELECT count(*) FROM public.t');
+
+    const first = await stack.restoreDaemon(extra);
+    const report = await stack.restored(first, archive, 'first.dump.zst');
+    expect(report.warnings.join()).toContain('grows with the database');
+    expect(report.rows).toBe(50_000);
+    expect(await count()).toBe('50000');
+    const undo = await stack.cli(['undo'], extra).exited;
+    expect(undo.code).toBe(0);
+    expect(await count()).toBe('100');
+
+    await stack.bench.drop(archive, 'second.dump.zst');
+    await first.until(
+      'the swap',
+      () => first.lines.filter((line) => line.includes('"step":"swap"'))[2],
+    );
+    first.kill('SIGKILL');
+    await first.exited;
+    const next = await stack.restoreDaemon(extra);
+    const second = await stack.filed(next, 'second.dump.zst');
+    expect(second.outcome, JSON.stringify(second)).toBe('restored');
+    expect(await count()).toBe('50000');
+    const files = await stack.bench.files('restore', 'previous');
+    expect(files).toEqual([`${second.previous?.id}.dump`, `${second.previous?.id}.json`]);
+    expect((await stack.cli(['undo'], extra).exited).code).toBe(0);
+    expect(await count()).toBe('100');
+  });
+});
