@@ -5,8 +5,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     testTimeout: 60_000,
     hookTimeout: 120_000,
-    // Real servers are shared: a file runs its own databases, but two cores carry two files.
-    maxWorkers: 2,
+    // Every file has databases of its own on the shared servers; most of its time is waiting.
+    maxWorkers: 3,
     pool: 'forks',
   },
 });

@@ -83,9 +83,10 @@ export class BackupDaemon {
     this.#tellFinished(finished);
     if (this.#uploads) {
       onProgress?.({ step: 'upload', message: 'uploading' });
-      await this.#uploads.finishEarly(finished.manifest, finished.upload, signal);
-      const { error } = await this.#uploads.drain(signal);
-      if (error) throw notUploaded(finished.manifest.id, error);
+      const { manifest, upload } = finished;
+      const away = upload && (await this.#uploads.finishEarly(manifest, upload, signal));
+      const error = away ?? (await this.#uploads.drain(signal)).error;
+      if (error) throw notUploaded(manifest.id, error);
     }
     await prune(this.#deps, signal);
     return finished;

@@ -59,14 +59,25 @@ export class UploadLoop {
       }
       await this.#pause(failures, signal);
     }
-    for (const { upload } of this.#early) await upload.abort().catch(() => {});
+    await this.#abandonEarly();
+  }
+
+  /** In an outage what has gone up is worth little, and each would wait for its own time-outs. */
+  async #abandonEarly(): Promise<void> {
+    for (const { upload } of this.#early.splice(0)) await upload.abort().catch(() => {});
   }
 
   /** True when nothing is left to upload. */
   async #round(signal: AbortSignal): Promise<boolean> {
     const { uploads, onDrained } = this.#deps;
     for (let next = this.#early.shift(); next; next = this.#early.shift()) {
-      await uploads.finishEarly(next.manifest, next.upload, signal);
+      const error = await uploads.finishEarly(next.manifest, next.upload, signal);
+      if (error) {
+        await this.#abandonEarly();
+        this.#backlog = (await uploads.backlog(signal)).length;
+        this.#failed(error);
+        return false;
+      }
     }
     const result = await uploads.drain(signal);
     this.#backlog = result.remaining;

@@ -62,21 +62,30 @@ export class Uploads {
     return { uploaded, remaining: 0 };
   }
 
-  /** Completes an upload that began while the archive was written; falls back to a whole one. */
+  /**
+   * Completes an upload that began while the archive was written. Returns the error where the store
+   * could not be reached: a whole upload would meet the same outage. Any other failure is left to
+   * the next `drain`.
+   */
   async finishEarly(
     manifest: Manifest,
-    early: EarlyUpload | undefined,
+    early: EarlyUpload,
     signal: AbortSignal,
-  ): Promise<void> {
-    if (!early) return;
+  ): Promise<ErrorReport | undefined> {
     try {
       await early.complete(manifest, signal);
       await this.#note(manifest, 'uploaded');
       this.#deps.log.info({ id: manifest.id, store: this.#deps.remote.description }, 'uploaded');
+      return undefined;
     } catch (error) {
       await early.abort().catch(() => {});
       if (isAbort(error)) throw error;
+      if (error instanceof DropbackError && error.retryable) {
+        await this.#note(manifest, 'failed', errorReport(error));
+        return errorReport(error);
+      }
       this.#deps.log.warn({ id: manifest.id, error }, 'upload began well and failed; trying anew');
+      return undefined;
     }
   }
 

@@ -1,6 +1,12 @@
 import { DropbackError } from '../../../runtime/errors.ts';
 
 const CONNECTION = /server closed the connection|connection to server|terminating connection/;
+/**
+ * Seen with parallel jobs where publications, partitions or foreign keys make two entries lock the
+ * same tables in different order: the workers' fault, not the file's.
+ */
+const DEADLOCK = /deadlock detected/;
+export const DEADLOCK_CODE = 'restore/load-deadlock';
 
 /** The error of a load, from what the program said; `cause` is the program's own failure. */
 export function loadError(
@@ -21,6 +27,18 @@ export function loadError(
       retryable: true,
       cause,
     });
+  }
+  if (lines.some((line) => DEADLOCK.test(line))) {
+    return new DropbackError(
+      DEADLOCK_CODE,
+      `workers of ${program} were in each other's way: ${first}`,
+      {
+        hint: 'nothing to do: it is loaded again by one worker.',
+        facts: { program, stderr: lines },
+        retryable: true,
+        cause,
+      },
+    );
   }
   return new DropbackError('drop/does-not-load', `the file does not load: ${first}`, {
     hint: 'the first error is the cause, the rest follows from it; the live database is unchanged.',

@@ -44,6 +44,8 @@ export class Server {
   /** Owner of a database that has to be created because the target doesn't exist. */
   readonly applicationUser: string;
   readonly options: PostgresRestoreOptions;
+  /** sha256 of drops whose parallel load ended in a deadlock: one worker loads them. */
+  readonly oneByOne = new Set<string>();
 
   constructor(options: PostgresRestoreOptions) {
     this.options = options;

@@ -15,6 +15,7 @@ import { detailsOf, type InspectionDetails } from './details.ts';
 import { createExtensions } from './extensions.ts';
 import { type DatabaseFacts, readDatabase } from './live.ts';
 import { loadArchive } from './load-archive.ts';
+import { DEADLOCK_CODE } from './load-error.ts';
 import { createLoadRole } from './load-role.ts';
 import { loadScript } from './load-script.ts';
 import { applicationName } from './names.ts';
@@ -60,7 +61,9 @@ export async function stageDrop(
   await using session = await server.open({ applicationName: applicationName(planned.id), signal });
   // Durable before anything exists, so that a crash cannot leave what nobody knows of.
   await context.save(toState(planned));
-  const jobs = chooseJobs(server.options.jobs, (await readConnectionRoom(session)).free);
+  const jobs = server.oneByOne.has(drop.sha256)
+    ? 1
+    : chooseJobs(server.options.jobs, (await readConnectionRoom(session)).free);
   await createPlaceholders(session, { ...planned, names: planned.placeholders });
   const { stagingBudgetBytes: budgetBytes } = inspection;
   const loader = await loadIdentity(server, session, planned, details, { jobs, budgetBytes });
@@ -208,6 +211,11 @@ async function loadPacked(
     const owners = await readArchiveOwnership(client, drop, toc, session.major, signal);
     const all = [...warnings, ...list.warnings, ...owners.warnings];
     return { ownership: owners.statements, warnings: all };
+  } catch (error) {
+    if (error instanceof DropbackError && error.code === DEADLOCK_CODE) {
+      server.oneByOne.add(drop.sha256);
+    }
+    throw error;
   } finally {
     await rm(listFile, { force: true });
   }
