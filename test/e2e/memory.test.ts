@@ -12,12 +12,14 @@ import { testbed } from '../support/testbed.ts';
 const run = promisify(execFile);
 
 /**
- * Size of the larger database; the smaller has a tenth. The full measurement:
- * `DROPBACK_TEST_LARGE_MB=2000 npx vitest run test/e2e/memory.test.ts`.
+ * Sizes of the two databases. The full measurement, 200 MB against 2 GB:
+ * `DROPBACK_TEST_LARGE_MB=2000 npx vitest run test/e2e/memory.test.ts`. The smaller one has to be
+ * large enough for the collector to have reached its pace.
  */
-const largeMb = Number(process.env['DROPBACK_TEST_LARGE_MB'] || 300);
-const smallMb = Math.round(largeMb / 10);
-/** How much more the daemon may take for ten times the database. */
+const asked = Number(process.env['DROPBACK_TEST_LARGE_MB'] || 0);
+const largeMb = asked || 450;
+const smallMb = asked ? Math.round(asked / 10) : 150;
+/** How much more the daemon may take for the larger database. */
 const tolerance = 1.15;
 const withinMs = 60_000 + largeMb * 600;
 
@@ -121,7 +123,7 @@ function expectFlat(what: string, [small, large]: readonly Measured[]): void {
         `(${mb(before.tree)} MB with its programs); ${mb(large.bytes)} MB: ` +
         `${mb(after.own)} MB (${mb(after.tree)} MB); factor ${growth.toFixed(3)}`,
     );
-    expect(large.bytes / small.bytes, 'ten times the database').toBeGreaterThan(5);
+    expect(large.bytes / small.bytes, 'a larger database').toBeGreaterThan(2.5);
     expect(growth, `${what}, ${work}`).toBeLessThan(tolerance);
   }
 }
