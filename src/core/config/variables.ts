@@ -485,7 +485,7 @@ const restores = [
     section: 'restore',
     default: '24',
     usedBy: restore,
-    meaning: 'how long the previous database is kept',
+    meaning: 'how long the previous database is kept; the next restore drops it',
   },
   {
     name: 'RESTORE_WAIT_FOR_BACKUP_SECONDS',
