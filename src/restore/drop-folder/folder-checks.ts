@@ -20,7 +20,7 @@ export async function folderChecks(folders: Folders, signal: AbortSignal): Promi
         id: 'folders/writable',
         status: 'failed',
         message: `${folder} can't be written: ${problem}`,
-        hint: 'make it writable for the user that db-restore runs as (PUID and PGID).',
+        hint: 'create it, or make it writable, for the user that db-restore runs as (PUID and PGID).',
       });
     }
   }
