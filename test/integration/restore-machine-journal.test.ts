@@ -99,7 +99,8 @@ test('a drop in work/ that a lost journal does not know goes back where it was d
   await writeFile(`${folder}/job.json`, JSON.stringify(job));
   world.start();
   expect(await world.report('app.sql')).toMatchObject({ outcome: 'restored' });
-  expect(await readdir(world.path('work'))).toEqual([]);
+  // The report comes first, then the work folder goes.
+  await expect.poll(() => readdir(world.path('work')), { timeout: 10_000 }).toEqual([]);
 });
 
 test('two generations alternate, the newer one counts', async () => {
