@@ -31,7 +31,7 @@ test('a drop is restored, the application comes back, the old database is kept',
   expect(world.runtime.get('worker')).toBe('running');
   expect(await readFile(world.path('done', 'app.sql'), 'utf8')).toBe(script('fresh'));
   expect(await readFile(report.previous?.name ?? '', 'utf8')).toBe(script('old'));
-  expect(await readdir(world.path('work'))).toEqual([]);
+  await expect.poll(() => readdir(world.path('work')), { timeout: 10_000 }).toEqual([]);
   expect(await readdir(world.path())).not.toContain('stopped.json');
 });
 

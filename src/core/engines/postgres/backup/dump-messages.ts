@@ -94,8 +94,9 @@ export function isChangedUnderneath(error: DropbackError): boolean {
   );
 }
 
+/** As libpq tells it: which words depends on what it was doing, and on TLS. */
 function isLostConnection(said: string): boolean {
-  return /server closed the connection|terminating connection|connection to server .* failed|SSL connection has been closed|could not receive data|no connection to the server/i.test(
+  return /server closed the connection|terminating connection|connection to server .* failed|SSL connection has been closed|SSL SYSCALL error|unexpected eof while reading|could not (?:receive|send) data|lost synchronization with server|connection (?:reset by peer|pointer is NULL|not open)|no connection to the server|\bFATAL: /i.test(
     said,
   );
 }
