@@ -1,9 +1,9 @@
 import type { PostgresConnection } from '../../../config/config.ts';
-import { errorReport, messageOf } from '../../../runtime/errors.ts';
 import { findProgram } from '../../../runtime/process/find-program.ts';
 import type { CheckResult } from '../../engine.ts';
 import { chooseClient } from '../clients.ts';
 import { connect } from '../connection.ts';
+import { failure, guarded } from '../guarded-check.ts';
 import { lockHolder } from '../lock.ts';
 import { readConnectionRoom } from '../server-info.ts';
 import type { Session } from '../session.ts';
@@ -110,21 +110,4 @@ async function lockCheck(target: CheckTarget, signal: AbortSignal): Promise<Chec
   }
   const hint = 'a backup or restore is running; the next one waits for it.';
   return { id, status: 'warning', message: `the lock is held by ${holder}`, hint };
-}
-
-async function guarded(
-  id: string,
-  signal: AbortSignal,
-  check: () => Promise<CheckResult>,
-): Promise<CheckResult> {
-  try {
-    return await check();
-  } catch (error) {
-    return failure(id, error, signal);
-  }
-}
-
-function failure(id: string, error: unknown, signal: AbortSignal): CheckResult {
-  if (signal.aborted) throw error;
-  return { id, status: 'failed', message: messageOf(error), hint: errorReport(error).hint };
 }

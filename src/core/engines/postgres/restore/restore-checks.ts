@@ -1,6 +1,6 @@
-import { errorReport, messageOf } from '../../../runtime/errors.ts';
 import type { CheckResult } from '../../engine.ts';
 import { chooseClient } from '../clients.ts';
+import { failure, guarded } from '../guarded-check.ts';
 import { lockHolder } from '../lock.ts';
 import { readServerInfo } from '../server-info.ts';
 import type { Session } from '../session.ts';
@@ -95,21 +95,4 @@ async function lockCheck(server: Server, session: Session): Promise<CheckResult>
   if (holder === undefined) return { id, status: 'ok', message: `the lock is free (${where})` };
   const hint = 'a backup or restore is running; the next one waits for it.';
   return { id, status: 'warning', message: `the lock is held by ${holder}`, hint };
-}
-
-async function guarded(
-  id: string,
-  signal: AbortSignal,
-  check: () => Promise<CheckResult>,
-): Promise<CheckResult> {
-  try {
-    return await check();
-  } catch (error) {
-    return failure(id, error, signal);
-  }
-}
-
-function failure(id: string, error: unknown, signal: AbortSignal): CheckResult {
-  if (signal.aborted) throw error;
-  return { id, status: 'failed', message: messageOf(error), hint: errorReport(error).hint };
 }
