@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { buildImage, docker, findEngine } from './engine.ts';
+import { buildImage, findEngine } from './engine.ts';
 import { Stack, until } from './stack.ts';
 
 const engine = await findEngine();
@@ -94,7 +94,10 @@ describe.skipIf(!engine)('what a restore stops and starts', () => {
       async () => (await stack.inspect('db-restore')).health === 'healthy',
       60,
     );
-    const { stdout } = await docker(['ps', '--format', '{{.Names}}']);
-    expect(stdout).toContain(stack.name('late'));
+    // The drop has waited: it is restored now, and `late` is stopped and started for it.
+    const filed = async () => Object.keys(await stack.reports('done')).length === 2;
+    await until('the waiting drop to be restored', filed, 90);
+    expect(await stack.countRecords()).toBe(100);
+    expect((await stack.inspect('late')).running).toBe(true);
   }, 300_000);
 });
