@@ -23,7 +23,7 @@ export interface BackupCatalogue {
 /** The application's containers; what ran is remembered by the machine. */
 export type ApplicationControl = Pick<
   Application,
-  'resolve' | 'running' | 'stop' | 'confirmStopped' | 'start'
+  'isConfigured' | 'resolve' | 'running' | 'stop' | 'confirmStopped' | 'start'
 >;
 
 export interface MachineSettings {

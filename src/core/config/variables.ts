@@ -554,11 +554,20 @@ const containers = [
 
 const service = [
   {
+    name: 'DROPBACK_DAEMON',
+    section: 'service',
+    shownDefault: 'found out by the image',
+    usedBy: both,
+    meaning:
+      '`db-backup` or `db-restore`: whose container `dropback` runs in, so that `doctor` checks what this one needs',
+  },
+  {
     name: 'PUID',
     section: 'service',
     default: '1000',
     usedBy: both,
-    meaning: 'user that the daemons run as',
+    meaning:
+      'user that the daemons run as; 0 is only for an engine without root, whose root is you',
   },
   {
     name: 'PGID',

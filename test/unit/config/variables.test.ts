@@ -269,6 +269,7 @@ const good: [Env, typeof backup | typeof restore, object][] = [
       },
     },
   ],
+  [{ DROPBACK_DAEMON: 'db-backup' }, backup, { name: 'shop-db' }],
   [
     { PUID: '0', PGID: '5', HEALTH_PORT: '81', LOG_LEVEL: 'DEBUG', LOG_FORMAT: 'text' },
     backup,
@@ -389,6 +390,7 @@ describe('what is wrong', () => {
     [{ RESTORE_STOP_CONTAINERS: '../x' }, restore, 'RESTORE_STOP_CONTAINERS'],
     [{ PUID: '-1' }, restore, 'PUID'],
     [{ LOG_LEVEL: 'loud' }, restore, 'LOG_LEVEL'],
+    [{ DROPBACK_DAEMON: 'backup' }, restore, 'DROPBACK_DAEMON'],
   ];
   it.each(bad)('%j', (env, parse, variable) => {
     const found = problems(() => parse(env));
@@ -427,6 +429,22 @@ describe('what is wrong', () => {
     ]);
     expect(backup({ S3_PREFIX: 'x' }).warnings).toEqual([
       expect.stringContaining('S3_BUCKET is not set'),
+    ]);
+  });
+
+  it('is a warning that root runs everything', () => {
+    expect(backup({ PUID: '0' }).warnings).toEqual([expect.stringContaining('PUID is 0')]);
+    expect(backup({ PUID: '1000', PGID: '0' }).warnings).toEqual([]);
+  });
+
+  it('does not hide whose container it is from the command line', () => {
+    const daemon = (name: string) =>
+      parseCliConfig({ BACKUP_JOBS: 'wrong', DROPBACK_DAEMON: name }, host).daemon();
+    expect(['db-backup', 'db-restore', '', 'other'].map(daemon)).toEqual([
+      'db-backup',
+      'db-restore',
+      undefined,
+      undefined,
     ]);
   });
 
