@@ -271,6 +271,16 @@ const good: [Env, typeof backup | typeof restore, object][] = [
   ],
   [{ DROPBACK_DAEMON: 'db-backup' }, backup, { name: 'shop-db' }],
   [
+    { BACKUP_PRE_HOOK: 'sync; true', BACKUP_POST_HOOK: 'b', BACKUP_HOOK_TIMEOUT_SECONDS: '7' },
+    backup,
+    { hooks: { pre: 'sync; true', post: 'b', timeoutMs: 7000 } },
+  ],
+  [
+    { RESTORE_PRE_HOOK: 'a', RESTORE_POST_HOOK: 'b', RESTORE_HOOK_TIMEOUT_SECONDS: '8' },
+    restore,
+    { hooks: { pre: 'a', post: 'b', timeoutMs: 8000 } },
+  ],
+  [
     { PUID: '0', PGID: '5', HEALTH_PORT: '81', LOG_LEVEL: 'DEBUG', LOG_FORMAT: 'text' },
     backup,
     { owner: { uid: 0, gid: 5 }, healthPort: 81, log: { level: 'debug', format: 'text' } },
@@ -284,11 +294,7 @@ const notYet: Env = {
   BACKUP_VERIFY_CRON: 'x',
   BACKUP_VERIFY_SQL: 'x',
   BACKUP_AGE_RECIPIENTS: 'x',
-  BACKUP_PRE_HOOK: 'x',
-  BACKUP_POST_HOOK: 'x',
   RESTORE_AGE_IDENTITY: 'x',
-  RESTORE_PRE_HOOK: 'x',
-  RESTORE_POST_HOOK: 'x',
 };
 
 function problems(parse: () => unknown) {
