@@ -22,7 +22,10 @@ export function waitForDatabase(options: WaitOptions, signal: AbortSignal): Prom
     async () => {
       const info = await engine.probe(signal);
       if (info.exists) return info;
-      throw missing(engine.description, options.attempts === undefined);
+      throw new DropbackError('database/missing', `${engine.description} does not exist yet`, {
+        hint: 'it is waited for; create it, or correct DATABASE_URL.',
+        retryable: true,
+      });
     },
     {
       clock,
@@ -43,12 +46,4 @@ export function waitForDatabase(options: WaitOptions, signal: AbortSignal): Prom
       },
     },
   );
-}
-
-function missing(database: string, isWaitedFor: boolean): DropbackError {
-  const remedy = 'create it, or correct DATABASE_URL.';
-  return new DropbackError('database/missing', `${database} does not exist yet`, {
-    hint: isWaitedFor ? `it is waited for; ${remedy}` : remedy,
-    retryable: true,
-  });
 }

@@ -12,6 +12,7 @@ const RESOLVE_EVERY_MS = 500;
 export class Gates {
   readonly #parts: MachineParts;
   readonly #board: StatusBoard;
+  readonly #openedAt = new Map<'live' | 'aside', number>();
   #failures = 0;
   #nextProbe = Number.NEGATIVE_INFINITY;
   #nextResolve = Number.NEGATIVE_INFINITY;
@@ -21,10 +22,20 @@ export class Gates {
     this.#board = board;
   }
 
-  async areOpenFor(job: JobDescription, signal: AbortSignal): Promise<boolean> {
+  /**
+   * `holdMs`: for so long an open gate is not looked at again. Drops may come by the thousand, and
+   * one that is refused needs neither the database nor the containers.
+   */
+  async areOpenFor(job: JobDescription, signal: AbortSignal, holdMs = 0): Promise<boolean> {
     const needsApplication = job.kind !== 'check' && job.target.kind === 'live';
+    const key = needsApplication ? 'live' : 'aside';
+    if (this.#parts.clock.monotonic() < (this.#openedAt.get(key) ?? -Infinity) + holdMs)
+      return true;
+    this.#openedAt.delete(key);
     if (needsApplication && !(await this.applicationIsKnown(signal))) return false;
-    return this.databaseAnswers(signal);
+    if (!(await this.databaseAnswers(signal))) return false;
+    this.#openedAt.set(key, this.#parts.clock.monotonic());
+    return true;
   }
 
   /** Every configured container exists; looked at again on every poll. */

@@ -3,7 +3,7 @@ import type { RestoreRequest } from '../core/requests/protocol.ts';
 import { recordForDrop } from './describe-job.ts';
 import { looksTruncated } from './drop-folder/completeness.ts';
 import type { QueuedDrop } from './drop-folder/drop-queue.ts';
-import { lookAt, signatureOf } from './drop-folder/scan.ts';
+import { type DropMode, lookAt, sightAgain, signatureOf } from './drop-folder/scan.ts';
 import type { DropWatcher } from './drop-folder/watch.ts';
 import type { Gates } from './gates.ts';
 import type { JobRecord } from './journal/record.ts';
@@ -24,6 +24,18 @@ export interface IntakeParts {
   readonly wake: Wake;
 }
 
+/** Drops that are looked into before requests are looked for again. */
+const MOST_LOOKS = 50;
+/** After a look that found everything there, that is taken for granted so long. Milliseconds. */
+const GATES_HOLD_MS = 2000;
+
+/** One look through the queue. */
+interface Turn {
+  /** What these need is not there. */
+  readonly closedTo: Set<DropMode>;
+  left: number;
+}
+
 /** Decides what is begun next: drops and requests, in order of arrival, once they may be. */
 export class Intake {
   readonly #config: Pick<RestoreConfig, 'pollIntervalMs' | 'settleMs'>;
@@ -37,30 +49,32 @@ export class Intake {
 
   /** The next job that can be begun now, or undefined after a pause. */
   async next(signal: AbortSignal): Promise<JobRecord | undefined> {
-    const requests = await this.#with.inbox.pending();
-    const drops = this.#with.watcher
-      .settled()
-      .filter(({ sighting }) => !this.#left.has(sighting.signature));
-    this.#with.board.queue = [
-      ...requests.map(({ request }) => ({ name: `${request.kind} ${request.file ?? ''}`.trim() })),
-      ...this.#with.watcher.queue.drops.map(({ name, incomplete }) =>
-        incomplete === undefined ? { name } : { name, waitsFor: incomplete },
-      ),
-    ];
-    await this.#with.board.publish();
+    const { board, inbox, watcher, wake } = this.#with;
+    const requests = await inbox.pending();
+    const drops = this.#settled();
+    board.showQueue(requests, watcher.queue);
+    await board.publish();
     const [request] = requests;
-    const [drop] = drops;
-    if (request && (!drop || request.firstSeen <= drop.firstSeen)) {
+    let drop = drops.next().value;
+    if (request && (!drop || request.firstSeen <= drop.unchangedSince)) {
       return this.#acceptRequest(request.request, signal);
     }
-    for (const candidate of drops) {
-      const record = await this.#acceptDrop(candidate, signal);
+    const turn: Turn = { closedTo: new Set(), left: MOST_LOOKS };
+    for (; drop && turn.left > 0; drop = drops.next().value) {
+      const record = await this.#acceptDrop(drop, turn, signal);
       if (record) return record;
     }
     // No drop can be begun yet: a check, or a restore beside the live database, may all the same.
     if (request) return this.#acceptRequest(request.request, signal);
-    await this.#with.wake.wait(this.#pauseMs(), signal);
+    if (turn.left > 0) await wake.wait(this.#pauseMs(), signal);
     return undefined;
+  }
+
+  *#settled(): Generator<QueuedDrop, undefined> {
+    const { watcher, parts } = this.#with;
+    for (const drop of watcher.queue.settled(parts.clock.monotonic())) {
+      if (!this.#left.has(drop.sighting.signature)) yield drop;
+    }
   }
 
   async #acceptRequest(
@@ -80,24 +94,48 @@ export class Intake {
     return undefined;
   }
 
-  async #acceptDrop(drop: QueuedDrop, signal: AbortSignal): Promise<JobRecord | undefined> {
-    const now = this.#with.parts.clock.monotonic();
-    if (drop.sighting.isFile && !this.#with.watcher.queue.waitedLongEnough(drop, now)) {
-      const reason = await looksTruncated(drop.sighting, signal);
-      if (reason !== undefined) {
-        this.#with.parts.log.info(
-          { file: drop.name, settleMs: this.#config.settleMs },
-          `waiting: ${reason}`,
-        );
-        this.#with.watcher.queue.markIncomplete(drop, reason);
-        return undefined;
-      }
-    }
-    const record = recordForDrop(drop, this.#with.parts.clock.now());
-    if (drop.sighting.isFile && !(await this.#with.gates.areOpenFor(record.job, signal)))
+  async #acceptDrop(
+    seen: QueuedDrop,
+    turn: Turn,
+    signal: AbortSignal,
+  ): Promise<JobRecord | undefined> {
+    const { gates, parts, watcher } = this.#with;
+    const { isFile, mode } = seen.sighting;
+    if (isFile && turn.closedTo.has(mode)) return undefined;
+    turn.left--;
+    const drop = await this.#asItIsNow(seen);
+    if (!drop || (isFile && (await this.#stillGrows(drop, signal)))) return undefined;
+    const record = recordForDrop(drop, parts.clock.now());
+    if (isFile && !(await gates.areOpenFor(record.job, signal, GATES_HOLD_MS))) {
+      turn.closedTo.add(mode);
       return undefined;
-    this.#with.watcher.queue.remove(drop);
+    }
+    watcher.queue.remove(drop);
     return record;
+  }
+
+  /** Undefined when it has gone, or has changed and so has to settle anew. */
+  async #asItIsNow(drop: QueuedDrop): Promise<QueuedDrop | undefined> {
+    const { queue } = this.#with.watcher;
+    const sighting = await sightAgain(drop.sighting);
+    if (sighting === drop.sighting) return drop;
+    if (sighting) queue.note([sighting], this.#with.parts.clock.monotonic());
+    else queue.remove(drop);
+    return undefined;
+  }
+
+  async #stillGrows(drop: QueuedDrop, signal: AbortSignal): Promise<boolean> {
+    const { queue } = this.#with.watcher;
+    const { clock, log } = this.#with.parts;
+    if (drop.looksWhole || queue.waitedLongEnough(drop, clock.monotonic())) return false;
+    const reason = await looksTruncated(drop.sighting, signal);
+    if (reason === undefined) {
+      queue.markWhole(drop);
+      return false;
+    }
+    log.info({ file: drop.name, settleMs: this.#config.settleMs }, `waiting: ${reason}`);
+    queue.markIncomplete(drop, reason);
+    return true;
   }
 
   #pauseMs(): number {

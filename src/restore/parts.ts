@@ -8,7 +8,6 @@ import type { Folders } from './drop-folder/folders.ts';
 import type { Journal } from './journal/journal.ts';
 import type { PreviousRecords } from './journal/previous-records.ts';
 import type { StoppedFile } from './journal/stopped.ts';
-import type { RestoreHooks } from './restore-hooks.ts';
 
 /** What a restore needs to know of our own backups. */
 export interface BackupCatalogue {
@@ -24,7 +23,7 @@ export interface BackupCatalogue {
 /** The application's containers; what ran is remembered by the machine. */
 export type ApplicationControl = Pick<
   Application,
-  'isConfigured' | 'resolve' | 'running' | 'stop' | 'confirmStopped' | 'start'
+  'resolve' | 'running' | 'stop' | 'confirmStopped' | 'start'
 >;
 
 export interface MachineSettings {
@@ -47,7 +46,6 @@ export interface MachineParts {
   readonly stopped: StoppedFile;
   readonly previous: PreviousRecords;
   readonly settings: MachineSettings;
-  readonly hooks: RestoreHooks;
   readonly clock: Clock;
   readonly log: Logger;
   readonly checkpoint: Checkpoint;

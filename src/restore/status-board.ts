@@ -10,12 +10,18 @@ import {
 import type { RestoreReport } from '../core/requests/report.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import { errorReport } from '../core/runtime/errors.ts';
+import type { DropQueue } from './drop-folder/drop-queue.ts';
+import type { PendingRequest } from './requests/inbox.ts';
+
+/** Of what waits: the status is written often, and read by people. */
+const MOST_NAMED = 100;
 
 /** Where the daemon's parts note what they do, for health checks and the CLI. */
 export class StatusBoard {
   state: RestoreDaemonStatus['state'] = 'starting';
   current: RestoreDaemonStatus['current'] | undefined;
-  queue: RestoreDaemonStatus['queue'] = [];
+  #queue: RestoreDaemonStatus['queue'] = [];
+  #queued = 0;
   last: RestoreReport | undefined;
   previous: readonly KeptDatabase[] = [];
   readonly #problems = new Map<string, DaemonProblem>();
@@ -45,12 +51,26 @@ export class StatusBoard {
     if (this.#problems.delete(kind)) this.#log.info(message);
   }
 
+  /** Requests first: they are few. Only the first of many are named. */
+  showQueue(requests: readonly PendingRequest[], drops: DropQueue): void {
+    const named = requests
+      .slice(0, MOST_NAMED)
+      .map(({ request }) => ({ name: `${request.kind} ${request.file ?? ''}`.trim() }));
+    const waiting = drops.first(MOST_NAMED - named.length);
+    const shown = waiting.map(({ name, incomplete }) =>
+      incomplete === undefined ? { name } : { name, waitsFor: incomplete },
+    );
+    this.#queue = [...named, ...shown];
+    this.#queued = requests.length + drops.size;
+  }
+
   snapshot(): RestoreDaemonStatus {
     return {
       state: this.state,
       updatedAt: this.#clock.now().toISOString(),
       ...(this.current ? { current: this.current } : {}),
-      queue: this.queue,
+      queue: this.#queue,
+      queued: this.#queued,
       ...(this.last ? { last: this.last } : {}),
       previous: this.previous,
       problems: [...this.#problems.values()],

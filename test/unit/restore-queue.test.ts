@@ -3,9 +3,10 @@ import { judgeName, safeName } from '../../src/restore/drop-folder/drop-name.ts'
 import { DropQueue } from '../../src/restore/drop-folder/drop-queue.ts';
 import type { Sighting } from '../../src/restore/drop-folder/scan.ts';
 
-function sighting(name: string, mtimeMs = 0, bytes = 1): Sighting {
+function sighting(name: string, arrivedMs = 0, bytes = 1, inode = name): Sighting {
   const rawName = Buffer.from(name);
   return {
+    key: name,
     path: Buffer.concat([Buffer.from('/incoming/'), rawName]),
     rawName,
     mode: 'restore',
@@ -13,51 +14,70 @@ function sighting(name: string, mtimeMs = 0, bytes = 1): Sighting {
     isFile: true,
     type: 'a file',
     bytes,
-    mtimeMs,
-    signature: `${name}:${bytes}:${mtimeMs}`,
+    arrivedMs,
+    identity: inode,
+    signature: `${inode}:${bytes}:${arrivedMs}`,
   };
 }
-const scan = (...sightings: Sighting[]) => ({ sightings, foreign: [] });
-const names = (drops: readonly { readonly name: string }[]) => drops.map(({ name }) => name);
+const names = (drops: Iterable<{ readonly name: string }>) => [...drops].map(({ name }) => name);
 
-test('by arrival: first seen, then time, then name', () => {
+test('by arrival: first seen unchanged, then the time of the change, then name', () => {
   const queue = new DropQueue({ quietMs: 1000, settleMs: 5000 });
-  queue.update(scan(sighting('z.sql', 9), sighting('y.sql', 8), sighting('x.sql', 9)), 0);
-  const late = sighting('a.sql', 1);
-  queue.update(scan(late, sighting('z.sql', 9), sighting('y.sql', 8), sighting('x.sql', 9)), 10);
-  expect(names(queue.drops)).toEqual(['y.sql', 'x.sql', 'z.sql', 'a.sql']);
+  queue.note([sighting('z.sql', 9), sighting('y.sql', 8), sighting('x.sql', 9)], 0);
+  queue.note([sighting('a.sql', 1), sighting('z.sql', 9)], 10);
+  expect(names(queue.first(10))).toEqual(['y.sql', 'x.sql', 'z.sql', 'a.sql']);
+  expect(names(queue.first(2))).toEqual(['y.sql', 'x.sql']);
   expect(names(queue.settled(1000))).toEqual(['y.sql', 'x.sql', 'z.sql']);
 });
 
-test('a growing file keeps its place but is not due', () => {
+test('a file has arrived when it stopped growing, whether or not something is in hand', () => {
   const queue = new DropQueue({ quietMs: 1000, settleMs: 5000 });
-  queue.update(scan(sighting('a.sql'), sighting('b.sql')), 0);
-  queue.update(scan(sighting('a.sql', 0, 2), sighting('b.sql')), 900);
+  queue.note([sighting('begun-first.sql'), sighting('b.sql')], 0);
+  queue.note([sighting('begun-first.sql', 1, 2)], 900);
   expect(names(queue.settled(1000))).toEqual(['b.sql']);
   expect(queue.nextDueIn(1200)).toBe(0);
-  expect(names(queue.settled(1900))).toEqual(['a.sql', 'b.sql']);
+  expect(names(queue.settled(1900))).toEqual(['b.sql', 'begun-first.sql']);
+});
+
+test('a file that took the place of another comes last', () => {
+  const queue = new DropQueue({ quietMs: 1000, settleMs: 5000 });
+  queue.note([sighting('a.sql', 1), sighting('b.sql', 2)], 0);
+  queue.note([sighting('a.sql', 3, 1, 'another')], 10);
+  expect(names(queue.first(10))).toEqual(['b.sql', 'a.sql']);
+});
+
+test('what has gone from the folder is forgotten', () => {
+  const queue = new DropQueue({ quietMs: 1000, settleMs: 5000 });
+  queue.note([sighting('a.sql'), sighting('b.sql')], 0);
+  queue.keepOnly(new Set(['b.sql', 'c.sql']));
+  expect(names(queue.first(10))).toEqual(['b.sql']);
 });
 
 test('one that looks truncated waits until it is unchanged for long enough', () => {
   const queue = new DropQueue({ quietMs: 1000, settleMs: 5000 });
-  queue.update(scan(sighting('a.sql')), 0);
-  const [drop] = queue.drops;
+  queue.note([sighting('a.sql')], 0);
+  const [drop] = queue.first(1);
   if (!drop) throw new Error('no drop');
   queue.markIncomplete(drop, 'cut');
-  expect(queue.settled(4999)).toEqual([]);
+  expect(names(queue.settled(4999))).toEqual([]);
   expect(names(queue.settled(5000))).toEqual(['a.sql']);
-  queue.update(scan(sighting('a.sql', 0, 2)), 5100);
-  expect(queue.drops[0]?.incomplete).toBeUndefined();
+  queue.note([sighting('a.sql', 0, 2)], 5100);
+  expect(queue.first(1)[0]?.incomplete).toBeUndefined();
   expect(names(queue.settled(6100))).toEqual(['a.sql']);
 });
 
-test('a foreign file is told once, and again when it comes back', () => {
+test('of many that have settled only the next are looked at again, of the others all', () => {
   const queue = new DropQueue({ quietMs: 1000, settleMs: 5000 });
-  const withReadme = { sightings: [], foreign: [Buffer.from('README')] };
-  expect(queue.update(withReadme, 0)).toEqual(['README']);
-  expect(queue.update(withReadme, 1)).toEqual([]);
-  expect(queue.update(scan(), 2)).toEqual([]);
-  expect(queue.update(withReadme, 3)).toEqual(['README']);
+  const many = Array.from({ length: 1000 }, (_, at) =>
+    sighting(`${String(at).padStart(4, '0')}.sql`),
+  );
+  queue.note(many, 0);
+  expect(queue.toWatch(0)).toHaveLength(1000);
+  const [first, second] = queue.first(2);
+  if (!first || !second) throw new Error('no drops');
+  queue.markIncomplete(second, 'cut');
+  expect(queue.toWatch(1000)).toHaveLength(201);
+  expect(names(queue.toWatch(1000)).slice(0, 2)).toEqual(['0000.sql', '0001.sql']);
 });
 
 test.for([

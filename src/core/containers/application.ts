@@ -57,11 +57,6 @@ export class Application {
     this.#starter = new Starter(runtime, clock, log);
   }
 
-  /** Whether there is anything to stop or to start at all. */
-  get isConfigured(): boolean {
-    return this.#config.stop.length + this.#config.start.length > 0;
-  }
-
   /**
    * Which containers the configuration means now. Throws `containers/not-found` (facts: missing,
    * existing), `containers/unsuitable`, or what the runtime throws.
@@ -132,7 +127,7 @@ export class Application {
 
   /** For `doctor` and at start: Docker answers, and every selector means something. */
   async checks(signal: AbortSignal): Promise<CheckResult[]> {
-    if (!this.isConfigured) {
+    if (this.#config.stop.length + this.#config.start.length === 0) {
       const message =
         'no containers are stopped for a restore (RESTORE_STOP_CONTAINERS is not set)';
       return [{ id: 'containers/targets', status: 'ok', message }];

@@ -1,55 +1,81 @@
 import type { BigIntStats } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
-import { sep } from 'node:path';
-import { judgeName } from './drop-name.ts';
 import type { Folders } from './folders.ts';
 
-/** An entry of the drop folder whose name is a dump's. */
+export type DropMode = 'restore' | 'check';
+
+/** An entry of the drop folder whose name is a dump's, as it was when it was looked at. */
 export interface Sighting {
+  /** As `listDropFolder` calls it. */
+  readonly key: string;
   /** Path as bytes: names need not be UTF-8. */
   readonly path: Buffer;
   readonly rawName: Buffer;
-  readonly mode: 'restore' | 'check';
+  readonly mode: DropMode;
   readonly force: boolean;
   readonly isFile: boolean;
   /** For messages: `a folder`, `a symbolic link`. */
   readonly type: string;
   readonly bytes: number;
-  readonly mtimeMs: number;
+  /** When it was written, or got its name, last (ctime): unlike the mtime, no copy keeps it. */
+  readonly arrivedMs: number;
+  /** Which file it is, whatever its content. */
+  readonly identity: string;
   /** Changes whenever the file does; also its identity. */
   readonly signature: string;
 }
 
-export interface Scan {
-  readonly sightings: readonly Sighting[];
-  /** Names that aren't a dump's, as bytes. */
-  readonly foreign: readonly Buffer[];
+const CHECK = 'check/';
+
+/**
+ * What lies in `incoming/` now, and, beginning with `check/`, in `incoming/check/`: names of one
+ * character a byte (latin1), since they need not be UTF-8.
+ */
+export async function listDropFolder(folders: Folders): Promise<string[]> {
+  const keys = await readdir(folders.incoming, { encoding: 'latin1' });
+  for (const name of await readdir(folders.check, { encoding: 'latin1' })) keys.push(CHECK + name);
+  return keys.filter((key) => key !== 'check');
 }
 
-/** What lies in `incoming/` and `incoming/check/` now. Links are not followed. */
-export async function scanDropFolder(folders: Folders): Promise<Scan> {
-  const incoming = await scanOne(folders.incoming, 'restore');
-  const check = await scanOne(folders.check, 'check');
+/** The name of a listed entry, as bytes. */
+export function rawNameOf(key: string): Buffer {
+  return Buffer.from(modeOf(key) === 'check' ? key.slice(CHECK.length) : key, 'latin1');
+}
+
+/** Looks at a listed entry, following no link; undefined for what has gone in the meantime. */
+export async function sight(
+  folders: Folders,
+  key: string,
+  force: boolean,
+): Promise<Sighting | undefined> {
+  const mode = modeOf(key);
+  const rawName = rawNameOf(key);
+  const folder = mode === 'check' ? folders.check : folders.incoming;
+  const path = Buffer.concat([Buffer.from(`${folder}/`), rawName]);
+  const stats = await lookAt(path);
+  return stats && { key, path, rawName, mode, force, ...factsOf(stats) };
+}
+
+function modeOf(key: string): DropMode {
+  return key.startsWith(CHECK) ? 'check' : 'restore';
+}
+
+/** Looks again at what was seen before. */
+export async function sightAgain(known: Sighting): Promise<Sighting | undefined> {
+  const stats = await lookAt(known.path);
+  if (!stats) return undefined;
+  return signatureOf(stats) === known.signature ? known : { ...known, ...factsOf(stats) };
+}
+
+function factsOf(stats: BigIntStats) {
   return {
-    sightings: [...incoming.sightings, ...check.sightings],
-    foreign: [...incoming.foreign, ...check.foreign],
+    isFile: stats.isFile(),
+    type: typeOf(stats),
+    bytes: Number(stats.size),
+    arrivedMs: Number(stats.ctimeMs),
+    identity: `${stats.dev}:${stats.ino}`,
+    signature: signatureOf(stats),
   };
-}
-
-async function scanOne(folder: string, mode: Sighting['mode']): Promise<Scan> {
-  const sightings: Sighting[] = [];
-  const foreign: Buffer[] = [];
-  for (const rawName of await readdir(folder, { encoding: 'buffer' })) {
-    const text = rawName.toString('utf8');
-    if (mode === 'restore' && text === 'check') continue;
-    const verdict = judgeName(text);
-    if (verdict.kind === 'foreign') foreign.push(rawName);
-    if (verdict.kind !== 'drop') continue;
-    const path = Buffer.concat([Buffer.from(folder + sep), rawName]);
-    const stats = await lookAt(path);
-    if (stats) sightings.push(sighting(path, rawName, mode, verdict.force, stats));
-  }
-  return { sightings, foreign };
 }
 
 /** lstat, or undefined for what has gone in the meantime. */
@@ -60,26 +86,6 @@ export async function lookAt(path: Buffer | string): Promise<BigIntStats | undef
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
-}
-
-function sighting(
-  path: Buffer,
-  rawName: Buffer,
-  mode: Sighting['mode'],
-  force: boolean,
-  stats: BigIntStats,
-): Sighting {
-  return {
-    path,
-    rawName,
-    mode,
-    force,
-    isFile: stats.isFile(),
-    type: typeOf(stats),
-    bytes: Number(stats.size),
-    mtimeMs: Number(stats.mtimeMs),
-    signature: signatureOf(stats),
-  };
 }
 
 /** Device, inode, size and time of the last change of the content. */
