@@ -73,8 +73,8 @@ export class RestoreDaemon {
     const checkpoint = given.checkpoint ?? noCheckpoint;
     this.#config = config;
     this.#folders = foldersOf(config.watchDir);
-    this.#parts = machineParts(given, this.#folders, checkpoint);
     this.#board = new StatusBoard(this.#folders.requests, clock, log);
+    this.#parts = machineParts(given, this.#folders, checkpoint, this.#board);
     this.#inbox = new RequestInbox(this.#folders.requests, clock);
     const wake = new Wake(clock);
     this.#watcher = new DropWatcher({
@@ -237,6 +237,7 @@ function machineParts(
   given: RestoreDaemonParts,
   folders: Folders,
   checkpoint: Checkpoint,
+  board: StatusBoard,
 ): MachineParts {
   const { config, engine, application, catalogue, clock, log } = given;
   return {
@@ -257,6 +258,8 @@ function machineParts(
     clock,
     log,
     checkpoint,
+    board,
+    lateStops: { until: Number.NEGATIVE_INFINITY },
     leftovers: { found: false },
   };
 }

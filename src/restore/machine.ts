@@ -141,7 +141,7 @@ export class RestoreMachine {
     const stop = async () => {
       const lock = locks.hold(await takeLock(job, parts, signal));
       const guarded = AbortSignal.any([signal, lock.lost]);
-      await job.step('stop', guarded, () => stopStep(job, parts, guarded));
+      await job.step('stop', guarded, () => stopStep(job, parts, guarded, late));
     };
     if (prepareBetween) await this.#prepare(job, signal, stop);
     else await stop();

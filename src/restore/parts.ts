@@ -8,6 +8,7 @@ import type { Folders } from './drop-folder/folders.ts';
 import type { Journal } from './journal/journal.ts';
 import type { PreviousRecords } from './journal/previous-records.ts';
 import type { StoppedFile } from './journal/stopped.ts';
+import type { StatusBoard } from './status-board.ts';
 
 /** What a restore needs to know of our own backups. */
 export interface BackupCatalogue {
@@ -23,7 +24,7 @@ export interface BackupCatalogue {
 /** The application's containers; what ran is remembered by the machine. */
 export type ApplicationControl = Pick<
   Application,
-  'resolve' | 'running' | 'stop' | 'confirmStopped' | 'start'
+  'resolve' | 'running' | 'stop' | 'confirmStopped' | 'start' | 'lateStopMs'
 >;
 
 export interface MachineSettings {
@@ -49,6 +50,13 @@ export interface MachineParts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly checkpoint: Checkpoint;
+  /** What a person should know of while it lasts: makes the daemon unhealthy. */
+  readonly board: Pick<StatusBoard, 'problem' | 'solved'>;
+  /**
+   * Monotonic milliseconds: until then a stop that was broken off may still take effect, so that
+   * `stopped.json` stays and the containers are looked at again on every poll.
+   */
+  readonly lateStops: { until: number };
   /** Set when something could not be removed: the daemon sweeps when it is idle. */
   readonly leftovers: { found: boolean };
 }

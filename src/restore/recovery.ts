@@ -7,9 +7,10 @@ import { nextAttempt } from './machine.ts';
 import { returnOrphans } from './orphans.ts';
 import type { MachineParts } from './parts.ts';
 import { makeReport } from './report.ts';
-import { discardStaging, startAgain } from './roll-back.ts';
+import { discardStaging, startAgain, stopsOf } from './roll-back.ts';
 import { startEveryListed } from './start-listed.ts';
 import { fileAway, finishFiling } from './steps/file-away.ts';
+import type { BringBackOptions } from './steps/start.ts';
 import { sweepLeftovers } from './sweep.ts';
 
 export type RecoveryEnd =
@@ -39,7 +40,7 @@ export async function recover(
   if (condition.warning) parts.log.error(condition.warning);
   const { record } = condition.body;
   if (!record) {
-    await startEveryNoted(parts, signal);
+    await startEveryNoted(parts, signal, 'earlier');
     await tidy(parts, undefined, signal);
     return { kind: 'clean' };
   }
@@ -57,7 +58,7 @@ async function resolve(
   signal: AbortSignal,
 ): Promise<JobRecord | undefined> {
   if (job.record.report) {
-    await startEveryNoted(parts, signal);
+    await startEveryNoted(parts, signal, stopsOf(job.record));
     await finishFiling(job, parts);
     return undefined;
   }
@@ -67,7 +68,7 @@ async function resolve(
     await complete(job, parts, signal);
     return undefined;
   }
-  await startEveryNoted(parts, signal);
+  await startEveryNoted(parts, signal, stopsOf(job.record));
   await discardStaging(job, parts, signal);
   const wasParked = job.record.parked === true;
   if (wasParked || job.record.attempt < parts.settings.mostAttempts) {
@@ -86,7 +87,7 @@ async function resolve(
  */
 async function isSwapped(job: Job, parts: MachineParts, signal: AbortSignal): Promise<boolean> {
   const { state, step } = job.record;
-  if (step !== 'swap') await startEveryNoted(parts, signal);
+  if (step !== 'swap') await startEveryNoted(parts, signal, stopsOf(job.record));
   if (!state) return false;
   const since = parts.clock.monotonic();
   let isBack = step !== 'swap';
@@ -105,11 +106,15 @@ async function isSwapped(job: Job, parts: MachineParts, signal: AbortSignal): Pr
   return outcome === 'swapped';
 }
 
-async function startEveryNoted(parts: MachineParts, signal: AbortSignal): Promise<void> {
+async function startEveryNoted(
+  parts: MachineParts,
+  signal: AbortSignal,
+  stops: BringBackOptions['stops'],
+): Promise<void> {
   const { kind } = await parts.stopped.read();
   if (kind === 'none') return;
   parts.log.warn("the application's containers were stopped by a restore: bringing them back");
-  await startEveryListed(parts, signal);
+  await startEveryListed(parts, signal, 'noted', stops);
 }
 
 async function blocked(
@@ -121,7 +126,7 @@ async function blocked(
     hint: 'every listed container was started, and nothing else was touched. See whether the data are the right ones; then move the state file and its .1 away, and restores go on.',
   });
   parts.log.error({ error }, 'restores are off until somebody has looked');
-  await startEveryListed(parts, signal, 'all');
+  await startEveryListed(parts, signal, 'all', 'broken-off');
   return { kind: 'blocked', error };
 }
 

@@ -1,6 +1,7 @@
 import { type DropbackError, isAbort, messageOf } from '../core/runtime/errors.ts';
 import { type Backoff, retry } from '../core/runtime/retry.ts';
 import type { Job } from './job.ts';
+import type { JobRecord } from './journal/record.ts';
 import type { MachineParts } from './parts.ts';
 import { bringBack } from './steps/start.ts';
 
@@ -51,12 +52,17 @@ export async function startAgain(
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    const result = await bringBack(parts, signal);
+    const result = await bringBack(parts, signal, { stops: stopsOf(job.record) });
     job.warn(...(result?.warnings ?? []));
   } catch (error) {
     const what = isAbort(error) ? 'the daemon ended first' : messageOf(error);
     job.warn(`the containers are not all back (${what}): the daemon goes on trying`);
   }
+}
+
+/** Whether every container of this attempt was seen stopped. */
+export function stopsOf({ stoppedAt }: JobRecord): 'seen' | 'broken-off' {
+  return stoppedAt === undefined ? 'broken-off' : 'seen';
 }
 
 /** What can't be removed now is a warning, and swept later. Never throws. */

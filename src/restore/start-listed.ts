@@ -1,5 +1,12 @@
 import { isAbort } from '../core/runtime/errors.ts';
-import { bringBack, hasFailed, type StartParts } from './steps/start.ts';
+import {
+  type BringBackOptions,
+  bringBack,
+  hasFailed,
+  OWED,
+  type StartParts,
+  tellWhatIsOwed,
+} from './steps/start.ts';
 
 /**
  * Starts what `stopped.json` says; where that can't be read, or with `all`, every listed container
@@ -10,19 +17,22 @@ export async function startEveryListed(
   parts: StartParts,
   signal: AbortSignal,
   which: 'noted' | 'all' = 'noted',
+  stops: BringBackOptions['stops'] = 'earlier',
 ): Promise<boolean> {
   try {
     const condition = await parts.stopped.read();
-    if (condition.kind === 'none' && which === 'noted') return true;
+    if (condition.kind === 'none' && which === 'noted') {
+      parts.board.solved(OWED, 'no container is owed its start any more');
+      return true;
+    }
     if (condition.kind === 'known') {
-      const result = await bringBack(parts, signal);
-      if (result && hasFailed(result)) parts.log.error({ warnings: result.warnings }, NOT_BACK);
+      const result = await bringBack(parts, signal, { stops });
       if (which === 'noted') return !result || !hasFailed(result);
     }
     return await startAllThatAreDown(parts, signal, condition.kind === 'unusable');
   } catch (error) {
     if (isAbort(error) || signal.aborted) throw error;
-    parts.log.error({ error }, NOT_BACK);
+    parts.board.problem(OWED, error, NOT_BACK);
     return false;
   }
 }
@@ -38,8 +48,7 @@ async function startAllThatAreDown(
   const running = await parts.application.running(stop, signal);
   const down = stop.filter((name) => !running.includes(name));
   if (noteIsDamaged) parts.log.error({ starting: down }, 'stopped.json is damaged');
-  const result = await parts.application.start(down, { signal });
-  if (hasFailed(result)) parts.log.error({ warnings: result.warnings }, NOT_BACK);
-  else if (noteIsDamaged) await parts.stopped.remove();
-  return !hasFailed(result);
+  const isBack = tellWhatIsOwed(await parts.application.start(down, { signal }), parts);
+  if (isBack && noteIsDamaged) await parts.stopped.remove();
+  return isBack;
 }

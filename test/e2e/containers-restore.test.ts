@@ -60,6 +60,7 @@ function briefDaemon(bench: Bench, { host, project }: TestContainers, name: stri
       stop: (names, options) => application.stop(names, options),
       confirmStopped: (names, signal) => application.confirmStopped(names, signal),
       start,
+      lateStopMs: application.lateStopMs,
     },
     catalogue: {
       findManifestBySha256: async () => undefined,

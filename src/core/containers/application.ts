@@ -26,6 +26,9 @@ export interface StopOptions {
 /** A hiccup of the socket should not fail a restore; a longer outage should, with nothing swapped. */
 const stopBackoff: Backoff = { firstMs: 500, mostMs: 5000, attempts: 5 };
 
+/** What a runtime may need beyond the grace, to kill what ignores the signal. */
+const KILL_MS = 20_000;
+
 /** How often containers that came back by themselves (`restart: always`) are stopped again. */
 const STOP_ROUNDS = 3;
 
@@ -55,6 +58,14 @@ export class Application {
     this.#log = log;
     this.#ownId = ownId;
     this.#starter = new Starter(runtime, clock, log);
+  }
+
+  /**
+   * Milliseconds after which a stop that was asked for, and not waited for to its end, has taken
+   * effect: nothing takes a stop back once the runtime has begun with it.
+   */
+  get lateStopMs(): number {
+    return this.#config.stopGraceSeconds * 1000 + KILL_MS;
   }
 
   /**

@@ -1,4 +1,5 @@
 import type { DatabaseLock } from '../../core/engines/engine.ts';
+import { throwIfAborted } from '../../core/runtime/errors.ts';
 import type { Job } from '../job.ts';
 import type { JobRecord } from '../journal/record.ts';
 import type { MachineParts } from '../parts.ts';
@@ -24,11 +25,16 @@ export async function takeLock(
   );
 }
 
-/** Notes durably what runs, then stops it in order; settles when everything is confirmed stopped. */
+/**
+ * Notes durably what runs, then stops it in order; settles when everything is confirmed stopped. A
+ * stop that was begun is seen to its end until `late`: broken off, it would take effect after the
+ * container has been taken for running again.
+ */
 export async function stopStep(
   job: Job,
   parts: MachineParts,
   signal: AbortSignal,
+  late: AbortSignal,
 ): Promise<Partial<JobRecord>> {
   const targets = await parts.application.resolve(signal);
   const running = await parts.application.running(targets.stop, signal);
@@ -37,7 +43,7 @@ export async function stopStep(
   await parts.stopped.write({ restoreId: job.description.id, names, at });
   job.note({ stopped: running });
   await parts.checkpoint('before stop of containers');
-  if (running.length > 0) await stopAll(running, parts, signal);
+  if (running.length > 0) await stopAll(running, job, parts, signal, late);
   await parts.checkpoint('after stop of containers');
   return { stopped: running, stoppedAt: parts.clock.now().toISOString() };
 }
@@ -54,9 +60,24 @@ async function withThoseStillDown(
   return [...inOrder, ...[...owed].filter((name) => !order.includes(name))];
 }
 
-async function stopAll(names: readonly string[], parts: MachineParts, signal: AbortSignal) {
-  const onStopped = (name: string) => parts.checkpoint(`stopped ${name}`);
-  await parts.application.stop(names, { signal, onStopped });
+async function stopAll(
+  names: readonly string[],
+  job: Job,
+  parts: MachineParts,
+  signal: AbortSignal,
+  late: AbortSignal,
+) {
+  // Between two containers nothing is on its way: what was stopped can be started for good.
+  const endIfAsked = () => {
+    if (signal.aborted) job.note({ stoppedAt: parts.clock.now().toISOString() });
+    throwIfAborted(signal);
+  };
+  const onStopped = async (name: string) => {
+    await parts.checkpoint(`stopped ${name}`);
+    endIfAsked();
+  };
+  endIfAsked();
+  await parts.application.stop(names, { signal: late, onStopped });
 }
 
 /** Containers that came back on their own (an engine's restart policy) are stopped once more. */

@@ -10,6 +10,7 @@ import { systemClock } from '../../../src/core/runtime/clock.ts';
 import { DropbackError } from '../../../src/core/runtime/errors.ts';
 import type { Checkpoint } from '../../../src/restore/checkpoint.ts';
 import { RestoreDaemon, type RestoreDaemonConfig } from '../../../src/restore/daemon.ts';
+import type { ApplicationControl } from '../../../src/restore/parts.ts';
 import { type Fault, FileEngine } from './file-engine.ts';
 import { FileRuntime } from './file-runtime.ts';
 
@@ -17,6 +18,8 @@ export interface WorldOptions {
   readonly config?: Partial<RestoreDaemonConfig>;
   readonly engineFault?: Fault;
   readonly containerFault?: (call: string) => void;
+  /** Containers of a real engine instead of files. */
+  readonly application?: ApplicationControl;
   readonly checkpoint?: Checkpoint;
   readonly stop?: readonly string[];
   readonly start?: readonly string[];
@@ -138,7 +141,9 @@ export class World {
         ...options.config,
       },
       engine: this.engine,
-      application: new Application(this.runtime, containers, systemClock, log, undefined),
+      application:
+        options.application ??
+        new Application(this.runtime, containers, systemClock, log, undefined),
       catalogue: {
         findManifestBySha256: async (sha256) => manifests.get(sha256),
         fetch: async (id, destination) => {
