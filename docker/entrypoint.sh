@@ -65,6 +65,13 @@ has_capabilities() {
   [ $((0x$effective & $1)) -eq $(($1)) ]
 }
 
+# Whose container this is: what its first process, behind an init, was started as.
+daemon_here() {
+  for name in db-backup db-restore; do
+    if tr '\0' '\n' </proc/1/cmdline | grep -Eqx "(.*/)?$name(\.js)?"; then echo "$name"; fi
+  done
+}
+
 become_user() {
   case $uid$gid in
     *[!0-9]*) say "PUID and PGID must be numbers"; exit 78 ;;
@@ -105,6 +112,9 @@ case $program in
     esac
     exec node "/app/dist/bin/$program.js" "$@"
     ;;
-  dropback) exec node /app/dist/bin/dropback.js "$@" ;;
+  dropback)
+    export DROPBACK_DAEMON="${DROPBACK_DAEMON:-$(daemon_here)}"
+    exec node /app/dist/bin/dropback.js "$@"
+    ;;
   *) exec "$program" "$@" ;;
 esac

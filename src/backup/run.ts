@@ -2,20 +2,12 @@ import { rm } from 'node:fs/promises';
 import { freeArchiveId, parseBackupFile } from '../core/archive/archive-name.ts';
 import type { Manifest } from '../core/archive/manifest.ts';
 import { withVerification } from '../core/archive/state-file.ts';
-import type { BackupConfig } from '../core/config/config.ts';
-import type { BackupEngine, DatabaseLock, Dump } from '../core/engines/engine.ts';
-import type { Logger } from '../core/observability/log.ts';
-import type { Clock } from '../core/runtime/clock.ts';
+import type { DatabaseLock, Dump } from '../core/engines/engine.ts';
 import { DropbackError } from '../core/runtime/errors.ts';
-import type { LocalStore } from '../core/stores/local/store.ts';
+import { BackupHooks, type HookDependencies } from './backup-hooks.ts';
 import { manifestOf } from './manifest-of.ts';
 
-export interface RunDependencies {
-  readonly config: BackupConfig;
-  readonly engine: BackupEngine;
-  readonly local: LocalStore;
-  readonly clock: Clock;
-  readonly log: Logger;
+export interface RunDependencies extends HookDependencies {
   readonly version: string;
   /** Lets a remote copy begin while the spool still grows; undefined without a remote store. */
   readonly startEarlyUpload?: (spool: GrowingSpool, signal: AbortSignal) => EarlyUpload;
@@ -63,6 +55,22 @@ export class BackupRun {
     signal: AbortSignal,
     onProgress: (progress: RunProgress) => void = () => {},
   ): Promise<FinishedRun> {
+    const hooks = new BackupHooks(this.#deps);
+    try {
+      const finished = await this.#bounded(hooks, signal, onProgress);
+      await hooks.after(finished, signal);
+      return finished;
+    } catch (error) {
+      await hooks.after({ error }, signal);
+      throw error;
+    }
+  }
+
+  async #bounded(
+    hooks: BackupHooks,
+    signal: AbortSignal,
+    onProgress: (progress: RunProgress) => void,
+  ): Promise<FinishedRun> {
     const { config, log, engine } = this.#deps;
     const timer = deadline(config.timeoutMs);
     try {
@@ -70,6 +78,7 @@ export class BackupRun {
       await using lock = await this.#lock(AbortSignal.any([signal, timer.signal]), onProgress);
       const bounded = AbortSignal.any([signal, timer.signal, lock.lost]);
       log.info({ database: engine.description }, 'backup started');
+      await hooks.before(bounded);
       return await this.#locked(bounded, signal, onProgress);
     } finally {
       timer.clear();

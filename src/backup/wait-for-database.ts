@@ -22,10 +22,7 @@ export function waitForDatabase(options: WaitOptions, signal: AbortSignal): Prom
     async () => {
       const info = await engine.probe(signal);
       if (info.exists) return info;
-      throw new DropbackError('database/missing', `${engine.description} does not exist yet`, {
-        hint: 'it is waited for; create it, or correct DATABASE_URL.',
-        retryable: true,
-      });
+      throw missing(engine.description, options.attempts === undefined);
     },
     {
       clock,
@@ -46,4 +43,12 @@ export function waitForDatabase(options: WaitOptions, signal: AbortSignal): Prom
       },
     },
   );
+}
+
+function missing(database: string, isWaitedFor: boolean): DropbackError {
+  const remedy = 'create it, or correct DATABASE_URL.';
+  return new DropbackError('database/missing', `${database} does not exist yet`, {
+    hint: isWaitedFor ? `it is waited for; ${remedy}` : remedy,
+    retryable: true,
+  });
 }

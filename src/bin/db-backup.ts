@@ -3,20 +3,20 @@ import { serveBackup } from '../backup/serve.ts';
 import { wireBackup } from '../backup/wire.ts';
 import { loadBackupConfig } from '../core/config/load.ts';
 import { createLogger } from '../core/observability/log.ts';
-import { DropbackError } from '../core/runtime/errors.ts';
 import { runMain } from '../core/runtime/main.ts';
+import { readArguments } from './arguments.ts';
 
 await runMain(async (signal) => {
-  const args = process.argv.slice(2);
-  if (args.some((arg) => arg !== '--once')) {
-    throw new DropbackError('cli/usage', `unknown argument: ${args.join(' ')}`, {
-      hint: 'db-backup takes --once (one backup, then exit) or nothing; the rest is environment.',
-    });
-  }
+  const flags = readArguments(process.argv.slice(2), {
+    program: 'db-backup',
+    summary: 'Backs up one database on a schedule, until it is stopped.',
+    flags: { '--once': 'make one backup, then exit: 0, or non-zero with the reason' },
+  });
+  if (!flags) return 0;
   const config = loadBackupConfig();
   const log = createLogger({ ...config.log, program: 'db-backup' });
   await using wired = await wireBackup(config, log);
-  if (args.includes('--once')) await wired.daemon.once(signal);
+  if (flags.has('--once')) await wired.daemon.once(signal);
   else await serveBackup(wired, config, log, signal);
   return 0;
 });

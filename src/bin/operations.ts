@@ -33,6 +33,6 @@ export const operations: Operations = {
   },
   async listPrevious(config) {
     const status = await readDaemonStatus(join(dirname(config.watchDir), 'requests'));
-    return status?.previous ?? [];
+    return status.previous;
   },
 };

@@ -1,9 +1,9 @@
 import type { RestoreReport } from '../core/requests/report.ts';
 import { isAbort, messageOf, toDropbackError } from '../core/runtime/errors.ts';
 import { type Backoff, retry } from '../core/runtime/retry.ts';
+import { conclude } from './conclude.ts';
 import type { Job } from './job.ts';
 import type { MachineParts } from './parts.ts';
-import { makeReport } from './report.ts';
 import { fileAway } from './steps/file-away.ts';
 import { startStep } from './steps/start.ts';
 
@@ -29,9 +29,7 @@ export async function complete(
   await keepPrevious(job, parts, late);
   await finishEngine(job, parts, late);
   const outcome = job.description.kind === 'undo' ? 'undone' : 'restored';
-  const report = makeReport(job, parts, outcome);
-  await fileAway(job, parts, report);
-  return report;
+  return await conclude(job, parts, { outcome }, late);
 }
 
 /** The record of what was replaced; an undo's own previous database is live now. */

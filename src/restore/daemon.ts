@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import type { RestoreConfig } from '../core/config/config.ts';
+import type { HooksConfig, RestoreConfig } from '../core/config/config.ts';
 import type { RestoreEngine } from '../core/engines/engine.ts';
 import type { Logger } from '../core/observability/log.ts';
 import type { RestoreDaemonStatus } from '../core/requests/daemon-status.ts';
@@ -20,6 +20,7 @@ import { notePrevious } from './note-previous.ts';
 import type { ApplicationControl, BackupCatalogue, MachineParts } from './parts.ts';
 import { recover } from './recovery.ts';
 import { RequestInbox } from './requests/inbox.ts';
+import { RestoreHooks } from './restore-hooks.ts';
 import { StatusBoard } from './status-board.ts';
 import { Wake } from './wake.ts';
 import { Worker } from './worker.ts';
@@ -40,6 +41,7 @@ export interface RestoreDaemonParts {
   readonly engine: RestoreEngine;
   readonly application: ApplicationControl;
   readonly catalogue: BackupCatalogue;
+  readonly hooks?: HooksConfig;
   readonly clock: Clock;
   readonly log: Logger;
   readonly checkpoint?: Checkpoint;
@@ -255,6 +257,7 @@ function machineParts(
       endGraceMs: END_GRACE_MS,
       mostAttempts: MOST_ATTEMPTS,
     },
+    hooks: new RestoreHooks(given.hooks, engine.description, clock),
     clock,
     log,
     checkpoint,

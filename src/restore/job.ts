@@ -25,6 +25,12 @@ const MESSAGES: Readonly<Record<StepName, string>> = {
   'file-away': 'filing away',
 };
 
+/** Where nothing is configured to be stopped or started. */
+const WITHOUT_CONTAINERS: Partial<Record<StepName, string>> = {
+  stop: 'no containers are to be stopped',
+  start: 'no containers are to be started',
+};
+
 export function newRecord(job: JobDescription): JobRecord {
   const done = { swapped: false, steps: [], warnings: [] } as const;
   return { job, attempt: 1, step: 'claim', phase: 'intent', ...done };
@@ -86,8 +92,9 @@ export class Job {
   ): Promise<void> {
     throwIfAborted(signal);
     await this.save({ step: name, phase: 'intent' }, `intent ${name}`);
-    this.#onProgress({ step: name, message: MESSAGES[name] });
-    this.log.info({ step: name }, MESSAGES[name]);
+    const message = this.#messageOf(name);
+    this.#onProgress({ step: name, message });
+    this.log.info({ step: name }, message);
     await this.#parts.checkpoint(`before step ${name}`);
     const since = this.#parts.clock.monotonic();
     let result: Partial<JobRecord>;
@@ -109,10 +116,15 @@ export class Job {
       log: this.log,
       progress: (fraction) => {
         const { step } = this.#record;
-        this.#onProgress({ step, fraction, message: MESSAGES[step] });
+        this.#onProgress({ step, fraction, message: this.#messageOf(step) });
       },
       save: (state) => this.save({ state }, 'engine state'),
     };
+  }
+
+  #messageOf(step: StepName): string {
+    const none = this.#parts.application.isConfigured ? undefined : WITHOUT_CONTAINERS[step];
+    return none ?? MESSAGES[step];
   }
 
   say(message: string): void {

@@ -1,16 +1,16 @@
-import type { RestoreReport } from '../core/requests/report.ts';
+import type { RestoreOutcome, RestoreReport } from '../core/requests/report.ts';
 import { DropbackError, isAbort, throwIfAborted, toDropbackError } from '../core/runtime/errors.ts';
 import { complete } from './complete.ts';
+import { conclude } from './conclude.ts';
 import { removeWorkFolder } from './drop-folder/filing.ts';
 import { HeldLock } from './held-lock.ts';
 import { Job, type OnProgress } from './job.ts';
 import type { JobRecord } from './journal/record.ts';
 import { lateSignal } from './late-signal.ts';
 import type { MachineParts } from './parts.ts';
-import { makeReport, outcomeOf } from './report.ts';
+import { outcomeOf } from './report.ts';
 import { discardStaging, rollBack, startAgain } from './roll-back.ts';
 import { claimStep } from './steps/claim.ts';
-import { fileAway } from './steps/file-away.ts';
 import { inspectStep } from './steps/inspect.ts';
 import { stageStep } from './steps/stage.ts';
 import { stopStep, takeLock } from './steps/stop.ts';
@@ -69,7 +69,7 @@ export class RestoreMachine {
     }
     locks.release();
     if (job.description.kind === 'check') {
-      return this.#report(job, makeReport(job, this.#parts, 'checked'));
+      return this.#report(job, { outcome: 'checked' }, late);
     }
     return { kind: 'reported', report: await complete(job, this.#parts, late) };
   }
@@ -139,6 +139,7 @@ export class RestoreMachine {
   ): Promise<void> {
     const parts = this.#parts;
     const stop = async () => {
+      await parts.hooks.before(job, signal);
       const lock = locks.hold(await takeLock(job, parts, signal));
       const guarded = AbortSignal.any([signal, lock.lost]);
       await job.step('stop', guarded, () => stopStep(job, parts, guarded, late));
@@ -178,12 +179,15 @@ export class RestoreMachine {
       job.log.warn({ error }, 'undone; trying again');
       return { kind: 'again', record: nextAttempt(job.record), error };
     }
-    return this.#report(job, makeReport(job, parts, outcomeOf(error), error));
+    return this.#report(job, { outcome: outcomeOf(error), error }, late);
   }
 
-  async #report(job: Job, report: RestoreReport): Promise<JobEnd> {
-    await fileAway(job, this.#parts, report);
-    return { kind: 'reported', report };
+  async #report(
+    job: Job,
+    end: { readonly outcome: RestoreOutcome; readonly error?: DropbackError },
+    late: AbortSignal,
+  ): Promise<JobEnd> {
+    return { kind: 'reported', report: await conclude(job, this.#parts, end, late) };
   }
 }
 

@@ -8,6 +8,7 @@ import type { Folders } from './drop-folder/folders.ts';
 import type { Journal } from './journal/journal.ts';
 import type { PreviousRecords } from './journal/previous-records.ts';
 import type { StoppedFile } from './journal/stopped.ts';
+import type { RestoreHooks } from './restore-hooks.ts';
 import type { StatusBoard } from './status-board.ts';
 
 /** What a restore needs to know of our own backups. */
@@ -24,7 +25,7 @@ export interface BackupCatalogue {
 /** The application's containers; what ran is remembered by the machine. */
 export type ApplicationControl = Pick<
   Application,
-  'resolve' | 'running' | 'stop' | 'confirmStopped' | 'start' | 'lateStopMs'
+  'isConfigured' | 'resolve' | 'running' | 'stop' | 'confirmStopped' | 'start' | 'lateStopMs'
 >;
 
 export interface MachineSettings {
@@ -47,6 +48,7 @@ export interface MachineParts {
   readonly stopped: StoppedFile;
   readonly previous: PreviousRecords;
   readonly settings: MachineSettings;
+  readonly hooks: RestoreHooks;
   readonly clock: Clock;
   readonly log: Logger;
   readonly checkpoint: Checkpoint;

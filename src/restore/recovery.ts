@@ -1,15 +1,15 @@
 import { DropbackError, messageOf } from '../core/runtime/errors.ts';
 import { type Backoff, retry } from '../core/runtime/retry.ts';
 import { complete } from './complete.ts';
+import { conclude } from './conclude.ts';
 import { Job, type OnProgress } from './job.ts';
 import type { JobRecord } from './journal/record.ts';
 import { nextAttempt } from './machine.ts';
 import { returnOrphans } from './orphans.ts';
 import type { MachineParts } from './parts.ts';
-import { makeReport } from './report.ts';
 import { discardStaging, startAgain, stopsOf } from './roll-back.ts';
 import { startEveryListed } from './start-listed.ts';
-import { fileAway, finishFiling } from './steps/file-away.ts';
+import { finishFiling } from './steps/file-away.ts';
 import type { BringBackOptions } from './steps/start.ts';
 import { sweepLeftovers } from './sweep.ts';
 
@@ -77,7 +77,7 @@ async function resolve(
     return next;
   }
   const error = tooOften(job.record);
-  await fileAway(job, parts, makeReport(job, parts, 'failed', error));
+  await conclude(job, parts, { outcome: 'failed', error }, signal);
   return undefined;
 }
 

@@ -27,7 +27,15 @@ export async function wireRestore(config: RestoreConfig, log: Logger): Promise<W
   const application = new Application(runtime, config.containers, clock, log);
   const catalogue = catalogueFor(new Catalogue(local, remote, clock));
   return {
-    daemon: new RestoreDaemon({ config, engine, application, catalogue, clock, log }),
+    daemon: new RestoreDaemon({
+      config,
+      engine,
+      application,
+      catalogue,
+      hooks: config.hooks,
+      clock,
+      log,
+    }),
     async checks(signal) {
       const found = await Promise.all([
         engine.checks(signal),

@@ -55,6 +55,7 @@ function briefDaemon(bench: Bench, { host, project }: TestContainers, name: stri
     },
     engine: new FileEngine(bench.path('data', 'app.db')),
     application: {
+      isConfigured: true,
       resolve: (signal) => application.resolve(signal),
       running: (names, signal) => application.running(names, signal),
       stop: (names, options) => application.stop(names, options),

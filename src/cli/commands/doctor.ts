@@ -1,3 +1,4 @@
+import type { BackupConfig, RestoreConfig } from '../../core/config/config.ts';
 import { configProblems } from '../../core/config/problems.ts';
 import type { CheckResult } from '../../core/engines/engine.ts';
 import { errorReport } from '../../core/runtime/errors.ts';
@@ -6,43 +7,44 @@ import { colour, printable, type Terminal } from '../terminal.ts';
 
 export interface DoctorOptions {
   readonly json?: boolean;
-  /** Only what this daemon needs; default: both. */
+  /** Only what this daemon needs; default: the one whose container this is, else both. */
   readonly for?: 'backup' | 'restore';
 }
 
 /** One line a check; exits with 1 when something would fail tonight. */
 export async function doctor(options: DoctorOptions, context: CliContext): Promise<void> {
-  const { config, operations, signal } = context;
+  const { config, operations, signal, terminal } = context;
+  const only = options.for ? (`db-${options.for}` as const) : config.daemon();
   const results: CheckResult[] = [];
-  if (options.for !== 'restore') {
-    results.push(
-      ...(await checksOf('db-backup', config.backup, (parsed) =>
-        operations.checkBackup(parsed, signal),
-      )),
-    );
+  if (only !== 'db-restore') {
+    const check = (parsed: BackupConfig) => operations.checkBackup(parsed, signal);
+    results.push(...(await checksOf('db-backup', config.backup, check)));
   }
-  if (options.for !== 'backup') {
-    results.push(
-      ...(await checksOf('db-restore', config.restore, (parsed) =>
-        operations.checkRestore(parsed, signal),
-      )),
-    );
+  if (only !== 'db-backup') {
+    const check = (parsed: RestoreConfig) => operations.checkRestore(parsed, signal);
+    results.push(...(await checksOf('db-restore', config.restore, check)));
   }
   const unique = [...new Map(results.map((result) => [resultKey(result), result])).values()];
-  if (options.json) context.terminal.out(JSON.stringify(unique, null, 2));
-  else for (const result of unique) print(context.terminal, result);
-  const failed = unique.filter((result) => result.status === 'failed').length;
-  const warnings = unique.filter((result) => result.status === 'warning').length;
-  if (!options.json) {
-    context.terminal.out(
-      `${unique.length} checks, ${failed} failed, ${warnings} warning${warnings === 1 ? '' : 's'}`,
-    );
+  if (options.json) terminal.out(JSON.stringify(unique, null, 2));
+  else {
+    for (const result of unique) print(terminal, result);
+    terminal.out(summary(unique, only));
   }
-  context.setExitCode(failed > 0 ? 1 : 0);
+  context.setExitCode(count(unique, 'failed') > 0 ? 1 : 0);
+}
+
+function summary(results: readonly CheckResult[], only: string | undefined): string {
+  const warnings = count(results, 'warning');
+  const whose = only ? `, of what ${only} needs` : '';
+  return `${results.length} checks${whose}: ${count(results, 'failed')} failed, ${warnings} warning${warnings === 1 ? '' : 's'}`;
+}
+
+function count(results: readonly CheckResult[], status: CheckResult['status']): number {
+  return results.filter((result) => result.status === status).length;
 }
 
 /** A configuration that can't be read is a finding too, one line a problem. */
-async function checksOf<T>(
+async function checksOf<T extends { readonly warnings: readonly string[] }>(
   daemon: string,
   parse: () => T,
   check: (config: T) => Promise<CheckResult[]>,
@@ -52,6 +54,7 @@ async function checksOf<T>(
     const config = parse();
     return [
       { id, status: 'ok', message: `the configuration of ${daemon} is valid` },
+      ...config.warnings.map(configWarning),
       ...(await check(config)),
     ];
   } catch (error) {
@@ -67,6 +70,10 @@ async function checksOf<T>(
     const { message, hint } = errorReport(error);
     return [{ id, status: 'failed', message, hint }];
   }
+}
+
+function configWarning(message: string): CheckResult {
+  return { id: 'config/warning', status: 'warning', message };
 }
 
 /** Both daemons look at some of the same things; what they agree on is told once. */

@@ -2,6 +2,7 @@ import { parseWith, readCommon } from './common.ts';
 import type { BackupConfig } from './config.ts';
 import { readDatabase } from './database.ts';
 import type { ConfigHost, RawEnvironment } from './environment.ts';
+import { readHooks } from './hooks.ts';
 import { readKeep } from './keep.ts';
 import { read, readIfSet } from './reader.ts';
 import { readSchedule } from './schedule.ts';
@@ -31,6 +32,7 @@ export function parseBackupConfig(raw: RawEnvironment, host?: ConfigHost): Backu
       excludeTableData: readIfSet(environment, 'BACKUP_EXCLUDE_TABLE_DATA', list) ?? [],
       rowCounts: read(environment, 'BACKUP_ROW_COUNTS', choice('exact', 'archive')),
       verify: 'archive' as const,
+      hooks: readHooks(environment, 'BACKUP'),
       retention: { local: readKeep(environment, 'BACKUP'), s3: readKeep(environment, 'S3') },
     };
     if (database?.kind === 'sqlite' && config.excludeTableData.length > 0) {

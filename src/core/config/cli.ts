@@ -1,8 +1,9 @@
 import { parseBackupConfig } from './backup.ts';
-import { parseWith, readCommon } from './common.ts';
+import { daemonName, parseWith, readCommon } from './common.ts';
 import type { BackupConfig, CommonConfig, RestoreConfig } from './config.ts';
 import { readDatabase } from './database.ts';
-import type { ConfigHost, RawEnvironment } from './environment.ts';
+import { type ConfigHost, Environment, machine, type RawEnvironment } from './environment.ts';
+import { readIfSet } from './reader.ts';
 import { parseRestoreConfig } from './restore.ts';
 
 /**
@@ -13,6 +14,8 @@ export interface CliConfig {
   readonly common: () => CommonConfig;
   readonly backup: () => BackupConfig;
   readonly restore: () => RestoreConfig;
+  /** Whose container this is, if anybody's. Never throws: the others tell what is wrong. */
+  readonly daemon: () => 'db-backup' | 'db-restore' | undefined;
 }
 
 export function parseCliConfig(raw: RawEnvironment, host?: ConfigHost): CliConfig {
@@ -20,6 +23,7 @@ export function parseCliConfig(raw: RawEnvironment, host?: ConfigHost): CliConfi
     common: () => parseCommonConfig(raw, host),
     backup: () => parseBackupConfig(raw, host),
     restore: () => parseRestoreConfig(raw, host),
+    daemon: () => readIfSet(new Environment(raw, host ?? machine), 'DROPBACK_DAEMON', daemonName),
   };
 }
 

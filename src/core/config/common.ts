@@ -16,6 +16,8 @@ const backupName = matching(
 /** Largest uid and gid; the one above means "unchanged" to the kernel. */
 const LARGEST_ID = 2 ** 32 - 2;
 
+export const daemonName = choice('db-backup', 'db-restore');
+
 /** What both daemons and the command line read. `database` and `nameAfter` may have had problems. */
 export function readCommon(
   environment: Environment,
@@ -24,6 +26,8 @@ export function readCommon(
 ): Omit<CommonConfig, 'database' | 'warnings'> {
   const s3 = readS3(environment);
   const name = readIfSet(environment, 'BACKUP_NAME', backupName);
+  // Only the command line looks at it, but a wrong one should show.
+  readIfSet(environment, 'DROPBACK_DAEMON', daemonName);
   return {
     name: name ?? (nameAfter ? defaultName(nameAfter) : ''),
     backupDir: environment.path(read(environment, 'BACKUP_DIR', path)),
@@ -37,11 +41,18 @@ export function readCommon(
       format: read(environment, 'LOG_FORMAT', choice('json', 'text')),
     },
     healthPort: read(environment, 'HEALTH_PORT', integer(0, 65_535)),
-    owner: {
-      uid: read(environment, 'PUID', integer(0, LARGEST_ID)),
-      gid: read(environment, 'PGID', integer(0, LARGEST_ID)),
-    },
+    owner: readOwner(environment),
   };
+}
+
+function readOwner(environment: Environment): CommonConfig['owner'] {
+  const uid = read(environment, 'PUID', integer(0, LARGEST_ID));
+  if (uid === 0) {
+    environment.warn(
+      "PUID is 0: database programs run as root and keep the container's capabilities; use the `id -u` of whoever copies files to the folders (0 is only for an engine without root)",
+    );
+  }
+  return { uid, gid: read(environment, 'PGID', integer(0, LARGEST_ID)) };
 }
 
 /**

@@ -63,7 +63,16 @@ export interface BackupConfig extends CommonConfig {
   readonly excludeTableData: readonly string[];
   readonly rowCounts: 'exact' | 'archive';
   readonly verify: 'archive';
+  readonly hooks: HooksConfig;
   readonly retention: { readonly local: KeepPolicy; readonly s3: KeepPolicy };
+}
+
+/** Commands of the user's own, run by `sh -c` around each backup or restore. */
+export interface HooksConfig {
+  readonly pre?: string;
+  readonly post?: string;
+  /** What one of them may take. */
+  readonly timeoutMs: number;
 }
 
 export type Schedule =
@@ -115,6 +124,7 @@ export interface RestoreConfig extends CommonConfig {
   readonly load?: PostgresConnection;
   readonly containers: ContainersConfig;
   readonly stopFirst: boolean;
+  readonly hooks: HooksConfig;
   readonly inPlace: boolean;
   readonly maxStagingBytes?: number;
   readonly serverDataDir?: string;

@@ -14,10 +14,6 @@ const notYet: readonly { readonly name: VariableName; readonly value?: string }[
   { name: 'BACKUP_VERIFY_URL' },
   { name: 'BACKUP_VERIFY_CRON' },
   { name: 'BACKUP_VERIFY_SQL' },
-  { name: 'BACKUP_PRE_HOOK' },
-  { name: 'BACKUP_POST_HOOK' },
-  { name: 'RESTORE_PRE_HOOK' },
-  { name: 'RESTORE_POST_HOOK' },
 ];
 
 export function refuseNotYetAvailable(environment: Environment): void {

@@ -5,6 +5,7 @@ import { parseWith, readCommon } from './common.ts';
 import type { ContainersConfig, DatabaseConfig, RestoreConfig } from './config.ts';
 import { readDatabase, readIdentity } from './database.ts';
 import type { ConfigHost, Environment, RawEnvironment } from './environment.ts';
+import { readHooks } from './hooks.ts';
 import { read, readIfSet } from './reader.ts';
 import { boolean, integer, list, matching, path, seconds, value } from './values.ts';
 
@@ -32,6 +33,7 @@ export function parseRestoreConfig(raw: RawEnvironment, host?: ConfigHost): Rest
       ...(load === undefined ? {} : { load }),
       containers: readContainers(environment),
       stopFirst: read(environment, 'RESTORE_STOP_FIRST', boolean),
+      hooks: readHooks(environment, 'RESTORE'),
       inPlace: read(environment, 'RESTORE_IN_PLACE', boolean),
       ...(maxStagingBytes === undefined ? {} : { maxStagingBytes }),
       ...(dataDir === undefined ? {} : { serverDataDir: environment.path(dataDir) }),

@@ -235,13 +235,20 @@ const backups = [
     name: 'BACKUP_PRE_HOOK',
     section: 'backup',
     usedBy: backup,
-    meaning: 'command to run before each backup',
+    meaning: 'run by `sh -c` before each backup, under its lock; if it fails, so does the backup',
   },
   {
     name: 'BACKUP_POST_HOOK',
     section: 'backup',
     usedBy: backup,
-    meaning: 'command to run after each backup',
+    meaning: 'run after each backup, whatever came of it: `DROPBACK_OUTCOME` is `done` or `failed`',
+  },
+  {
+    name: 'BACKUP_HOOK_TIMEOUT_SECONDS',
+    section: 'backup',
+    default: '300',
+    usedBy: backup,
+    meaning: 'a hook that takes longer is ended, and has failed',
   },
 ] as const satisfies Variable[];
 
@@ -505,13 +512,22 @@ const restores = [
     name: 'RESTORE_PRE_HOOK',
     section: 'restore',
     usedBy: restore,
-    meaning: 'command to run before each restore',
+    meaning:
+      'run by `sh -c` before each restore, when the dump has passed every check and before anything is stopped; if it fails, the restore is refused',
   },
   {
     name: 'RESTORE_POST_HOOK',
     section: 'restore',
     usedBy: restore,
-    meaning: 'command to run after each restore',
+    meaning:
+      'run after each restore, whatever came of it and when the application is back: `DROPBACK_OUTCOME` is `restored`, `undone`, `refused` or `failed`',
+  },
+  {
+    name: 'RESTORE_HOOK_TIMEOUT_SECONDS',
+    section: 'restore',
+    default: '300',
+    usedBy: restore,
+    meaning: 'a hook that takes longer is ended, and has failed',
   },
 ] as const satisfies Variable[];
 
@@ -554,11 +570,20 @@ const containers = [
 
 const service = [
   {
+    name: 'DROPBACK_DAEMON',
+    section: 'service',
+    shownDefault: 'found out by the image',
+    usedBy: both,
+    meaning:
+      '`db-backup` or `db-restore`: whose container `dropback` runs in, so that `doctor` checks what this one needs',
+  },
+  {
     name: 'PUID',
     section: 'service',
     default: '1000',
     usedBy: both,
-    meaning: 'user that the daemons run as',
+    meaning:
+      'user that the daemons run as; 0 is only for an engine without root, whose root is you',
   },
   {
     name: 'PGID',

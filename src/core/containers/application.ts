@@ -60,6 +60,11 @@ export class Application {
     this.#starter = new Starter(runtime, clock, log);
   }
 
+  /** Whether there is anything to stop or to start at all. */
+  get isConfigured(): boolean {
+    return this.#config.stop.length + this.#config.start.length > 0;
+  }
+
   /**
    * Milliseconds after which a stop that was asked for, and not waited for to its end, has taken
    * effect: nothing takes a stop back once the runtime has begun with it.
@@ -138,7 +143,7 @@ export class Application {
 
   /** For `doctor` and at start: Docker answers, and every selector means something. */
   async checks(signal: AbortSignal): Promise<CheckResult[]> {
-    if (this.#config.stop.length + this.#config.start.length === 0) {
+    if (!this.isConfigured) {
       const message =
         'no containers are stopped for a restore (RESTORE_STOP_CONTAINERS is not set)';
       return [{ id: 'containers/targets', status: 'ok', message }];

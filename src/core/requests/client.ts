@@ -3,6 +3,7 @@ import { basename, join } from 'node:path';
 import type { Clock } from '../runtime/clock.ts';
 import { renameDurably, writeAndSync } from '../runtime/durable-files.ts';
 import { DropbackError, throwIfAborted } from '../runtime/errors.ts';
+import { noDaemon } from './no-daemon.ts';
 import {
   newRequestId,
   type RequestResult,
@@ -129,10 +130,7 @@ export class RequestClient {
       const { uid, gid } = await stat(this.#folder);
       return { uid, gid };
     } catch (error) {
-      throw new DropbackError('request/no-daemon', `the folder ${this.#folder} can't be used`, {
-        hint: 'db-restore creates it: start it, and run this command where its volume is mounted.',
-        cause: error,
-      });
+      throw noDaemon(this.#folder, error);
     }
   }
 }

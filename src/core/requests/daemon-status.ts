@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PreviousDatabase } from '../engines/engine.ts';
+import { noDaemon } from './no-daemon.ts';
 import type { RestoreReport } from './report.ts';
 
 /** What db-restore is doing; also in `requests/daemon.json`, replaced whenever it changes. */
@@ -50,12 +51,10 @@ export interface DaemonProblem {
 
 export const DAEMON_STATUS_FILE = 'daemon.json';
 
-/** Undefined where no daemon has written one. `folder`: `requests/`. */
-export async function readDaemonStatus(folder: string): Promise<RestoreDaemonStatus | undefined> {
-  try {
-    return JSON.parse(await readFile(join(folder, DAEMON_STATUS_FILE), 'utf8'));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
+/** `folder`: `requests/`. Throws `request/no-daemon` where no daemon has written it. */
+export async function readDaemonStatus(folder: string): Promise<RestoreDaemonStatus> {
+  const text = await readFile(join(folder, DAEMON_STATUS_FILE), 'utf8').catch((error) => {
+    throw noDaemon(folder, error);
+  });
+  return JSON.parse(text) as RestoreDaemonStatus;
 }

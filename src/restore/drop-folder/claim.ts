@@ -7,6 +7,7 @@ import { requireProgram } from '../../core/runtime/process/find-program.ts';
 import { runPipeline } from '../../core/runtime/process/pipeline.ts';
 import { between, type Checkpoint } from '../checkpoint.ts';
 import { sha256OfFile } from './hash.ts';
+import { changed, hardLink, notAFile, openDrop } from './open-drop.ts';
 import { lookAt, signatureOf, typeOf } from './scan.ts';
 
 export interface ClaimRequest {
@@ -36,8 +37,7 @@ export const claimedPath = (workFolder: string) => join(workFolder, 'drop');
  */
 export async function claimFile(request: ClaimRequest, signal: AbortSignal): Promise<ClaimedFile> {
   const { source, workFolder, checkpoint } = request;
-  await using file = await openPlain(source);
-  await requireUnchanged(file, request.signature);
+  await using file = await openDrop(source, request.signature);
   const target = claimedPath(workFolder);
   await between(checkpoint, 'move into work', async () => {
     try {
@@ -50,39 +50,6 @@ export async function claimFile(request: ClaimRequest, signal: AbortSignal): Pro
     await syncFolder(folderOf(source));
   });
   return describeClaimed(target, signal);
-}
-
-/** Opens without following links and without waiting for a FIFO's other end. */
-async function openPlain(source: Buffer): Promise<FileHandle> {
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-  const file = await openOrExplain(source, flags);
-  try {
-    const stats = await file.stat({ bigint: true });
-    if (!stats.isFile()) throw notAFile(typeOf(stats));
-    if (stats.nlink !== 1n) throw hardLink(Number(stats.nlink));
-    return file;
-  } catch (error) {
-    await file.close();
-    throw error;
-  }
-}
-
-async function openOrExplain(source: Buffer, flags: number): Promise<FileHandle> {
-  try {
-    return await open(source, flags);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') throw changed();
-    if (code === 'ELOOP' || code === 'EMLINK') throw notAFile('a symbolic link');
-    if (code === 'ENXIO' || code === 'ENODEV') throw notAFile('a socket or a device');
-    if (code === 'EACCES' || code === 'EPERM') {
-      throw new DropbackError('drop/not-readable', 'the daemon may not read the file', {
-        hint: 'make it readable for the user that the daemon runs as (PUID and PGID): chmod a+r.',
-        cause: error,
-      });
-    }
-    throw error;
-  }
 }
 
 async function requireUnchanged(file: FileHandle, signature: string): Promise<void> {
@@ -166,25 +133,6 @@ function folderOf(path: Buffer): string {
 
 function ignoreMissing(error: NodeJS.ErrnoException): void {
   if (error.code !== 'ENOENT') throw error;
-}
-
-export function notAFile(type: string): DropbackError {
-  return new DropbackError('drop/not-a-file', `what was dropped is ${type}, not a file`, {
-    hint: 'copy the dump itself into the folder.',
-  });
-}
-
-function hardLink(links: number): DropbackError {
-  return new DropbackError('drop/hard-link', `the file has ${links} names (hard links)`, {
-    hint: 'copy the file instead of linking it: nobody else may be able to change it.',
-  });
-}
-
-function changed(): DropbackError {
-  return new DropbackError('drop/changed', 'the file changed while it was being claimed', {
-    hint: 'nothing to do: it is taken as soon as it stays unchanged.',
-    retryable: true,
-  });
 }
 
 function stillWritten(): DropbackError {

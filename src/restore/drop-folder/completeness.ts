@@ -1,10 +1,10 @@
-import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { testCompressed } from '../../core/archive/compression.ts';
 import { zstdEndsEarly } from '../../core/archive/compression-end.ts';
 import { HEAD_BYTES, readAt, recognise } from '../../core/archive/detect.ts';
 import { abortedError, DropbackError } from '../../core/runtime/errors.ts';
 import { customArchiveEndsEarly } from './custom-archive-end.ts';
+import { openDrop } from './open-drop.ts';
 import type { Sighting } from './scan.ts';
 
 /** Trailers are near the end: pg_dump 18 writes `\unrestrict` and a key after its own. */
@@ -20,9 +20,8 @@ export async function looksTruncated(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   if (sighting.bytes === 0) return 'it is empty';
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
   try {
-    await using file = await open(sighting.path, flags);
+    await using file = await openDrop(sighting.path, sighting.signature);
     return await judge(file, sighting.bytes, signal);
   } catch (error) {
     if (signal.aborted) throw abortedError(signal);

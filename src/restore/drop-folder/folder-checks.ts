@@ -11,34 +11,58 @@ const LITTLE_SPACE = 256 * 1024 ** 2;
 
 /** Whether the drop folder and its siblings can be written, by really writing; free space. */
 export async function folderChecks(folders: Folders, signal: AbortSignal): Promise<CheckResult[]> {
-  const results: CheckResult[] = [];
-  for (const folder of new Set([dirname(folders.incoming), ...Object.values(folders)])) {
-    throwIfAborted(signal);
-    const problem = await problemOf(folder);
-    if (problem !== undefined) {
-      results.push({
-        id: 'folders/writable',
-        status: 'failed',
-        message: `${folder} can't be written: ${problem}`,
-        hint: 'create it, or make it writable, for the user that db-restore runs as (PUID and PGID).',
-      });
-    }
-  }
   const root = dirname(folders.incoming);
+  if ((await kindOf(root)) === 'missing') return [await missing(root)];
+  const results: CheckResult[] = [];
+  // Those that aren't there yet are made by the daemon in one that is.
+  for (const folder of new Set([root, ...Object.values(folders)])) {
+    throwIfAborted(signal);
+    const kind = await kindOf(folder);
+    if (kind === 'missing') continue;
+    const problem = kind === 'folder' ? await problemOf(folder) : 'it is not a folder';
+    if (problem !== undefined) results.push(notWritable(folder, problem));
+  }
   if (results.length === 0) {
     results.push({ id: 'folders/writable', status: 'ok', message: `${root} can be written` });
   }
   return [...results, ...(await spaceChecks(root))];
 }
 
-/** Folders that aren't there yet are made by the daemon: then their parent counts. */
-async function problemOf(folder: string): Promise<string | undefined> {
-  const isThere = await stat(folder).then(
-    (found) => found.isDirectory(),
+async function missing(root: string): Promise<CheckResult> {
+  const id = 'folders/writable';
+  const isMade = await access(dirname(root), constants.W_OK).then(
+    () => true,
     () => false,
   );
+  const message = `${root} does not exist yet`;
+  if (isMade) return { id, status: 'ok', message: `${message}: db-restore makes it` };
+  return {
+    id,
+    status: 'failed',
+    message,
+    hint: `mount a volume at ${root}: drops, reports and the journal lie there.`,
+  };
+}
+
+function notWritable(folder: string, problem: string): CheckResult {
+  return {
+    id: 'folders/writable',
+    status: 'failed',
+    message: `${folder} can't be written: ${problem}`,
+    hint: 'make it a folder that the user of db-restore (PUID and PGID) may write to.',
+  };
+}
+
+async function kindOf(path: string): Promise<'folder' | 'missing' | 'other'> {
   try {
-    if (!isThere) return await access(dirname(folder), constants.W_OK).then(() => undefined);
+    return (await stat(path)).isDirectory() ? 'folder' : 'other';
+  } catch {
+    return 'missing';
+  }
+}
+
+async function problemOf(folder: string): Promise<string | undefined> {
+  try {
     const probe = join(folder, `.dropback-probe-${randomBytes(6).toString('hex')}.tmp`);
     await writeAndSync(probe, 'probe');
     await rm(probe);

@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Manifest } from '../../../src/core/archive/manifest.ts';
+import type { HooksConfig } from '../../../src/core/config/config.ts';
 import { Application } from '../../../src/core/containers/application.ts';
 import { createLogger, type Logger, silentLogger } from '../../../src/core/observability/log.ts';
 import type { RestoreReport } from '../../../src/core/requests/report.ts';
@@ -24,6 +25,7 @@ export interface WorldOptions {
   readonly stop?: readonly string[];
   readonly start?: readonly string[];
   readonly manifests?: ReadonlyMap<string, Manifest>;
+  readonly hooks?: HooksConfig;
   readonly log?: Logger;
 }
 
@@ -155,6 +157,7 @@ export class World {
       },
       clock: systemClock,
       log,
+      ...(options.hooks ? { hooks: options.hooks } : {}),
       ...(options.checkpoint ? { checkpoint: options.checkpoint } : {}),
     });
   }

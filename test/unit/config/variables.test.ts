@@ -269,6 +269,17 @@ const good: [Env, typeof backup | typeof restore, object][] = [
       },
     },
   ],
+  [{ DROPBACK_DAEMON: 'db-backup' }, backup, { name: 'shop-db' }],
+  [
+    { BACKUP_PRE_HOOK: 'sync; true', BACKUP_POST_HOOK: 'b', BACKUP_HOOK_TIMEOUT_SECONDS: '7' },
+    backup,
+    { hooks: { pre: 'sync; true', post: 'b', timeoutMs: 7000 } },
+  ],
+  [
+    { RESTORE_PRE_HOOK: 'a', RESTORE_POST_HOOK: 'b', RESTORE_HOOK_TIMEOUT_SECONDS: '8' },
+    restore,
+    { hooks: { pre: 'a', post: 'b', timeoutMs: 8000 } },
+  ],
   [
     { PUID: '0', PGID: '5', HEALTH_PORT: '81', LOG_LEVEL: 'DEBUG', LOG_FORMAT: 'text' },
     backup,
@@ -283,11 +294,7 @@ const notYet: Env = {
   BACKUP_VERIFY_CRON: 'x',
   BACKUP_VERIFY_SQL: 'x',
   BACKUP_AGE_RECIPIENTS: 'x',
-  BACKUP_PRE_HOOK: 'x',
-  BACKUP_POST_HOOK: 'x',
   RESTORE_AGE_IDENTITY: 'x',
-  RESTORE_PRE_HOOK: 'x',
-  RESTORE_POST_HOOK: 'x',
 };
 
 function problems(parse: () => unknown) {
@@ -389,6 +396,7 @@ describe('what is wrong', () => {
     [{ RESTORE_STOP_CONTAINERS: '../x' }, restore, 'RESTORE_STOP_CONTAINERS'],
     [{ PUID: '-1' }, restore, 'PUID'],
     [{ LOG_LEVEL: 'loud' }, restore, 'LOG_LEVEL'],
+    [{ DROPBACK_DAEMON: 'backup' }, restore, 'DROPBACK_DAEMON'],
   ];
   it.each(bad)('%j', (env, parse, variable) => {
     const found = problems(() => parse(env));
@@ -427,6 +435,22 @@ describe('what is wrong', () => {
     ]);
     expect(backup({ S3_PREFIX: 'x' }).warnings).toEqual([
       expect.stringContaining('S3_BUCKET is not set'),
+    ]);
+  });
+
+  it('is a warning that root runs everything', () => {
+    expect(backup({ PUID: '0' }).warnings).toEqual([expect.stringContaining('PUID is 0')]);
+    expect(backup({ PUID: '1000', PGID: '0' }).warnings).toEqual([]);
+  });
+
+  it('does not hide whose container it is from the command line', () => {
+    const daemon = (name: string) =>
+      parseCliConfig({ BACKUP_JOBS: 'wrong', DROPBACK_DAEMON: name }, host).daemon();
+    expect(['db-backup', 'db-restore', '', 'other'].map(daemon)).toEqual([
+      'db-backup',
+      'db-restore',
+      undefined,
+      undefined,
     ]);
   });
 

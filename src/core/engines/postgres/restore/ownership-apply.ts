@@ -4,10 +4,9 @@ import { renderObject } from '../script/object-reference.ts';
 import type { OwnershipStatement } from '../script/ownership.ts';
 import { ownershipSql } from '../script/ownership-sql.ts';
 import type { Session } from '../session.ts';
+import { type LeftOut, leftOutWarnings } from './left-out.ts';
 import { type OwnershipRules, objection, readOwnershipRules } from './ownership-rules.ts';
 import { inTransaction } from './transaction.ts';
-
-const MOST_WARNINGS = 20;
 
 export interface Handover {
   /** The role that has loaded a foreign file and owns everything of it. */
@@ -31,13 +30,13 @@ export async function handOver(inStaging: Session, handover: Handover): Promise<
     await inStaging.query(`REASSIGN OWNED BY ${ident(loadRole)} TO ${ident(owner)}`);
   }
   const rules = await readOwnershipRules(inStaging, owner);
-  const warnings = await superuserWarning(inStaging, owner);
+  const leftOut: LeftOut[] = [];
   for (const statement of handover.statements) {
-    warnings.push(...(await applyOne(inStaging, statement, rules, onlyForesee)));
+    leftOut.push(...(await applyOne(inStaging, statement, rules, onlyForesee)));
   }
   // Default privileges and grants that the file gave to the role that it saw itself running as.
   if (isOwnRole && !onlyForesee) await inStaging.query(`DROP OWNED BY ${ident(loadRole)}`);
-  return summarised(warnings);
+  return [...(await superuserWarning(inStaging, owner)), ...leftOutWarnings(leftOut)];
 }
 
 /** No restore can keep a superuser from running what is in its own database. */
@@ -56,25 +55,28 @@ async function applyOne(
   statement: OwnershipStatement,
   rules: OwnershipRules,
   onlyForesee: boolean,
-): Promise<string[]> {
+): Promise<LeftOut[]> {
   // REASSIGN has done that already, for millions of large objects perhaps.
   if (statement.kind === 'owner' && statement.role === rules.owner) return [];
-  const what = describe(statement);
-  const why = objection(statement, rules);
-  if (why !== undefined) return [`${what} was left out: ${why}`];
+  const about = describe(statement);
+  const objected = objection(statement, rules);
+  if (objected !== undefined) return [{ ...about, why: `was left out: ${objected}` }];
   const { sql, leftOut, grantor } = ownershipSql(statement, {
     role: (name) => (rules.roles.has(name) ? name : undefined),
     serverMajor: session.major,
   });
-  const warnings = leftOut.map((role) => `${what} was left out for the unknown role ${role}`);
-  if (sql === undefined || onlyForesee) return warnings;
+  const unknown = leftOut.map((role) => ({
+    ...about,
+    why: `was left out for the unknown role ${role}`,
+  }));
+  if (sql === undefined || onlyForesee) return unknown;
   try {
     await execute(session, sql, grantor === rules.owner ? undefined : grantor);
+    return unknown;
   } catch (error) {
     if (session.lost.aborted) throw error;
-    warnings.push(`${what} was not possible: ${messageOf(error)}`);
+    return [...unknown, { ...about, why: `was not possible: ${messageOf(error)}` }];
   }
-  return warnings;
 }
 
 /** A grant that somebody else than the owner has made is made by that role again. */
@@ -89,15 +91,11 @@ async function execute(session: Session, sql: string, grantor: string | undefine
   });
 }
 
-function describe(statement: OwnershipStatement): string {
-  if (statement.kind === 'owner') return `the owner of ${renderObject(statement.object)}`;
+function describe(statement: OwnershipStatement): Omit<LeftOut, 'why'> {
+  if (statement.kind === 'owner') {
+    return { what: 'the owner of', object: renderObject(statement.object) };
+  }
   const verb = statement.kind.endsWith('grant') ? 'a grant' : 'a revocation';
-  if ('object' in statement) return `${verb} on ${renderObject(statement.object)}`;
-  return `${verb} by default on ${statement.objects}`;
-}
-
-function summarised(warnings: readonly string[]): string[] {
-  if (warnings.length <= MOST_WARNINGS) return [...warnings];
-  const more = warnings.length - MOST_WARNINGS;
-  return [...warnings.slice(0, MOST_WARNINGS), `and ${more} more of the same kind`];
+  if ('object' in statement) return { what: `${verb} on`, object: renderObject(statement.object) };
+  return { what: `${verb} by default on`, object: statement.objects };
 }
