@@ -1,5 +1,6 @@
 #!/bin/sh
-# db-backup, db-restore and dropback, whichever name it is called by; anything else is run as it is.
+# db-backup, db-restore and dropback, whichever name it is called by; options alone are dropback's,
+# and anything else is run as it is.
 #
 # As root (the image's default) it makes the folders of fresh mounts usable and becomes PUID:PGID;
 # `docker compose exec db-restore dropback …` takes the same way. As any other user it changes
@@ -13,8 +14,10 @@ say() {
 
 program=${0##*/}
 if [ "$program" = entrypoint.sh ]; then
-  program=${1:-dropback}
-  [ $# -eq 0 ] || shift
+  case ${1:-} in
+    '' | -*) program=dropback ;;
+    *) program=$1; shift ;;
+  esac
 fi
 entered=
 if [ "$program" = --entered ]; then

@@ -1,4 +1,5 @@
 import { type ExecFileOptions, execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { testbed } from '../../support/testbed.ts';
@@ -52,7 +53,9 @@ export async function imageSettings(): Promise<Record<string, string>> {
   };
 }
 
-export const testImage = 'dropback-e2e';
+/** A tag for each checkout: two on one engine must not test each other's image. */
+const checkout = createHash('sha256').update(repository).digest('hex').slice(0, 8);
+export const testImage = `dropback-e2e:${checkout}`;
 
 /** Builds the image as the README says, save for the base images. Unchanged layers are reused. */
 export async function buildImage(): Promise<void> {
