@@ -12,18 +12,18 @@ say() {
   echo "dropback: $*" >&2
 }
 
+entered=
 program=${0##*/}
 if [ "$program" = entrypoint.sh ]; then
+  # Called by become_user, below.
+  if [ "${1:-}" = --entered ]; then
+    entered=yes
+    shift
+  fi
   case ${1:-} in
     '' | -*) program=dropback ;;
     *) program=$1; shift ;;
   esac
-fi
-entered=
-if [ "$program" = --entered ]; then
-  entered=yes
-  program=$1
-  shift
 fi
 
 uid=${PUID:-1000}
