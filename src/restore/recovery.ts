@@ -2,6 +2,7 @@ import { DropbackError, messageOf } from '../core/runtime/errors.ts';
 import { type Backoff, retry } from '../core/runtime/retry.ts';
 import { complete } from './complete.ts';
 import { conclude } from './conclude.ts';
+import { removeInterruptedWrites } from './interrupted-writes.ts';
 import { Job, type OnProgress } from './job.ts';
 import type { JobRecord } from './journal/record.ts';
 import { nextAttempt } from './machine.ts';
@@ -137,6 +138,7 @@ async function tidy(
   signal: AbortSignal,
 ): Promise<void> {
   try {
+    await removeInterruptedWrites(parts);
     await returnOrphans(parts, inHand);
     await sweepLeftovers(parts, signal);
   } catch (error) {

@@ -19,35 +19,20 @@ async function withJournal(files: Readonly<Record<string, string>>): Promise<Wor
 const KIND = { format: 'dropback-journal', version: 1 };
 const idle = { record: null, last: null };
 
-test.for([
-  ['damaged', { 'state.json': '{"format":"dropback-jou', 'state.json.1': 'x' }],
-  ['another program’s', { 'state.json': '{"hello":1}' }],
-  ['a newer version’s', { 'state.json': seal({ ...KIND, version: 2 }, 9, idle) }],
-  [
-    'newer than an intact one',
-    {
-      'state.json': seal({ ...KIND, version: 2 }, 9, idle),
-      'state.json.1': seal(KIND, 8, idle),
-    },
-  ],
-  ['empty although there was one before', { 'state.json': '', 'state.json.1': 'torn' }],
-] as const)(
-  'a journal that is %s: containers start, nothing else is touched',
-  async ([, files]) => {
-    await withJournal(files);
-    world.runtime.set('web', 'exited');
-    await writeFile(`${world.live}.dropback_s_0123456789abcdef`, 'somebody’s');
-    await world.drop('app.sql', script('fresh'));
-    world.start();
-    await world.until(() => world.daemon.status().state === 'blocked');
-    await world.until(() => world.runtime.get('web') === 'running');
-    expect(world.daemon.status().problems[0]?.id).toBe('journal/unusable');
-    await new Promise((resolve) => setTimeout(resolve, 2000));
-    expect(await world.liveText()).toBe(script('old'));
-    expect(await readdir(`${world.root}/data`)).toHaveLength(2);
-    expect(await readdir(world.incoming)).toContain('app.sql');
-  },
-);
+test('no journal that can be relied on: containers start, nothing else is touched', async () => {
+  await withJournal({ 'state.json': '{"format":"dropback-jou', 'state.json.1': 'x' });
+  world.runtime.set('web', 'exited');
+  await writeFile(`${world.live}.dropback_s_0123456789abcdef`, 'somebody’s');
+  await world.drop('app.sql', script('fresh'));
+  world.start();
+  await world.until(() => world.daemon.status().state === 'blocked');
+  await world.until(() => world.runtime.get('web') === 'running');
+  expect(world.daemon.status().problems[0]?.id).toBe('journal/unusable');
+  await new Promise((resolve) => setTimeout(resolve, 2000));
+  expect(await world.liveText()).toBe(script('old'));
+  expect(await readdir(`${world.root}/data`)).toHaveLength(2);
+  expect(await readdir(world.incoming)).toContain('app.sql');
+});
 
 test('a torn newest generation: the one before is used', async () => {
   await withJournal({ 'state.json': 'torn', 'state.json.1': seal(KIND, 4, idle) });
@@ -113,4 +98,31 @@ test('two generations alternate, the newer one counts', async () => {
   expect(await generation(path)).toBe(3);
   expect(await generation(`${path}.1`)).toBe(2);
   expect(await readdir(world.path())).toEqual(['incoming', 'state.json', 'state.json.1']);
+});
+
+test('what a killed daemon had written under temporary names goes, and nothing else', async () => {
+  await withJournal({});
+  const hex = '0123456789ab';
+  const torn = [
+    `.state.json.${hex}.tmp`,
+    '.state.json.1.tmp',
+    `.stopped.json.${hex}.tmp`,
+    `.dropback-probe.${hex}.tmp`,
+    `previous/.0123456789abcdef.json.${hex}.tmp`,
+    `done/.app.sql.report.json.${hex}.tmp`,
+    `failed/.app.sql.report.json.${hex}.tmp`,
+    'requests/.0123456789abcdef.status.json.tmp',
+  ];
+  const others = [
+    `.app.sql.${hex}.tmp`,
+    'done/.app.sql.tmp',
+    'requests/.0123456789abcdef.json.tmp',
+  ];
+  for (const folder of ['previous', 'done', 'failed', 'requests']) await mkdir(world.path(folder));
+  for (const name of [...torn, ...others]) await writeFile(world.path(name), 'half');
+  world.start();
+  await world.until(() => world.daemon.status().state === 'idle');
+  const left = await readdir(world.path(), { recursive: true });
+  expect(left.filter((name) => torn.includes(name))).toEqual([]);
+  expect(left.filter((name) => others.includes(name)).sort()).toEqual(others.sort());
 });

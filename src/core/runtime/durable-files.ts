@@ -3,6 +3,16 @@ import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
+/** Beside `path`, in the same folder; one that was never used. */
+export function temporaryName(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+}
+
+/** The name that a file was to get (with a fixed temporary one too), undefined for any other. */
+export function nameOfTemporary(name: string): string | undefined {
+  return /^\.(.+?)(\.[0-9a-f]{12})?\.tmp$/s.exec(name)?.[1];
+}
+
 /**
  * Writes that survive a power cut: the content is fsynced under a temporary name, renamed, and the
  * folder is fsynced. A reader sees the old file or the new one, never a part.
@@ -12,7 +22,7 @@ export async function writeDurably(
   content: string | Uint8Array,
   mode = 0o600,
 ): Promise<void> {
-  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+  const temporary = temporaryName(path);
   try {
     await writeAndSync(temporary, content, mode);
     await rename(temporary, path);

@@ -1,11 +1,12 @@
-import { randomBytes } from 'node:crypto';
 import { access, constants, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { CheckResult } from '../../core/engines/engine.ts';
-import { syncFolder, writeAndSync } from '../../core/runtime/durable-files.ts';
+import { syncFolder, temporaryName, writeAndSync } from '../../core/runtime/durable-files.ts';
 import { messageOf, throwIfAborted } from '../../core/runtime/errors.ts';
 import type { Folders } from './folders.ts';
 
+/** What the files are called, before they get a temporary name, that are written to try it. */
+export const PROBE = 'dropback-probe';
 /** Below this a restore of anything is likely to fail half way. Bytes. */
 const LITTLE_SPACE = 256 * 1024 ** 2;
 
@@ -63,9 +64,9 @@ async function kindOf(path: string): Promise<'folder' | 'missing' | 'other'> {
 
 async function problemOf(folder: string): Promise<string | undefined> {
   try {
-    const probe = join(folder, `.dropback-probe-${randomBytes(6).toString('hex')}.tmp`);
+    const probe = temporaryName(join(folder, PROBE));
     await writeAndSync(probe, 'probe');
-    await rm(probe);
+    await rm(probe, { force: true });
     await syncFolder(folder);
     return undefined;
   } catch (error) {

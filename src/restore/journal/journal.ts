@@ -1,7 +1,11 @@
-import { randomBytes } from 'node:crypto';
 import { link, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { ensureFolder, syncFolder, writeAndSync } from '../../core/runtime/durable-files.ts';
+import {
+  ensureFolder,
+  syncFolder,
+  temporaryName,
+  writeAndSync,
+} from '../../core/runtime/durable-files.ts';
 import type { Checkpoint } from '../checkpoint.ts';
 import type { JobRecord, JournalBody } from './record.ts';
 import { readSealed, type SealKind, seal, type Unsealed } from './sealed.ts';
@@ -29,6 +33,10 @@ export class Journal {
     this.#checkpoint = checkpoint;
   }
 
+  get path(): string {
+    return this.#path;
+  }
+
   get body(): JournalBody {
     return this.#body;
   }
@@ -54,10 +62,7 @@ export class Journal {
   async #replace(body: JournalBody, name: string): Promise<void> {
     await this.#checkpoint(`before journal ${name}`);
     const generation = this.#generation + 1;
-    const aside = join(
-      dirname(this.#path),
-      `.${basename(this.#path)}.${randomBytes(6).toString('hex')}.tmp`,
-    );
+    const aside = temporaryName(this.#path);
     try {
       await writeAndSync(aside, seal(KIND, generation, body));
       await this.#keepPresent();

@@ -1,0 +1,243 @@
+import { copyFile, mkdir, readFile, rename } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, extname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { RestoreReport } from '../../../src/core/requests/report.ts';
+import { Bench, Daemon } from '../daemon.ts';
+import { CrashContainers } from './containers.ts';
+import { Points } from './points.ts';
+import { PostgresSite } from './postgres-site.ts';
+import type { Content, CrashSite } from './site.ts';
+import { onlyReads, SqlProxy } from './sql-proxy.ts';
+
+const preload = new URL('./preload.ts', import.meta.url).href;
+const CONTAINERS = ['web', 'worker'];
+/** Generous: the machine may be busy with other things. Milliseconds. */
+const PATIENCE_MS = 120_000;
+
+/** What a round came to. */
+export interface Round {
+  /** The point at which the daemon died, or undefined where the restore ran through before. */
+  readonly killedAt: string | undefined;
+  /** Points that the restore passed. */
+  readonly points: readonly string[];
+}
+
+/** How a round ends the daemon: at a point, or so many milliseconds after the drop is claimed. */
+export type End = { readonly point: number } | { readonly afterMs: number };
+
+/**
+ * One site with db-restore beside it, in rounds: a restore is begun and its daemon killed somewhere
+ * in the middle; the next daemon has to bring everything in order. It goes on into the next round.
+ */
+export class CrashWorld implements AsyncDisposable {
+  readonly site: CrashSite;
+  readonly bench: Bench;
+  readonly containers: CrashContainers;
+  readonly #points: Points;
+  readonly #environment: Readonly<Record<string, string>>;
+  #proxy: SqlProxy | undefined;
+  #daemon: Daemon | undefined;
+  #log: string[] = [];
+  #live: Content = 'A';
+  #rounds = 0;
+
+  private constructor(site: CrashSite, bench: Bench, environment: Record<string, string>) {
+    this.site = site;
+    this.bench = bench;
+    this.#points = new Points(bench.path('points'));
+    this.#environment = environment;
+    this.containers = new CrashContainers(CONTAINERS, (what) => this.#pass(what));
+  }
+
+  static async create(
+    site: CrashSite,
+    environment: Record<string, string> = {},
+  ): Promise<CrashWorld> {
+    const world = new CrashWorld(site, await Bench.create(), environment);
+    await world.containers.up();
+    if (site instanceof PostgresSite) {
+      world.#proxy = await SqlProxy.listen(
+        { host: '127.0.0.1', port: site.port },
+        {
+          before: ({ text, isOurs }) =>
+            !isOurs || onlyReads(text) || world.#pass(`before ${oneLine(text)}`),
+          sent: ({ text, isOurs }) => {
+            if (isOurs && !onlyReads(text)) world.#pass(`sent ${oneLine(text)}`);
+          },
+        },
+      );
+      site.port = world.#proxy.port;
+    }
+    return world;
+  }
+
+  /** The daemon's log since the world began, for failures. */
+  get log(): string {
+    return [...this.#log, ...(this.#daemon?.lines ?? [])].join('\n');
+  }
+
+  get daemon(): Daemon {
+    if (!this.#daemon?.isRunning) this.#daemon = this.#start();
+    return this.#daemon;
+  }
+
+  /** One restore, killed at `end` (if it comes so far) and brought in order; throws what is wrong. */
+  async round(end: End): Promise<Round> {
+    const wanted: Content = this.#live === 'A' ? 'B' : 'A';
+    const name = `round-${++this.#rounds}${extname(this.site.dumpOf(wanted))}`;
+    await this.daemon.says(/"watching for drops"/, PATIENCE_MS);
+    this.#points.arm('point' in end ? end.point : Number.MAX_SAFE_INTEGER);
+    await this.#drop(this.site.dumpOf(wanted), name);
+    if ('afterMs' in end) await this.#killLater(name, end.afterMs);
+    await this.#until('the end of the first life', () => this.#hasDied || this.#isFiled(name));
+    const passed = this.#points.disarm();
+    const killedAt = this.#hasDied ? passed.at('point' in end ? end.point - 1 : -1) : undefined;
+    const told = `${this.site.name}, killed ${killedAt ? `at ${JSON.stringify(killedAt)}` : 'never'}`;
+    try {
+      this.#require(['A', 'B'].includes(await this.site.live()), 'the live database is whole');
+      await this.daemon.says(/"watching for drops"/, PATIENCE_MS);
+      await this.#until('the drop to be filed', () => this.#isFiled(name));
+      await this.#judge(name, wanted);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      throw new Error(`${told}: ${why}\n${passed.join('\n')}\n${this.log.slice(-12_000)}`);
+    }
+    this.#live = wanted;
+    return { killedAt, points: passed };
+  }
+
+  get #hasDied(): boolean {
+    return this.#daemon?.isRunning === false;
+  }
+
+  /** Everything that must hold once the daemon is idle again. */
+  async #judge(name: string, wanted: Content): Promise<void> {
+    const old = wanted === 'A' ? 'B' : 'A';
+    const report = await this.bench.report(name);
+    this.#require(report?.outcome === 'restored', `restored: ${JSON.stringify(report)}`);
+    this.#require(report?.folder === 'done', 'the report is in done/');
+    this.#requireEqual(await this.site.live(), wanted, 'what is live');
+    const kept = report?.previous ? await this.site.kept() : ['no previous in the report'];
+    this.#requireEqual(kept, [old], 'what is kept');
+    this.#requireEqual(this.containers.stopped, [], 'containers that are down');
+    const files = await this.bench.files('restore', 'done');
+    const own = files.filter((file) => file.startsWith(name) || file.includes(`-${name}`));
+    this.#requireEqual(own, [name, `${name}.report.json`], 'what is in done/');
+    // What could not be removed in one go is removed on one of the next polls.
+    let left: string[] = [];
+    const isClean = await this.#comesTrue(async () => {
+      left = await this.#leftovers();
+      return left.length === 0;
+    });
+    this.#require(isClean, `nothing is left over, but: ${left.join(', ')}`);
+  }
+
+  async #leftovers(): Promise<string[]> {
+    const known: Record<string, RegExp> = {
+      '': /^(incoming|work|done|failed|previous|requests|state\.json(\.1)?|\.db-restore\.lock)$/,
+      incoming: /^check$/,
+      work: /^$/,
+      failed: /^$/,
+      previous: /^[0-9a-f]{16}\.json$/,
+      requests: /^daemon\.json$/,
+      done: /^round-/,
+    };
+    const found = Object.entries(known).map(async ([folder, expected]) =>
+      (await this.bench.files('restore', folder)).filter((file) => !expected.test(file)),
+    );
+    const records = await this.bench.files('restore', 'previous');
+    const many = records.length === 1 ? [] : [`${records.length} records of previous databases`];
+    return [...(await Promise.all(found)).flat(), ...many, ...(await this.site.leftovers())];
+  }
+
+  /** The report is durable, and the journal says that nothing is in hand. */
+  async #isFiled(name: string): Promise<boolean> {
+    if (!(await this.bench.report(name))) return false;
+    const text = await readFile(this.bench.path('restore', 'state.json'), 'utf8').catch(() => '');
+    const { body } = JSON.parse(text || '{}') as {
+      body?: { record: unknown; last: RestoreReport | null };
+    };
+    return body !== undefined && body.record === null;
+  }
+
+  async #killLater(name: string, afterMs: number): Promise<void> {
+    const { daemon } = this;
+    await this.#until('the claim', async () => {
+      const files = await this.bench.files('restore', 'incoming');
+      return !files.includes(name) || this.#hasDied;
+    });
+    await sleep(afterMs);
+    daemon.kill('SIGKILL');
+    await daemon.exited;
+  }
+
+  #pass(name: string): boolean {
+    if (!this.#points.reached(name)) return true;
+    this.#daemon?.kill('SIGKILL');
+    return false;
+  }
+
+  #start(): Daemon {
+    if (this.#daemon) this.#log = [...this.#log, ...this.#daemon.lines].slice(-400);
+    const { DATABASE_URL, ...others } = this.site.environment();
+    return new Daemon(
+      'db-restore',
+      this.bench.environment({
+        ...(DATABASE_URL ? { DATABASE_URL } : {}),
+        ...others,
+        RESTORE_STOP_CONTAINERS: CONTAINERS.join(),
+        RESTORE_STOP_TIMEOUT: '1',
+        RESTORE_POLL_INTERVAL: '0.2',
+        DOCKER_HOST: this.containers.host,
+        NODE_OPTIONS: `--import=${preload}`,
+        NODE_COMPILE_CACHE: join(tmpdir(), 'dropback-compile-cache'),
+        CRASH_POINTS: this.#points.folder,
+        CRASH_UNDER: join(tmpdir(), 'dropback-'),
+        ...this.#environment,
+      }),
+    );
+  }
+
+  async #drop(source: string, name: string): Promise<void> {
+    const incoming = this.bench.path('restore', 'incoming');
+    await mkdir(incoming, { recursive: true });
+    await copyFile(source, this.bench.path(`part-${basename(name)}`));
+    await rename(this.bench.path(`part-${basename(name)}`), `${incoming}/${name}`);
+  }
+
+  async #until(what: string, look: () => boolean | Promise<boolean>): Promise<void> {
+    if (!(await this.#comesTrue(look))) throw new Error(`${what} did not come:\n${this.log}`);
+  }
+
+  async #comesTrue(look: () => boolean | Promise<boolean>): Promise<boolean> {
+    const deadline = performance.now() + PATIENCE_MS;
+    for (;;) {
+      if (await look()) return true;
+      if (performance.now() > deadline) return false;
+      await sleep(30);
+    }
+  }
+
+  #require(isTrue: boolean, what: string): void {
+    if (!isTrue) throw new Error(`expected: ${what}`);
+  }
+
+  #requireEqual(found: unknown, expected: unknown, what: string): void {
+    const [a, b] = [JSON.stringify(found), JSON.stringify(expected)];
+    if (a !== b) throw new Error(`${what}: ${a}, expected ${b}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#daemon?.[Symbol.asyncDispose]();
+    await this.containers[Symbol.asyncDispose]();
+    await this.#proxy?.[Symbol.asyncDispose]();
+    await this.site[Symbol.asyncDispose]();
+    await this.bench[Symbol.asyncDispose]();
+  }
+}
+
+function oneLine(text: string): string {
+  const plain = text.replace(/\s+/g, ' ').trim();
+  return plain.replace(/[0-9a-f]{8,}/g, '…').slice(0, 90);
+}
