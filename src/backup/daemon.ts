@@ -1,6 +1,13 @@
 import type { BackupConfig } from '../core/config/config.ts';
 import type { BackupEngine } from '../core/engines/engine.ts';
 import type { Logger } from '../core/observability/log.ts';
+import {
+  type BackupStatus,
+  type FailedRun,
+  lastRunFailed,
+  ownFolder,
+  readBackupStatus,
+} from '../core/requests/backup-status.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import { DropbackError, type ErrorReport, errorReport, isAbort } from '../core/runtime/errors.ts';
 import type { LocalStore } from '../core/stores/local/store.ts';
@@ -8,9 +15,11 @@ import type { S3Store } from '../core/stores/s3/store.ts';
 import { prune } from './prune.ts';
 import { BackupRun, type FinishedRun, type RunDependencies, type RunProgress } from './run.ts';
 import { nextRun, overdueAfter, type ScheduleFacts } from './schedule.ts';
-import type { BackupStatus } from './status.ts';
+import { StatusFile } from './status-file.ts';
 import { UploadLoop } from './upload-loop.ts';
 import { Uploads } from './uploads.ts';
+import { VerifyLoop } from './verify/loop.ts';
+import type { Verifier } from './verify/verifier.ts';
 import { waitForDatabase } from './wait-for-database.ts';
 
 export interface BackupDependencies {
@@ -19,6 +28,7 @@ export interface BackupDependencies {
   readonly local: LocalStore;
   readonly remote?: S3Store;
   readonly startEarlyUpload?: NonNullable<RunDependencies['startEarlyUpload']>;
+  readonly verifier: Verifier;
   readonly clock: Clock;
   readonly log: Logger;
   readonly version: string;
@@ -33,10 +43,13 @@ export class BackupDaemon {
   readonly #run: BackupRun;
   readonly #uploads: Uploads | undefined;
   readonly #loop: UploadLoop | undefined;
+  readonly #rehearsals: VerifyLoop | undefined;
+  readonly #statusFile: StatusFile;
   readonly #startedAt: Date;
+  readonly #ownFolder: string;
   #state: BackupStatus['state'] = 'waiting for the database';
   #lastGood: BackupStatus['lastGood'];
-  #lastFailure: { at: string; error: ErrorReport } | undefined;
+  #lastFailure: FailedRun | undefined;
   #lastAttempt: Date | undefined;
   #failures = 0;
 
@@ -44,35 +57,45 @@ export class BackupDaemon {
     this.#deps = deps;
     this.#startedAt = deps.clock.now();
     this.#run = new BackupRun(deps);
-    const { remote } = deps;
+    const { remote, config } = deps;
+    this.#ownFolder = ownFolder(config.backupDir, config.name);
+    this.#statusFile = new StatusFile(this.#ownFolder, deps.log);
     if (remote) {
       this.#uploads = new Uploads({ ...deps, remote });
-      const onDrained = (signal: AbortSignal) => prune(deps, signal);
+      const onDrained = (signal: AbortSignal) => this.#prune(signal);
       this.#loop = new UploadLoop({ ...deps, uploads: this.#uploads, onDrained });
+    }
+    if (config.verify.mode === 'restore') {
+      const onChange = () => void this.#keepStatus();
+      this.#rehearsals = new VerifyLoop({ ...deps, verify: config.verify, onChange });
     }
   }
 
   /** Until the signal fires; never ends because of a failed backup. */
   async serve(signal: AbortSignal): Promise<void> {
+    await this.#readLastFailure();
     const uploading = this.#tidyRemote(signal).then(() => this.#loop?.run(signal));
+    const rehearsing = this.#rehearsals?.run(signal);
     try {
       await this.#readLastGood(signal);
       await waitForDatabase(this.#deps, signal);
       while (!signal.aborted) {
         this.#state = 'idle';
+        await this.#keepStatus();
         await this.#sleepUntilDue(signal);
         await this.#attempt(signal);
       }
     } catch (error) {
       if (!isAbort(error)) throw error;
     } finally {
-      await uploading;
+      await Promise.all([uploading, rehearsing]);
+      await this.#keepStatus();
     }
   }
 
   /**
-   * One backup, now, uploaded and pruned before it returns. Throws what went wrong; a failed upload
-   * too, though the backup itself is then listed and good.
+   * One backup, now, uploaded, rehearsed and pruned before it returns. Throws what went wrong; a
+   * failed upload or rehearsal too, though the backup itself is then listed.
    */
   async once(
     signal: AbortSignal,
@@ -88,7 +111,8 @@ export class BackupDaemon {
       const error = away ?? (await this.#uploads.drain(signal)).error;
       if (error) throw notUploaded(manifest.id, error);
     }
-    await prune(this.#deps, signal);
+    await this.#rehearseNow(finished, signal, onProgress);
+    await prune(this.#deps, false, signal);
     return finished;
   }
 
@@ -96,6 +120,8 @@ export class BackupDaemon {
     const { config, engine } = this.#deps;
     const facts = this.#facts();
     return {
+      program: 'db-backup',
+      name: config.name,
       database: engine.description,
       state: this.#state,
       startedAt: this.#startedAt.toISOString(),
@@ -105,6 +131,7 @@ export class BackupDaemon {
       failuresSinceGood: this.#failures,
       uploadBacklog: this.#loop?.backlog ?? 0,
       ...(this.#loop?.lastError ? { lastUploadError: this.#loop.lastError } : {}),
+      ...(this.#rehearsals ? { verification: this.#rehearsals.status() } : {}),
       overdueAfter: overdueAfter(config, facts, config.timeoutMs).toISOString(),
     };
   }
@@ -130,6 +157,34 @@ export class BackupDaemon {
     }
   }
 
+  /** Of the daemon before this one; nothing is pruned until a run has gone well again. */
+  async #readLastFailure(): Promise<void> {
+    const status = await readBackupStatus(this.#ownFolder).catch(() => undefined);
+    this.#lastFailure = status?.lastFailure;
+  }
+
+  async #keepStatus(): Promise<void> {
+    await this.#statusFile.keep(this.status());
+  }
+
+  /** For `once`: with BACKUP_VERIFY=restore and no times of its own. */
+  async #rehearseNow(
+    { manifest }: FinishedRun,
+    signal: AbortSignal,
+    onProgress: (progress: RunProgress) => void = () => {},
+  ): Promise<void> {
+    const { config, verifier } = this.#deps;
+    if (config.verify.mode !== 'restore' || config.verify.schedule) return;
+    const told = (message: string) => onProgress({ step: 'rehearse', message });
+    const { status, error } = await verifier.rehearse(manifest, 'local', told, signal);
+    if (status !== 'ok' && error) throw notRehearsed(manifest.id, status, error);
+  }
+
+  async #prune(signal: AbortSignal): Promise<void> {
+    const failed = lastRunFailed(this.#lastFailure, this.#lastGood?.createdAt);
+    await prune(this.#deps, failed, signal);
+  }
+
   async #readLastGood(signal: AbortSignal): Promise<void> {
     const newest = (await this.#deps.local.list(signal)).backups.at(-1);
     if (!newest) return;
@@ -149,6 +204,7 @@ export class BackupDaemon {
         log.info({ at: told }, 'next backup');
       }
       await clock.sleep(Math.min(left, LONGEST_NAP_MS), signal);
+      await this.#keepStatus();
     }
   }
 
@@ -156,13 +212,14 @@ export class BackupDaemon {
     const { clock, log } = this.#deps;
     this.#state = 'running';
     this.#lastAttempt = clock.now();
+    await this.#keepStatus();
     try {
       const finished = await this.#run.execute(signal);
       this.#failures = 0;
-      this.#lastFailure = undefined;
       this.#tellFinished(finished);
       if (this.#loop) this.#loop.add(finished.manifest, finished.upload);
-      else await prune(this.#deps, signal);
+      else await this.#prune(signal);
+      this.#rehearsals?.wake();
     } catch (error) {
       if (signal.aborted) throw error;
       this.#failures += 1;
@@ -179,6 +236,21 @@ export class BackupDaemon {
     this.#deps.log.info(facts, 'backup listed');
     for (const warning of warnings) this.#deps.log.warn({ id }, warning);
   }
+}
+
+function notRehearsed(
+  id: string,
+  status: 'failed' | 'inconclusive',
+  error: ErrorReport,
+): DropbackError {
+  const [code, what] =
+    status === 'failed'
+      ? ['backup/does-not-restore', 'it does not restore']
+      : ['backup/not-rehearsed', 'it could not be restored as a test'];
+  return new DropbackError(code, `${id} is listed, but ${what}: ${error.message}`, {
+    hint: error.hint,
+    facts: { id, rehearsal: error },
+  });
 }
 
 function notUploaded(id: string, error: ErrorReport): DropbackError {

@@ -1,11 +1,12 @@
-import type { Manifest } from '../core/archive/manifest.ts';
-import { isVerified } from '../core/archive/state-file.ts';
-import type { BackupConfig } from '../core/config/config.ts';
+import type { BackupConfig, KeepPolicy } from '../core/config/config.ts';
 import type { Logger } from '../core/observability/log.ts';
+import { lastRunFailed, ownFolder, readBackupStatus } from '../core/requests/backup-status.ts';
 import { applyRetention } from '../core/retention/apply.ts';
-import { planRetention, type RetentionBackup } from '../core/retention/plan.ts';
+import { planRetention } from '../core/retention/plan.ts';
+import type { StorePrune } from '../core/retention/report.ts';
 import type { Clock } from '../core/runtime/clock.ts';
-import { isAbort } from '../core/runtime/errors.ts';
+import { errorReport, isAbort } from '../core/runtime/errors.ts';
+import { forRetention } from '../core/stores/catalogue.ts';
 import type { LocalStore } from '../core/stores/local/store.ts';
 import type { Store } from '../core/stores/store.ts';
 
@@ -17,39 +18,106 @@ export interface PruneDependencies {
   readonly log: Logger;
 }
 
+interface Pruned {
+  readonly store: Store;
+  readonly policy: KeepPolicy;
+  readonly requireUploaded: boolean;
+  /** Why nothing is removed there though a plan is made. */
+  readonly onlyPlanned?: string;
+}
+
 /**
- * Retention in each store, by its own policy. Called after a good run alone. What it can't delete is
- * a warning, never a failed backup.
+ * Retention in each store, by its own policy; nothing is removed when the last run failed. What it
+ * can't delete is a warning, never a failed backup.
  */
-export async function prune(deps: PruneDependencies, signal: AbortSignal): Promise<void> {
-  const { config, local, remote, log } = deps;
-  const requireUploaded = remote !== undefined;
-  const stores: [Store, typeof config.retention.local, boolean][] = [
-    [local, config.retention.local, requireUploaded],
-  ];
-  if (remote && config.s3?.prune) stores.push([remote, config.retention.s3, false]);
-  for (const [store, policy, mustBeUploaded] of stores) {
-    try {
-      const listed = (await store.list(signal)).backups;
-      const backups = await Promise.all(listed.map((manifest) => retentionView(manifest, local)));
-      const guards = { lastRunFailed: false, requireUploaded: mustBeUploaded };
-      const plan = planRetention(backups, policy, deps.clock.now(), guards);
-      if (plan.held) log.warn({ store: store.description }, `nothing removed: ${plan.held}`);
-      const removed = await applyRetention(store, plan, signal);
-      for (const id of removed) log.info({ id, store: store.description }, 'removed by retention');
-    } catch (error) {
-      if (isAbort(error)) throw error;
-      log.warn({ store: store.description, error }, 'retention could not be carried out');
-    }
+export async function prune(
+  deps: PruneDependencies,
+  runFailed: boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  const { log } = deps;
+  for (const target of storesOf(deps)) {
+    if (target.onlyPlanned !== undefined) continue;
+    const { store, plan, removed, error } = await pruneStore(
+      deps,
+      target,
+      false,
+      runFailed,
+      signal,
+    );
+    if (plan?.held !== undefined) log.warn({ store }, `nothing removed: ${plan.held}`);
+    for (const id of removed) log.info({ id, store }, 'removed by retention');
+    if (error) log.warn({ store, error }, 'retention could not be carried out');
   }
 }
 
-async function retentionView(manifest: Manifest, local: LocalStore): Promise<RetentionBackup> {
-  const state = await local.readState(manifest.id);
-  return {
-    id: manifest.id,
-    createdAt: manifest.createdAt,
-    verified: isVerified(state),
-    uploaded: state.uploads.s3?.status === 'uploaded',
-  };
+/**
+ * The same at somebody's wish, who may want to see the plan alone. That nobody has just made a good
+ * backup is why it asks what became of the daemon's last run.
+ */
+export async function pruneOnDemand(
+  deps: PruneDependencies,
+  dryRun: boolean,
+  signal: AbortSignal,
+): Promise<StorePrune[]> {
+  const { backupDir, name } = deps.config;
+  const status = await readBackupStatus(ownFolder(backupDir, name));
+  const newest = (await deps.local.list(signal)).backups.at(-1)?.createdAt;
+  const failed = lastRunFailed(status?.lastFailure, newest);
+  const reports: StorePrune[] = [];
+  for (const target of storesOf(deps)) {
+    reports.push(await pruneStore(deps, target, dryRun, failed, signal));
+  }
+  return reports;
+}
+
+function storesOf({ config, local, remote }: PruneDependencies): Pruned[] {
+  const { retention } = config;
+  const requireUploaded = remote !== undefined;
+  const stores: Pruned[] = [{ store: local, policy: retention.local, requireUploaded }];
+  if (!remote) return stores;
+  const why = 'S3_PRUNE=false: a rule of the bucket, or somebody else, deletes there';
+  return [
+    ...stores,
+    {
+      store: remote,
+      policy: retention.s3,
+      requireUploaded: false,
+      ...(config.s3?.prune ? {} : { onlyPlanned: why }),
+    },
+  ];
+}
+
+async function pruneStore(
+  { local, clock }: PruneDependencies,
+  { store, policy, requireUploaded, onlyPlanned }: Pruned,
+  dryRun: boolean,
+  runFailed: boolean,
+  signal: AbortSignal,
+): Promise<StorePrune> {
+  const base = { where: store.kind, store: store.description, dryRun, removed: [] };
+  const note = onlyPlanned === undefined ? {} : { onlyPlanned };
+  try {
+    const { backups } = await store.list(signal);
+    const views = backups.map(async (manifest) => {
+      const state = await local.readState(manifest.id);
+      return forRetention({ id: manifest.id, manifest, state, where: [store.kind] });
+    });
+    const guards = { lastRunFailed: runFailed, requireUploaded };
+    const plan = planRetention(await Promise.all(views), policy, clock.now(), guards);
+    const bytes = Object.fromEntries(backups.map(({ id, archive }) => [id, archive.bytes]));
+    const report = { ...base, ...note, plan, bytes };
+    if (dryRun || onlyPlanned !== undefined) return report;
+    const removed: string[] = [];
+    try {
+      await applyRetention(store, plan, signal, (id) => removed.push(id));
+      return { ...report, removed };
+    } catch (error) {
+      if (isAbort(error)) throw error;
+      return { ...report, removed, error: errorReport(error) };
+    }
+  } catch (error) {
+    if (isAbort(error)) throw error;
+    return { ...base, ...note, bytes: {}, error: errorReport(error) };
+  }
 }

@@ -29,7 +29,7 @@ export interface EarlyUpload {
 }
 
 export interface RunProgress {
-  readonly step: 'lock' | 'dump' | 'read back' | 'publish' | 'upload';
+  readonly step: 'lock' | 'dump' | 'read back' | 'publish' | 'upload' | 'rehearse';
   readonly message: string;
 }
 

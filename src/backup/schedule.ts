@@ -72,6 +72,11 @@ export function overdueAfter(
   return new Date(Math.max(due.getTime(), facts.startedAt.getTime()) + graceMs);
 }
 
+/** The first time of a cron schedule after `since`. */
+export function nextTime(schedule: { expression: string; timeZone?: string }, since: Date): Date {
+  return cronOf(schedule).nextRun(since) ?? never;
+}
+
 /** A backup dated in the future tells of a clock that jumped; it must not hold up the next one. */
 function plausible(lastGood: Date | undefined, now: Date): Date | undefined {
   const tolerance = 5 * 60_000;

@@ -3,8 +3,8 @@ import type { HealthReport } from '../core/observability/health-server.ts';
 import type { Logger } from '../core/observability/log.ts';
 import { startHealth } from '../core/observability/start-health.ts';
 import { tellChecks } from '../core/observability/tell-checks.ts';
+import { type BackupStatus, backupHealth } from '../core/requests/backup-status.ts';
 import { isAbort } from '../core/runtime/errors.ts';
-import type { BackupStatus } from './status.ts';
 import type { WiredBackup } from './wire.ts';
 
 /** db-backup from start to SIGTERM. */
@@ -29,13 +29,10 @@ export async function serveBackup(
   log.info('db-backup stopped');
 }
 
-/** Unhealthy only when a backup is overdue; a backlog of uploads is `degraded`. */
 export function healthOf(status: BackupStatus, now: Date): HealthReport {
-  const overdue = now.getTime() > Date.parse(status.overdueAfter);
-  const degraded = status.uploadBacklog > 0 && status.lastUploadError !== undefined;
-  const health = overdue ? 'unhealthy' : degraded ? 'degraded' : 'healthy';
+  const health = backupHealth(status, now);
   return {
-    live: !overdue,
+    live: health !== 'unhealthy',
     ready: status.state !== 'waiting for the database',
     status: { health, ...status },
   };

@@ -1,18 +1,31 @@
 import type { BackupConfig } from '../core/config/config.ts';
 import { dropbackVersion } from '../core/config/version.ts';
-import type { CheckResult } from '../core/engines/engine.ts';
+import type { CheckResult, RehearsalEngine } from '../core/engines/engine.ts';
 import { openBackupEngine } from '../core/engines/open-backup-engine.ts';
+import { openRehearsalEngine } from '../core/engines/open-rehearsal-engine.ts';
 import type { Logger } from '../core/observability/log.ts';
+import { ownFolder } from '../core/requests/backup-status.ts';
+import type { StorePrune } from '../core/retention/report.ts';
 import { systemClock } from '../core/runtime/clock.ts';
-import { openStores } from '../core/stores/open-stores.ts';
+import { Catalogue } from '../core/stores/catalogue.ts';
+import { openStores, type Stores } from '../core/stores/open-stores.ts';
 import { BackupDaemon } from './daemon.ts';
 import { earlyUploads } from './early-upload.ts';
+import { pruneOnDemand } from './prune.ts';
+import { Rehearsals } from './verify/rehearsal.ts';
+import { Verifier } from './verify/verifier.ts';
 
 export interface WiredBackup extends AsyncDisposable {
   readonly daemon: BackupDaemon;
+  readonly verifier: Verifier;
+  /** Retention now, under the database's lock; `dryRun` plans alone, and takes none. */
+  prune(dryRun: boolean, signal: AbortSignal): Promise<StorePrune[]>;
   /** What db-backup needs, by real calls. */
   checks(signal: AbortSignal): Promise<CheckResult[]>;
 }
+
+/** A backup or restore that runs may take longer: then somebody is told to come back. */
+const PRUNE_WAIT_MS = 60_000;
 
 /** The one place where db-backup's parts are put together. */
 export async function wireBackup(config: BackupConfig, log: Logger): Promise<WiredBackup> {
@@ -20,20 +33,68 @@ export async function wireBackup(config: BackupConfig, log: Logger): Promise<Wir
   const engine = await openBackupEngine(config.database, { clock, log, jobs: config.jobs });
   const { local, remote } = await openStores(config, { log, clock, readOnly: false });
   const upload = remote ? { remote, startEarlyUpload: earlyUploads(local, remote, clock) } : {};
-  const parts = { config, engine, local, clock, log, version: dropbackVersion, ...upload };
+  const folder = ownFolder(config.backupDir, config.name);
+  const rehearsal = await openRehearsalEngine(config, { folder, clock, log });
+  const verifier = wireVerifier(
+    config,
+    { local, ...(remote ? { remote } : {}) },
+    rehearsal,
+    folder,
+    log,
+  );
+  const parts = {
+    config,
+    engine,
+    local,
+    clock,
+    log,
+    version: dropbackVersion,
+    verifier,
+    ...upload,
+  };
   return {
     daemon: new BackupDaemon(parts),
+    verifier,
+    async prune(dryRun, signal) {
+      if (dryRun) return await pruneOnDemand(parts, true, signal);
+      await using lock = await engine.lock({ purpose: 'backup', waitMs: PRUNE_WAIT_MS }, signal);
+      return await pruneOnDemand(parts, false, AbortSignal.any([signal, lock.lost]));
+    },
     async checks(signal) {
       const found = await Promise.all([
         engine.checks(signal),
         local.checks(signal),
         remote?.checks(signal) ?? [],
+        config.verify.mode === 'restore' ? rehearsal.checks(signal) : [],
       ]);
       return found.flat();
     },
     async [Symbol.asyncDispose]() {
       await engine[Symbol.asyncDispose]();
+      await rehearsal[Symbol.asyncDispose]();
       await remote?.[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Archive and rehearsal checks of one database's backups. */
+function wireVerifier(
+  config: BackupConfig,
+  { local, remote }: Stores,
+  engine: RehearsalEngine,
+  folder: string,
+  log: Logger,
+): Verifier {
+  const clock = systemClock;
+  const { queries } = config.verify;
+  const { name, timeoutMs } = config;
+  return new Verifier({
+    name,
+    local,
+    ...(remote ? { remote } : {}),
+    catalogue: new Catalogue(local, remote, clock),
+    rehearsals: new Rehearsals({ engine, local, folder, queries, timeoutMs, log }),
+    clock,
+    log,
+  });
 }

@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path';
 import type { Operations } from '../cli/context.ts';
 import { createLogger } from '../core/observability/log.ts';
+import { askBackupStatus, ownFolder, readBackupStatus } from '../core/requests/backup-status.ts';
 import { readDaemonStatus } from '../core/requests/daemon-status.ts';
 import { systemClock } from '../core/runtime/clock.ts';
 
@@ -30,6 +31,22 @@ export const operations: Operations = {
     const { wireRestore } = await import('../restore/wire.ts');
     await using wired = await wireRestore(config, log);
     return await wired.checks(signal);
+  },
+  async verify(config, request, signal) {
+    const { wireBackup } = await import('../backup/wire.ts');
+    await using wired = await wireBackup(config, log);
+    return await wired.verifier.verify(request, signal);
+  },
+  async prune(config, dryRun, signal) {
+    const { wireBackup } = await import('../backup/wire.ts');
+    await using wired = await wireBackup(config, log);
+    return await wired.prune(dryRun, signal);
+  },
+  async backupStatus({ backupDir, name, healthPort }, signal) {
+    const told = await askBackupStatus(healthPort, signal);
+    if (told?.name === name) return { status: told, isAlive: true };
+    const kept = await readBackupStatus(ownFolder(backupDir, name));
+    return { ...(kept ? { status: kept } : {}), isAlive: false };
   },
   async listPrevious(config) {
     const status = await readDaemonStatus(join(dirname(config.watchDir), 'requests'));

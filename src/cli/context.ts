@@ -1,8 +1,11 @@
 import type { Manifest } from '../core/archive/manifest.ts';
+import type { VerifyOutcome } from '../core/archive/verify-report.ts';
 import type { CliConfig } from '../core/config/cli.ts';
 import type { BackupConfig, CommonConfig, RestoreConfig } from '../core/config/config.ts';
 import type { CheckResult } from '../core/engines/engine.ts';
+import type { BackupStatus } from '../core/requests/backup-status.ts';
 import type { KeptDatabase } from '../core/requests/daemon-status.ts';
+import type { StorePrune } from '../core/retention/report.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Catalogue } from '../core/stores/catalogue.ts';
 import type { Terminal } from './terminal.ts';
@@ -29,5 +32,24 @@ export interface Operations {
   catalogue(config: CommonConfig): Promise<Catalogue>;
   checkBackup(config: BackupConfig, signal: AbortSignal): Promise<CheckResult[]>;
   checkRestore(config: RestoreConfig, signal: AbortSignal): Promise<CheckResult[]>;
+  verify(config: BackupConfig, request: VerifyRequest, signal: AbortSignal): Promise<VerifyOutcome>;
+  /** Retention now; `dryRun` plans alone. */
+  prune(config: BackupConfig, dryRun: boolean, signal: AbortSignal): Promise<StorePrune[]>;
+  backupStatus(config: BackupConfig, signal: AbortSignal): Promise<KnownStatus>;
   listPrevious(config: RestoreConfig, signal: AbortSignal): Promise<readonly KeptDatabase[]>;
+}
+
+export interface VerifyRequest {
+  readonly selection: 'latest' | 'all' | { readonly id: string };
+  /** Also restore into a scratch database. */
+  readonly restore: boolean;
+  readonly store?: 'local' | 's3';
+  readonly onProgress: (message: string) => void;
+}
+
+/** What db-backup says of itself, or what it has left behind. */
+export interface KnownStatus {
+  readonly status?: BackupStatus;
+  /** It has just answered. */
+  readonly isAlive: boolean;
 }

@@ -8,7 +8,10 @@ import { backup } from './commands/backup.ts';
 import { doctor } from './commands/doctor.ts';
 import { list } from './commands/list.ts';
 import { previous } from './commands/previous.ts';
+import { prune } from './commands/prune.ts';
 import { check, restore, undo } from './commands/restore.ts';
+import { status } from './commands/status.ts';
+import { verify } from './commands/verify.ts';
 import type { CliContext } from './context.ts';
 import { printError } from './terminal.ts';
 
@@ -75,6 +78,28 @@ function buildProgram(context: CliContext): Command {
     .option(...json)
     .addOption(new Option('--store <store>', 'only this one').choices(['local', 's3']))
     .action((options) => list(options, context));
+  program
+    .command('verify')
+    .description(
+      'are the backups still whole? Reads every byte, local and in S3; --restore restores',
+    )
+    .argument('[id | latest]', 'default: latest')
+    .option('--all', 'every backup')
+    .option('--restore', 'also restore it into a scratch database, and compare')
+    .addOption(new Option('--store <store>', 'only this one').choices(['local', 's3']))
+    .option(...json)
+    .action((id, options) => verify(id, options, context));
+  program
+    .command('prune')
+    .description('remove what no retention rule keeps; --dry-run tells what and why')
+    .option('-n, --dry-run', 'print the plan, remove nothing')
+    .option(...json)
+    .action((options) => prune(options, context));
+  program
+    .command('status')
+    .description('how the backups stand; exits with 4 when somebody should look')
+    .option(...json)
+    .action((options) => status(options, context));
   program
     .command('restore')
     .description('restore a dump file or a backup; db-restore does it, this follows')

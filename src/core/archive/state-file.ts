@@ -9,7 +9,7 @@ import { STATE_SUFFIX } from './archive-name.ts';
 export interface BackupState {
   readonly version: 1;
   readonly uploads: { readonly s3?: UploadState };
-  /** Oldest first, the latest 20. */
+  /** Oldest first: the latest 20, and of each kind and place the latest that said something. */
   readonly verifications: readonly Verification[];
 }
 
@@ -22,13 +22,22 @@ export interface UploadState {
 }
 
 export interface Verification {
+  /** `archive`: every byte read again. `restore`: restored into a scratch database and compared. */
   readonly kind: 'archive' | 'restore';
-  readonly status: 'ok' | 'failed';
+  /** `inconclusive`: it could not be carried out, which says nothing of the backup. */
+  readonly status: 'ok' | 'failed' | 'inconclusive';
+  /** The copy that was read; absent: the local one. */
+  readonly where?: StorePlace;
   /** ISO 8601, UTC. */
   readonly at: string;
   readonly durationMs: number;
+  /** What was counted in the scratch database and compared. */
+  readonly tables?: number;
+  readonly rows?: number;
   readonly error?: ErrorReport;
 }
+
+export type StorePlace = 'local' | 's3';
 
 export const EMPTY_STATE: BackupState = { version: 1, uploads: {}, verifications: [] };
 const MOST_VERIFICATIONS = 20;
@@ -55,15 +64,21 @@ const stateSchema: z.ZodType<BackupState> = z.object({
   verifications: z.array(
     z.object({
       kind: z.enum(['archive', 'restore']),
-      status: z.enum(['ok', 'failed']),
+      status: z.enum(['ok', 'failed', 'inconclusive']),
+      where: z.enum(['local', 's3']).exactOptional(),
       at: z.iso.datetime(),
       durationMs: z.number().nonnegative(),
+      tables: z.int().nonnegative().exactOptional(),
+      rows: z.int().nonnegative().exactOptional(),
       error: errorReport.exactOptional(),
     }),
   ),
 });
 
-/** Updates of one file are done one after the other; this process is the only writer. */
+/**
+ * Updates of one file are done one after the other. The command line is another process: where both
+ * write within the same milliseconds one of the two notes is lost, and made again later.
+ */
 const pending = new Map<string, Promise<unknown>>();
 
 export function stateFilePath(folder: string, id: string): string {
@@ -99,7 +114,7 @@ export function updateState(
   const path = stateFilePath(folder, id);
   const run = async () => {
     const changed = change(await readState(folder, id));
-    const state = { ...changed, verifications: changed.verifications.slice(-MOST_VERIFICATIONS) };
+    const state = { ...changed, verifications: worthKeeping(changed.verifications) };
     await writeDurably(path, `${JSON.stringify(stateSchema.parse(state), null, 2)}\n`);
     return state;
   };
@@ -131,12 +146,64 @@ export function withS3Upload(
   };
 }
 
-/** A change for `updateState`: a verification that was carried out. */
+/** A change for `updateState`: a verification that was carried out, or could not be. */
 export function withVerification(state: BackupState, verification: Verification): BackupState {
-  return { ...state, verifications: [...state.verifications, verification] };
+  // One attempt that came to nothing says as much as a hundred of them.
+  const others = state.verifications.filter(
+    (known) => known.status !== 'inconclusive' || placeOf(known) !== placeOf(verification),
+  );
+  return { ...state, verifications: [...others, verification] };
 }
 
-/** Whether the latest verification, of whatever kind, went well. */
+/** The latest of this kind that said something of the backup itself. */
+export function latestVerdict(
+  state: BackupState,
+  kind: Verification['kind'],
+  where: StorePlace = 'local',
+): Verification | undefined {
+  return state.verifications.findLast(
+    (known) =>
+      known.kind === kind && known.status !== 'inconclusive' && (known.where ?? 'local') === where,
+  );
+}
+
+/**
+ * Whether something has shown that the backup is good and nothing later of the same kind that it is
+ * not. An archive that can be read whole does not outweigh one that didn't restore.
+ */
 export function isVerified(state: BackupState): boolean {
-  return state.verifications.at(-1)?.status === 'ok';
+  const known = verdicts(state);
+  return known.length > 0 && known.every(({ status }) => status === 'ok');
+}
+
+/** Whether the latest verification of some kind has shown that it is not good. */
+export function isBad(state: BackupState): boolean {
+  return verdicts(state).some(({ status }) => status === 'failed');
+}
+
+/** Whether its latest rehearsal, from whatever store, went well. */
+export function isRehearsed(state: BackupState): boolean {
+  const latest = state.verifications.findLast(
+    ({ kind, status }) => kind === 'restore' && status !== 'inconclusive',
+  );
+  return latest?.status === 'ok';
+}
+
+function verdicts(state: BackupState): Verification[] {
+  const all = (['local', 's3'] as const).flatMap((where) => [
+    latestVerdict(state, 'archive', where),
+    latestVerdict(state, 'restore', where),
+  ]);
+  return all.filter((verdict) => verdict !== undefined);
+}
+
+function worthKeeping(all: readonly Verification[]): Verification[] {
+  const latest = new Map<string, Verification>();
+  for (const one of all) if (one.status !== 'inconclusive') latest.set(placeOf(one), one);
+  const kept = new Set([...latest.values(), ...all.slice(-MOST_VERIFICATIONS)]);
+  return all.filter((one) => kept.has(one));
+}
+
+function placeOf({ kind, where }: Verification): string {
+  return `${kind} ${where ?? 'local'}`;
 }

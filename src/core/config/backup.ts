@@ -7,6 +7,7 @@ import { readKeep } from './keep.ts';
 import { read, readIfSet } from './reader.ts';
 import { readSchedule } from './schedule.ts';
 import { boolean, choice, integer, list } from './values.ts';
+import { readVerify } from './verify.ts';
 
 /** Fast, and within 5% of the size that higher levels reach on dumps. */
 const COMPRESSION_LEVEL = 3;
@@ -20,7 +21,6 @@ export function parseBackupConfig(raw: RawEnvironment, host?: ConfigHost): Backu
     const common = readCommon(environment, database);
     const timeout = read(environment, 'BACKUP_TIMEOUT_SECONDS', integer(1, WEEK_S, 'seconds'));
     const jobs = readIfSet(environment, 'BACKUP_JOBS', integer(1, 64));
-    read(environment, 'BACKUP_VERIFY', choice('archive', 'restore'));
     const config = {
       ...common,
       schedule: readSchedule(environment),
@@ -31,7 +31,7 @@ export function parseBackupConfig(raw: RawEnvironment, host?: ConfigHost): Backu
       compressionLevel: COMPRESSION_LEVEL,
       excludeTableData: readIfSet(environment, 'BACKUP_EXCLUDE_TABLE_DATA', list) ?? [],
       rowCounts: read(environment, 'BACKUP_ROW_COUNTS', choice('exact', 'archive')),
-      verify: 'archive' as const,
+      verify: readVerify(environment, database),
       hooks: readHooks(environment, 'BACKUP'),
       retention: { local: readKeep(environment, 'BACKUP'), s3: readKeep(environment, 'S3') },
     };

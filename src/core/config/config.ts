@@ -62,7 +62,7 @@ export interface BackupConfig extends CommonConfig {
   readonly compressionLevel: number;
   readonly excludeTableData: readonly string[];
   readonly rowCounts: 'exact' | 'archive';
-  readonly verify: 'archive';
+  readonly verify: VerifyConfig;
   readonly hooks: HooksConfig;
   readonly retention: { readonly local: KeepPolicy; readonly s3: KeepPolicy };
 }
@@ -73,6 +73,17 @@ export interface HooksConfig {
   readonly post?: string;
   /** What one of them may take. */
   readonly timeoutMs: number;
+}
+
+export interface VerifyConfig {
+  /** `restore`: backups are restored into a scratch database, by themselves. */
+  readonly mode: 'archive' | 'restore';
+  /** BACKUP_VERIFY_URL: another server for scratch databases. */
+  readonly connection?: PostgresConnection;
+  /** BACKUP_VERIFY_CRON; without it, after each backup. */
+  readonly schedule?: Extract<Schedule, { kind: 'cron' }>;
+  /** BACKUP_VERIFY_SQL, one query each. */
+  readonly queries: readonly string[];
 }
 
 export type Schedule =

@@ -68,6 +68,27 @@ export function readIdentity(
   return identity;
 }
 
+/**
+ * BACKUP_VERIFY_URL, another server: user and password are those of DATABASE_URL where it names
+ * none, the database through which it is entered is `postgres`.
+ */
+export function readVerifyConnection(
+  environment: Environment,
+  database: DatabaseConfig | undefined,
+): PostgresConnection | undefined {
+  const name = 'BACKUP_VERIFY_URL';
+  const url = readUrl(environment, name);
+  if (url === undefined || url === 'refused' || database === undefined) return undefined;
+  if (url.kind === 'sqlite' || database.kind === 'sqlite') {
+    environment.problem(name, 'is only for PostgreSQL', 'remove it, or set a postgresql:// URL.');
+    return undefined;
+  }
+  const { user, password, sslMode } = database.connection;
+  const login = url.parts.user === undefined ? { user, ...(password ? { password } : {}) } : {};
+  const parts: PostgresParts = { sslMode, database: 'postgres', ...login, ...url.parts };
+  return connectionOf(environment, parts, () => name);
+}
+
 function readUrl(environment: Environment, name: VariableName): ParsedUrl | 'refused' | undefined {
   const text = environment.get(name);
   if (text === undefined) return undefined;

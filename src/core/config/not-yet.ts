@@ -10,10 +10,6 @@ const notYet: readonly { readonly name: VariableName; readonly value?: string }[
   { name: 'DATABASES_FILE' },
   { name: 'BACKUP_AGE_RECIPIENTS' },
   { name: 'RESTORE_AGE_IDENTITY' },
-  { name: 'BACKUP_VERIFY', value: 'restore' },
-  { name: 'BACKUP_VERIFY_URL' },
-  { name: 'BACKUP_VERIFY_CRON' },
-  { name: 'BACKUP_VERIFY_SQL' },
 ];
 
 export function refuseNotYetAvailable(environment: Environment): void {

@@ -21,16 +21,28 @@ export function readSchedule(environment: Environment): Schedule {
       'keep one of the two.',
     );
   }
+  return readCron(environment, 'BACKUP_CRON', expression);
+}
+
+type CronSchedule = Extract<Schedule, { kind: 'cron' }>;
+
+/** A cron expression in the time zone TZ. */
+export function readCron(
+  environment: Environment,
+  name: 'BACKUP_CRON' | 'BACKUP_VERIFY_CRON',
+  expression: string,
+): CronSchedule {
   const timeZone = environment.get('TZ')?.trim();
   const isKnown = !timeZone || isTimeZone(timeZone);
-  if (!isKnown) {
+  const isTold = environment.problems.some(({ variable }) => variable === 'TZ');
+  if (!isKnown && !isTold) {
     environment.problem(
       'TZ',
       `is not a time zone: ${JSON.stringify(timeZone.slice(0, 60))}`,
       'write a name like Europe/Berlin or UTC.',
     );
   }
-  checkExpression(environment, expression, isKnown ? timeZone : undefined);
+  checkExpression(environment, name, expression, isKnown ? timeZone : undefined);
   return { kind: 'cron', expression, ...(timeZone ? { timeZone } : {}) };
 }
 
@@ -43,7 +55,12 @@ function isTimeZone(name: string): boolean {
   }
 }
 
-function checkExpression(environment: Environment, expression: string, timeZone?: string): void {
+function checkExpression(
+  environment: Environment,
+  name: 'BACKUP_CRON' | 'BACKUP_VERIFY_CRON',
+  expression: string,
+  timeZone?: string,
+): void {
   const hint = 'write five fields, minute hour day month weekday: 0 3 * * * is every day at 03:00.';
   try {
     const cron = new Cron(expression, {
@@ -51,10 +68,10 @@ function checkExpression(environment: Environment, expression: string, timeZone?
       ...(timeZone ? { timezone: timeZone } : {}),
     });
     if (cron.nextRun() === null) {
-      environment.problem('BACKUP_CRON', 'names a time that never comes', hint);
+      environment.problem(name, 'names a time that never comes', hint);
     }
   } catch (error) {
     const reason = messageOf(error).replace(/^CronPattern: /, '');
-    environment.problem('BACKUP_CRON', `is not a cron expression: ${reason}`, hint);
+    environment.problem(name, `is not a cron expression: ${reason}`, hint);
   }
 }

@@ -204,26 +204,30 @@ const backups = [
     default: 'archive',
     usedBy: backup,
     meaning:
-      '`archive` reads everything back; `restore` restores into a scratch database and compares',
+      '`archive` reads every backup back; `restore` also restores it into a scratch database, which is compared with it and dropped',
   },
   {
     name: 'BACKUP_VERIFY_URL',
     section: 'backup',
     secret: true,
     usedBy: backup,
-    meaning: 'server of the scratch database',
+    meaning:
+      "PostgreSQL: another server for the scratch database, for example `postgresql://verify:5432`; user and password are those of the database unless it names others. Default: the database's own server",
   },
   {
     name: 'BACKUP_VERIFY_CRON',
     section: 'backup',
     usedBy: backup,
-    meaning: 'when to verify by restoring',
+    shownDefault: 'after each backup',
+    meaning:
+      'with `BACKUP_VERIFY=restore`: when to restore the newest backup; a cron expression, in the time zone TZ',
   },
   {
     name: 'BACKUP_VERIFY_SQL',
     section: 'backup',
     usedBy: backup,
-    meaning: 'a query that must return true on the restored database',
+    meaning:
+      'queries, each ended by a semicolon, that must return one row with one true value on the restored database (SQLite: 1)',
   },
   {
     name: 'BACKUP_AGE_RECIPIENTS',

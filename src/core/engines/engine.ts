@@ -61,7 +61,7 @@ export interface CheckResult {
 }
 
 export interface LockRequest {
-  readonly purpose: 'backup' | 'restore';
+  readonly purpose: 'backup' | 'restore' | 'rehearsal';
   /** Milliseconds to wait for the present holder; 0 tries once. */
   readonly waitMs: number;
   /** Told once, when it turns out that there is something to wait for. */
@@ -120,6 +120,57 @@ export interface ReadBack {
   /** Rows as found in the archive; for `rowCounts: archive` they are the manifest's. */
   readonly tables: readonly TableCount[];
   readonly contentBytes: number;
+}
+
+// ------------------------------------------------------------------------------------- rehearsal
+
+/**
+ * Restores our own backups into a scratch database, to see that they restore. It never touches the
+ * database that they are of, and needs nothing of it.
+ */
+export interface RehearsalEngine extends AsyncDisposable {
+  readonly kind: EngineKind;
+  /** Where the scratch database is made, without secrets. */
+  readonly description: string;
+
+  /** What a rehearsal needs: reachable, rights, tools. Never throws for a finding. */
+  checks(signal: AbortSignal): Promise<CheckResult[]>;
+
+  /**
+   * One rehearsal of this database at a time, across processes. Errors as `Engine.lock`; it is
+   * another lock than that one.
+   */
+  lock(request: Omit<LockRequest, 'purpose'>, signal: AbortSignal): Promise<DatabaseLock>;
+
+  /** Removes what dead rehearsals left behind; returns names. The caller holds the lock. */
+  sweep(log: Logger, signal: AbortSignal): Promise<string[]>;
+
+  /**
+   * Loads the archive, compares what is there with the manifest, asks the queries, and removes the
+   * scratch database, whatever happened. The caller holds the lock. Throws `restore/rows-differ`,
+   * `restore/not-valid`, `drop/does-not-load`, `verify/*` for what is wrong with the backup; any
+   * other error says that the rehearsal could not be carried out.
+   */
+  rehearse(request: RehearsalRequest, signal: AbortSignal): Promise<Rehearsal>;
+}
+
+export interface RehearsalRequest {
+  readonly manifest: Manifest;
+  /** The archive of the manifest, its checksum compared. */
+  readonly archive: UnpackedDrop;
+  /** A folder of the rehearsal's own, for whatever it has to write. */
+  readonly workFolder: string;
+  /** BACKUP_VERIFY_SQL: each must return one row with one value that is true. */
+  readonly queries: readonly string[];
+  readonly log: Logger;
+  /** Told in a few words what is done now. */
+  readonly onProgress: (message: string) => void;
+}
+
+export interface Rehearsal {
+  /** As counted in the scratch database. */
+  readonly tables: readonly TableCount[];
+  readonly warnings: readonly string[];
 }
 
 // --------------------------------------------------------------------------------------- restore

@@ -4,13 +4,14 @@ import type { RetentionPlan } from './plan.ts';
 
 /**
  * Removes what the plan says, oldest first, and returns the ids. Stops at the first error, which it
- * throws. The store is listed anew: what is gone already is skipped, and a plan whose newest kept
+ * throws; each one that went is told as it goes. The store is listed anew: what is gone already is skipped, and a plan whose newest kept
  * backup is no longer there is refused with `retention/stale`.
  */
 export async function applyRetention(
   store: Store,
   plan: RetentionPlan,
   signal: AbortSignal,
+  onRemoved: (id: string) => void = () => {},
 ): Promise<string[]> {
   const removed: string[] = [];
   if (plan.remove.length === 0) return removed;
@@ -23,6 +24,7 @@ export async function applyRetention(
     throwIfAborted(signal);
     await store.remove(manifest, signal);
     removed.push(id);
+    onRemoved(id);
   }
   return removed;
 }

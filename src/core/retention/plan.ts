@@ -8,6 +8,10 @@ export interface RetentionBackup {
   readonly createdAt: string;
   /** Its latest verification went well. */
   readonly verified: boolean;
+  /** It was restored into a scratch database and found whole. */
+  readonly rehearsed?: boolean;
+  /** A verification has shown that it is not good. */
+  readonly bad?: boolean;
   /** It lies in the remote store too; ignored unless `requireUploaded`. */
   readonly uploaded: boolean;
 }
@@ -52,8 +56,8 @@ type Dated = RetentionBackup & { readonly at: Date };
  * is used up; where it isn't, the oldest backup stays too. Periods are in UTC. `days` counts from
  * the newest backup, not from now, so that a pause in backups costs none.
  *
- * Whatever the policy: the newest backup and the newest verified one stay, and where a guard
- * doubts the clock or the last run, everything stays and `held` says why. A policy of zeros removes
+ * Whatever the policy: the newest backup, the newest verified and the newest rehearsed one stay, and
+ * where a guard doubts the clock, the last run or the newest backup, everything stays and `held` says why. A policy of zeros removes
  * nothing.
  */
 export function planRetention(
@@ -91,6 +95,7 @@ function reasonToHold(
   if (unreadable) return `the time of ${unreadable.id} cannot be read`;
   if (isEmpty(policy)) return 'no retention rule is set';
   const [newest, second] = newestFirst;
+  if (newest?.bad) return `the newest backup, ${newest.id}, did not pass its verification`;
   if (newest && newest.at.getTime() > now.getTime() + CLOCK_TOLERANCE_MS) {
     return `the clock is earlier than the newest backup, ${newest.id}`;
   }
@@ -122,6 +127,8 @@ function reasonsToKeep(
   keep(newest, 'newest');
   const verified = newestFirst.find((backup) => backup.verified);
   if (verified) keep(verified, 'newest verified');
+  const rehearsed = newestFirst.find((backup) => backup.rehearsed);
+  if (rehearsed) keep(rehearsed, 'newest that was restored as a test');
   for (const [index, backup] of newestFirst.entries()) {
     if (index < policy.last) keep(backup, `last ${index + 1} of ${policy.last}`);
     if (newest.at.getTime() - backup.at.getTime() < policy.days * DAY_MS) {

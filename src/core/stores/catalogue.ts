@@ -1,7 +1,7 @@
 import { parseArchiveId } from '../archive/archive-name.ts';
 import type { Manifest } from '../archive/manifest.ts';
 import { isSameBackup } from '../archive/manifest-file.ts';
-import { type BackupState, isVerified } from '../archive/state-file.ts';
+import { type BackupState, isBad, isRehearsed, isVerified } from '../archive/state-file.ts';
 import type { RetentionBackup } from '../retention/plan.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { DropbackError, type ErrorReport, errorReport, throwIfAborted } from '../runtime/errors.ts';
@@ -154,11 +154,16 @@ export class Catalogue {
 }
 
 /** What retention has to know of an entry. */
-export function forRetention({ id, manifest, state, where }: CatalogueEntry): RetentionBackup {
+export function forRetention(
+  entry: Pick<CatalogueEntry, 'id' | 'manifest' | 'state' | 'where'>,
+): RetentionBackup {
+  const { id, manifest, state, where } = entry;
   return {
     id,
     createdAt: manifest.createdAt,
     verified: isVerified(state),
+    rehearsed: isRehearsed(state),
+    bad: isBad(state),
     uploaded: where.includes('s3') || state.uploads.s3?.status === 'uploaded',
   };
 }

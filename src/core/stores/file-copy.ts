@@ -43,13 +43,18 @@ export interface FileDigest {
 }
 
 /** Size and sha256 of a file, read once. */
-export async function digestFile(path: string, signal: AbortSignal): Promise<FileDigest> {
+export async function digestFile(
+  path: string,
+  signal: AbortSignal,
+  onProgress: (bytes: number) => void = () => {},
+): Promise<FileDigest> {
   await using file = await openRegular(path);
   const hash = createHash('sha256');
   let bytes = 0;
   for await (const piece of readPieces(file, 0, Number.MAX_SAFE_INTEGER, signal)) {
     hash.update(piece);
     bytes += piece.length;
+    onProgress(bytes);
   }
   return { bytes, sha256: hash.digest('hex') };
 }
@@ -65,8 +70,37 @@ export function requireDigest(manifest: Manifest, found: FileDigest, where: stri
   });
 }
 
+/** Where an archive arrives piece by piece; `finish` compares it with the manifest. */
+export interface ArchiveSink extends AsyncDisposable {
+  readonly bytes: number;
+  write(piece: Uint8Array): Promise<void>;
+  /** Throws `store/corrupt` unless size and sha256 are the manifest's. */
+  finish(manifest: Manifest, where: string): Promise<void>;
+}
+
+/** Keeps nothing of what arrives but its checksum. */
+export class DigestSink implements ArchiveSink {
+  readonly #hash: Hash = createHash('sha256');
+  #bytes = 0;
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  async write(piece: Uint8Array): Promise<void> {
+    this.#hash.update(piece);
+    this.#bytes += piece.length;
+  }
+
+  async finish(manifest: Manifest, where: string): Promise<void> {
+    requireDigest(manifest, { bytes: this.#bytes, sha256: this.#hash.digest('hex') }, where);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
+
 /** A new file that arrives in pieces and is hashed on the way. Disposed unfinished, it is removed. */
-export class ArrivingFile implements AsyncDisposable {
+export class ArrivingFile implements ArchiveSink {
   readonly #path: string;
   readonly #file: FileHandle;
   readonly #hash: Hash = createHash('sha256');

@@ -40,6 +40,16 @@ export interface Store {
   /** Compares what is stored with the manifest as far as the store can without a full read. */
   confirm(manifest: Manifest, signal: AbortSignal): Promise<void>;
 
+  /**
+   * Reads the archive whole, from where it lies, and compares size and sha256 with the manifest's:
+   * one changed byte is `store/corrupt`. Writes nothing.
+   */
+  verify(
+    manifest: Manifest,
+    signal: AbortSignal,
+    onProgress?: (bytes: number) => void,
+  ): Promise<void>;
+
   /** Takes a backup off the list, then deletes its files. Missing is fine. */
   remove(manifest: Manifest, signal: AbortSignal): Promise<void>;
 

@@ -1,3 +1,4 @@
+import { qualified } from './quoting.ts';
 import type { Session } from './session.ts';
 
 /** A table whose rows a dump holds. */
@@ -54,6 +55,50 @@ export async function countLargeObjects(session: Session): Promise<number> {
     'SELECT count(*) AS n FROM pg_largeobject_metadata',
   );
   return Number(row.n);
+}
+
+/** How far a sequence has come. */
+export interface SequencePosition {
+  readonly schema: string;
+  readonly name: string;
+  /** Decimal: a bigint. */
+  readonly last: string;
+  readonly isAscending: boolean;
+}
+
+const SEQUENCES_PER_STATEMENT = 50;
+
+/**
+ * Sequences that have given out a value, without those that begin again at their end, and without
+ * unlogged ones, which a standby can't read. Read as pg_dump reads them: the lock that
+ * `pg_sequence_last_value` takes would keep the application from changing them.
+ */
+export async function readSequences(session: Session): Promise<SequencePosition[]> {
+  const all = await session.query<{ schema: string; name: string; isAscending: boolean }>(
+    `SELECT n.nspname AS schema, c.relname AS name, s.seqincrement > 0 AS "isAscending"
+       FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid
+       JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE c.relpersistence = 'p' AND NOT s.seqcycle
+        AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+        AND NOT EXISTS (SELECT FROM pg_depend e
+                         WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid
+                           AND e.objsubid = 0 AND e.deptype = 'e')
+      ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"`,
+  );
+  const positions: SequencePosition[] = [];
+  for (let from = 0; from < all.length; from += SEQUENCES_PER_STATEMENT) {
+    const group = all.slice(from, from + SEQUENCES_PER_STATEMENT);
+    const statement = group.map(
+      ({ schema, name }, index) =>
+        `SELECT ${index} AS i, last_value::text AS last FROM ${qualified(schema, name)} WHERE is_called`,
+    );
+    const rows = await session.query<{ i: number; last: string }>(statement.join(' UNION ALL '));
+    for (const { i, last } of rows) {
+      const sequence = group[i];
+      if (sequence) positions.push({ ...sequence, last });
+    }
+  }
+  return positions;
 }
 
 /** Constraints and indexes that are not valid, as `schema.table.name`. */

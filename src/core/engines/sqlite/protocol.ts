@@ -23,6 +23,7 @@ export interface Operations {
   settle: { request: SettleRequest; answer: { warnings: readonly string[] } };
   compare: { request: CompareRequest; answer: { matches: 'new' | 'old' } };
   list: { request: { folder: string; prefix: string }; answer: readonly ListedFile[] };
+  ask: { request: { path: string; queries: readonly string[] }; answer: readonly QueryAnswer[] };
 }
 
 export type OperationName = keyof Operations;
@@ -78,7 +79,7 @@ export interface BrokenReferences {
 
 export interface LockFileRequest {
   readonly path: string;
-  readonly purpose: 'backup' | 'restore';
+  readonly purpose: 'backup' | 'restore' | 'rehearsal';
   readonly waitMs: number;
 }
 
@@ -155,6 +156,11 @@ export type ReplaceAnswer =
     }
   /** A rename is not possible here; nothing was changed. */
   | { readonly done: false; readonly reason: string };
+
+/** What a query that is to return true has returned: a value, or why there is none. */
+export type QueryAnswer =
+  | { readonly rows: number; readonly value: string | number | null }
+  | { readonly error: string };
 
 export interface KeepRequest {
   readonly path: string;

@@ -94,9 +94,17 @@ export class LocalStore implements Store {
   }
 
   /** Reads the archive whole: on a local volume that is the only proof. */
-  async confirm(manifest: Manifest, signal: AbortSignal): Promise<void> {
+  confirm(manifest: Manifest, signal: AbortSignal): Promise<void> {
+    return this.verify(manifest, signal);
+  }
+
+  async verify(
+    manifest: Manifest,
+    signal: AbortSignal,
+    onProgress?: (bytes: number) => void,
+  ): Promise<void> {
     const path = await this.#listedArchive(manifest);
-    requireDigest(manifest, await digestFile(path, signal).catch(rethrow), path);
+    requireDigest(manifest, await digestFile(path, signal, onProgress).catch(rethrow), path);
   }
 
   async remove(manifest: Manifest, signal: AbortSignal): Promise<void> {
@@ -134,6 +142,11 @@ export class LocalStore implements Store {
 
   async checks(signal: AbortSignal): Promise<CheckResult[]> {
     return await localChecks(this.#folder.path, signal);
+  }
+
+  /** Whether there is a manifest of this id, without a look at what is in it. */
+  lists(id: string): Promise<boolean> {
+    return isThere(this.#folder.manifestPath(id));
   }
 
   /** What became of a backup. */

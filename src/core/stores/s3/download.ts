@@ -1,42 +1,39 @@
 import type { Manifest } from '../../archive/manifest.ts';
 import { DropbackError, errorReport, toDropbackError } from '../../runtime/errors.ts';
 import { backoffDelay } from '../../runtime/retry.ts';
-import { ArrivingFile, requireDigest } from '../file-copy.ts';
+import { type ArchiveSink, requireDigest } from '../file-copy.ts';
 import { notFound } from '../store-errors.ts';
 import type { Bucket } from './bucket.ts';
 import { isMissing, isPreconditionFailed } from './errors.ts';
 
 /**
- * Streams an archive into a new file. A connection that breaks is taken up where it broke; attempts
+ * Streams an archive into a sink. A connection that breaks is taken up where it broke; attempts
  * are counted anew whenever bytes arrived. The object must stay the same throughout (If-Match).
  */
 export async function downloadArchive(
   bucket: Bucket,
   key: string,
   manifest: Manifest,
-  destination: string,
+  sink: ArchiveSink,
   signal: AbortSignal,
   onProgress: (bytes: number) => void,
 ): Promise<void> {
-  await using file = await ArrivingFile.create(destination).catch((error: unknown) => {
-    throw toDropbackError(error);
-  });
   const { clock, log, backoff } = bucket.calls.options;
   const etag: { value?: string } = {};
   for (let failures = 0; ; ) {
-    const before = file.bytes;
+    const before = sink.bytes;
     try {
-      await receive(bucket, key, manifest, file, etag, signal, onProgress);
-      return await file.finish(manifest, `s3://${bucket.name}/${key}`);
+      await receive(bucket, key, manifest, sink, etag, signal, onProgress);
+      return await sink.finish(manifest, `s3://${bucket.name}/${key}`);
     } catch (error) {
       if (isMissing(error)) throw notFound(manifest.id, `s3://${bucket.name}`);
       if (isPreconditionFailed(error)) throw replaced(key, error);
-      failures = file.bytes > before ? 1 : failures + 1;
+      failures = sink.bytes > before ? 1 : failures + 1;
       const known = toDropbackError(error);
       if (!known.retryable || failures >= backoff.attempts) throw known;
       const delayMs = backoffDelay(backoff, failures);
       log.warn(
-        { error: errorReport(known), at: file.bytes, delayMs },
+        { error: errorReport(known), at: sink.bytes, delayMs },
         'download is taken up again',
       );
       await clock.sleep(delayMs, signal);
@@ -49,13 +46,13 @@ async function receive(
   bucket: Bucket,
   key: string,
   manifest: Manifest,
-  file: ArrivingFile,
+  sink: ArchiveSink,
   etag: { value?: string },
   signal: AbortSignal,
   onProgress: (bytes: number) => void,
 ): Promise<void> {
   const { bytes, sha256 } = manifest.archive;
-  const from = file.bytes;
+  const from = sink.bytes;
   await bucket.calls.once(
     `download of ${key}`,
     async ({ sdk, client }, abortSignal) => {
@@ -77,16 +74,16 @@ async function receive(
           const piece = chunk.subarray(skipped);
           if (piece.length === 0) continue;
           // More than was announced: no reason to fill the disk with it.
-          if (file.bytes + piece.length > bytes) {
-            requireDigest(manifest, { bytes: file.bytes + piece.length, sha256 }, key);
+          if (sink.bytes + piece.length > bytes) {
+            requireDigest(manifest, { bytes: sink.bytes + piece.length, sha256 }, key);
           }
-          await file.write(piece);
-          onProgress(file.bytes);
+          await sink.write(piece);
+          onProgress(sink.bytes);
         }
       } finally {
         body.destroy();
       }
-      if (file.bytes < bytes) throw cutShort(key, file.bytes, bytes, answer.ContentLength);
+      if (sink.bytes < bytes) throw cutShort(key, sink.bytes, bytes, answer.ContentLength);
     },
     signal,
   );

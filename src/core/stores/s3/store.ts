@@ -4,8 +4,15 @@ import type { S3Config } from '../../config/config.ts';
 import type { CheckResult } from '../../engines/engine.ts';
 import type { Logger } from '../../observability/log.ts';
 import { type Clock, systemClock } from '../../runtime/clock.ts';
-import { DropbackError, errorReport, messageOf, throwIfAborted } from '../../runtime/errors.ts';
+import {
+  DropbackError,
+  errorReport,
+  messageOf,
+  throwIfAborted,
+  toDropbackError,
+} from '../../runtime/errors.ts';
 import type { Backoff } from '../../runtime/retry.ts';
+import { ArrivingFile, DigestSink } from '../file-copy.ts';
 import type { ArchiveSource, Listing, Store } from '../store.ts';
 import { differentManifest, existsAlready, notFound, requireOwnName } from '../store-errors.ts';
 import { Bucket } from './bucket.ts';
@@ -128,7 +135,21 @@ export class S3Store implements Store {
     requireOwnName(manifest, this.#keys.name, this.description);
     await this.#requireListed(manifest, signal);
     const key = this.#keys.archive(manifest);
-    await downloadArchive(this.#bucket, key, manifest, destination, signal, onProgress);
+    await using file = await ArrivingFile.create(destination).catch((error: unknown) => {
+      throw toDropbackError(error);
+    });
+    await downloadArchive(this.#bucket, key, manifest, file, signal, onProgress);
+  }
+
+  async verify(
+    manifest: Manifest,
+    signal: AbortSignal,
+    onProgress: (bytes: number) => void = () => {},
+  ): Promise<void> {
+    requireOwnName(manifest, this.#keys.name, this.description);
+    await this.#requireListed(manifest, signal);
+    const key = this.#keys.archive(manifest);
+    await downloadArchive(this.#bucket, key, manifest, new DigestSink(), signal, onProgress);
   }
 
   /** Compares the manifest whole, and the archive's size and recorded sha256. */

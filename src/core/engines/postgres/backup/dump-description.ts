@@ -6,7 +6,10 @@ import {
   readExtensions,
   readExtensionTables,
   readNotValid,
+  readSequences,
+  type SequencePosition,
 } from '../catalog.ts';
+import { sqlState } from '../connection-errors.ts';
 import { readDatabaseFacts, readDatabaseSize } from '../server-info.ts';
 import type { Session } from '../session.ts';
 import { readRoles } from './catalog-roles.ts';
@@ -16,6 +19,19 @@ export const LARGE_OBJECTS = 'largeObjects';
 export const EXTENSION_TABLES = 'extensionTables';
 /** Only where rows weren't counted: how many tables' rows the archive must hold; null: not known. */
 export const TABLES_EXPECTED = 'tablesExpected';
+
+/** How far each sequence had come at the snapshot: JSON of `[schema, name, value, ascending]`. */
+const SEQUENCE_POSITIONS = 'sequencePositions';
+
+/** What a manifest notes of the sequences; undefined where it notes nothing. */
+export function notedSequences({
+  database,
+}: Pick<Manifest, 'database'>): SequencePosition[] | undefined {
+  const json = database.properties[SEQUENCE_POSITIONS];
+  if (typeof json !== 'string') return undefined;
+  const rows = JSON.parse(json) as [string, string, string, boolean][];
+  return rows.map(([schema, name, last, isAscending]) => ({ schema, name, last, isAscending }));
+}
 
 export type DumpDescription = Pick<Manifest, 'database' | 'roles' | 'extensions'>;
 
@@ -53,6 +69,7 @@ async function readProperties(
   const facts = await readDatabaseFacts(session, database);
   const settings = await readDatabaseSettings(session);
   const extensionTables = await readExtensionTables(session);
+  const sequences = await positionsOf(session);
   return {
     owner: facts?.owner ?? null,
     encoding: facts?.encoding ?? null,
@@ -67,8 +84,30 @@ async function readProperties(
     [LARGE_OBJECTS]: await countLargeObjects(session),
     // Sequences don't respect snapshots: their values are of the moment at which they were read.
     sequences: 'as of the dump, not of the snapshot',
+    ...(sequences ? { [SEQUENCE_POSITIONS]: sequences } : {}),
     ...(extensionTables.length > 0 ? { [EXTENSION_TABLES]: JSON.stringify(extensionTables) } : {}),
     ...Object.fromEntries(extensions.map(({ name, version }) => [`extension:${name}`, version])),
     ...Object.fromEntries([...settings].map(([name, value]) => [`setting:${name}`, value])),
   };
+}
+
+/**
+ * Read after the snapshot was taken and before pg_dump reads them: no value in the snapshot's rows is
+ * beyond them, and none in the archive is before them. One that is dropped or locked meanwhile is no
+ * reason to fail.
+ */
+async function positionsOf(session: Session): Promise<string | undefined> {
+  await session.query('SAVEPOINT sequences');
+  try {
+    const positions = await readSequences(session);
+    await session.query('RELEASE SAVEPOINT sequences');
+    return JSON.stringify(
+      positions.map(({ schema, name, last, isAscending }) => [schema, name, last, isAscending]),
+    );
+  } catch (error) {
+    if (sqlState(error) === undefined || session.lost.aborted) throw error;
+    await session.query('ROLLBACK TO SAVEPOINT sequences');
+    await session.query('RELEASE SAVEPOINT sequences');
+    return undefined;
+  }
 }

@@ -31,15 +31,24 @@ export async function checkContent(
   context: StepContext,
 ): Promise<ContentCheck> {
   const progress = (fraction: number) => context.progress(fraction * COUNT_SHARE);
+  const { tables, warnings } = await compareContent(session, expected, progress);
+  const more = await analyze(session);
+  context.progress(1);
+  return { tables, warnings: [...warnings, ...more] };
+}
+
+/** Rows and validity alone. Throws `restore/rows-differ`, `restore/not-valid`. */
+export async function compareContent(
+  session: Session,
+  expected: Expectation,
+  progress: (fraction: number) => void,
+): Promise<ContentCheck> {
   const tables = await countAll(session, progress);
   if (expected.tables) {
     const differences = countDifferences(expected.tables, tables);
     if (differences.length > 0) throw rowsDiffer(differences);
   }
-  const warnings = validity(await readNotValid(session), expected.notValid);
-  warnings.push(...(await analyze(session)));
-  context.progress(1);
-  return { tables, warnings };
+  return { tables, warnings: validity(await readNotValid(session), expected.notValid) };
 }
 
 function validity(found: readonly string[], known: readonly string[] | undefined): string[] {

@@ -7,6 +7,12 @@ export function marker(liveName: string): string {
   return `dropback: belongs to a restore of the database ${JSON.stringify(liveName)}`;
 }
 
+/** What of a database is fixed at its creation. */
+export type CreationModel = Pick<
+  DatabaseFacts,
+  'encoding' | 'row' | 'tablespace' | 'tablespaceIsDefault'
+>;
+
 /**
  * Creates the staging database from template0, in everything that is fixed at creation like the
  * model. Nobody can connect before CONNECT has been taken from PUBLIC. Returns its OID.
@@ -14,7 +20,7 @@ export function marker(liveName: string): string {
 export async function createStaging(
   session: Session,
   staging: { readonly name: string; readonly owner: string; readonly liveName: string },
-  model: DatabaseFacts,
+  model: CreationModel,
 ): Promise<string> {
   const database = ident(staging.name);
   const options = [`OWNER ${ident(staging.owner)}`, ...creationOptions(model)];
@@ -35,7 +41,7 @@ export async function createStaging(
  * Encoding, locale and tablespace as CREATE DATABASE takes them. The catalog's columns changed with
  * the versions: no provider before 15, daticulocale in 15 and 16, datlocale from 17 on.
  */
-export function creationOptions(model: DatabaseFacts): string[] {
+export function creationOptions(model: CreationModel): string[] {
   const { row } = model;
   const text = (name: string) =>
     typeof row[name] === 'string' ? (row[name] as string) : undefined;

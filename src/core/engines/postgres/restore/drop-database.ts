@@ -1,12 +1,12 @@
 import { DropbackError } from '../../../runtime/errors.ts';
 import { ident } from '../quoting.ts';
 import type { Session } from '../session.ts';
-import { parseDatabaseName } from './names.ts';
+import { type DatabaseKind, parseDatabaseName } from './names.ts';
 import { terminateIn } from './terminate.ts';
 
 export interface Doomed {
   readonly name: string;
-  readonly kind: 'staging' | 'previous';
+  readonly kind: DatabaseKind;
   /** Null only where the database was being created when the daemon died. */
   readonly oid: string | null;
 }

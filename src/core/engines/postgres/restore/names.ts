@@ -4,7 +4,11 @@ import { randomBytes } from 'node:crypto';
  * Names of what a restore creates on the server: never derived from the live database's name, which
  * may fill all 63 bytes (a suffix would be cut off without an error, and the name be the live one's).
  */
-const DATABASE = /^dropback_([sp])_([0-9a-f]{16})$/;
+const DATABASE = /^dropback_([spv])_([0-9a-f]{16})$/;
+const KINDS = { s: 'staging', p: 'previous', v: 'scratch' } as const;
+
+/** `scratch`: of a rehearsal, which swaps nothing. */
+export type DatabaseKind = (typeof KINDS)[keyof typeof KINDS];
 const LOAD_ROLE = /^dropback_load_([0-9a-f]{16})$/;
 
 export interface RestoreNames {
@@ -31,10 +35,15 @@ export function namesOf(id: string): RestoreNames {
 /** What a database's name says about it; undefined for every name that isn't exactly ours. */
 export function parseDatabaseName(
   name: string,
-): { readonly kind: 'staging' | 'previous'; readonly id: string } | undefined {
+): { readonly kind: DatabaseKind; readonly id: string } | undefined {
   const match = DATABASE.exec(name);
   if (!match?.[2]) return undefined;
-  return { kind: match[1] === 's' ? 'staging' : 'previous', id: match[2] };
+  return { kind: KINDS[match[1] as keyof typeof KINDS], id: match[2] };
+}
+
+/** The name of a rehearsal's database. */
+export function scratchName(id: string): string {
+  return `dropback_v_${id}`;
 }
 
 export function parseLoadRole(name: string): string | undefined {

@@ -50,7 +50,7 @@ export function fromState(state: RestoreState): PostgresRestoreState {
     isTextOrNull('stagingOid') &&
     isTextOrNull('loadRole') &&
     Array.isArray(value.placeholders) &&
-    parseDatabaseName(value.stagingName as string) !== undefined &&
+    ['staging', 'previous'].includes(parseDatabaseName(value.stagingName as string)?.kind ?? '') &&
     parseDatabaseName(value.previousName as string)?.kind === 'previous';
   if (valid) return value as PostgresRestoreState;
   throw new DropbackError('restore/foreign-state', 'the journal holds no PostgreSQL restore', {

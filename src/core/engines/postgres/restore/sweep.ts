@@ -4,7 +4,7 @@ import { ident } from '../quoting.ts';
 import type { Session } from '../session.ts';
 import { marker } from './create-staging.ts';
 import { dropDatabase } from './drop-database.ts';
-import { parseDatabaseName, parseLoadRole } from './names.ts';
+import { type DatabaseKind, parseDatabaseName, parseLoadRole } from './names.ts';
 import { parsePlaceholderMark, placeholderMark } from './placeholders.ts';
 import type { Server } from './server.ts';
 import type { PostgresRestoreState } from './state.ts';
@@ -17,11 +17,13 @@ const MARK_GRACE_MS = 3000;
  * are on the same server perhaps: only what carries this live database's mark goes, or a staging
  * database that has no mark at all, not even a while later. Kept databases (`dropback_p_`) hold
  * somebody's data and are never swept, unless an interrupted DROP has already destroyed them.
+ * `sought` is the kind that the caller makes: rehearsals and restores leave each other's alone.
  */
 export async function sweepLeftovers(
   server: Server,
   known: readonly PostgresRestoreState[],
-  context: StepContext,
+  context: Pick<StepContext, 'signal' | 'log'>,
+  sought: 'staging' | 'scratch' = 'staging',
 ): Promise<string[]> {
   await using session = await server.open({
     applicationName: 'dropback sweep',
@@ -36,7 +38,13 @@ export async function sweepLeftovers(
       context.log.warn({ name, why: messageOf(error) }, 'a leftover could not be removed');
     }
   };
-  for (const { name, oid, kind } of await leftoverDatabases(session, server, ids, context)) {
+  for (const { name, oid, kind } of await leftoverDatabases(
+    session,
+    server,
+    ids,
+    sought,
+    context.signal,
+  )) {
     await attempt(name, () => dropDatabase(session, { name, oid, kind }));
   }
   for (const name of await leftoverRoles(session, server.liveName, ids)) {
@@ -51,25 +59,26 @@ export async function sweepLeftovers(
 interface Leftover {
   readonly name: string;
   readonly oid: string;
-  readonly kind: 'staging' | 'previous';
+  readonly kind: DatabaseKind;
 }
 
 async function leftoverDatabases(
   session: Session,
   server: Server,
   known: ReadonlySet<string>,
-  context: StepContext,
+  sought: 'staging' | 'scratch',
+  signal: AbortSignal,
 ): Promise<Leftover[]> {
   const ours = marker(server.liveName);
   const look = async () => (await readCandidates(session)).filter(({ id }) => !known.has(id));
   let candidates = await look();
-  if (candidates.some((one) => one.comment === null && one.kind === 'staging')) {
-    await server.options.clock.sleep(MARK_GRACE_MS, context.signal);
+  if (candidates.some((one) => one.comment === null && one.kind === sought)) {
+    await server.options.clock.sleep(MARK_GRACE_MS, signal);
     candidates = await look();
   }
   return candidates.filter((one) => {
     if (one.halfDropped) return true;
-    if (one.kind === 'previous') return false;
+    if (one.kind !== sought) return false;
     return one.comment === ours || (one.comment === null && !one.inUse);
   });
 }

@@ -32,5 +32,6 @@ export const handlers: Handlers = {
   overwrite: async (request) => (await import('./overwrite.ts')).overwrite(request),
   settle: async (request) => (await import('./settle.ts')).settle(request),
   compare: async (request) => (await import('./compare.ts')).compare(request),
+  ask: async (request) => (await import('./ask.ts')).ask(request),
   list: async (request) => (await import('./files.ts')).list(request.folder, request.prefix),
 };

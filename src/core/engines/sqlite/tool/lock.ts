@@ -5,7 +5,7 @@ import type { LockFileRequest } from '../protocol.ts';
 import type { Conversation } from './handlers.ts';
 import { isBusy } from './sqlite-errors.ts';
 
-const HOLDERS = ['unknown', 'backup', 'restore'] as const;
+const HOLDERS = ['unknown', 'backup', 'restore', 'rehearsal'] as const;
 
 /** Holds an exclusive transaction on the lock file until standard input ends. */
 export async function lock(request: LockFileRequest, { say, asked }: Conversation): Promise<null> {

@@ -1,0 +1,163 @@
+import type { Manifest } from '../../core/archive/manifest.ts';
+import type { Verification } from '../../core/archive/state-file.ts';
+import type { VerifyConfig } from '../../core/config/config.ts';
+import type { Logger } from '../../core/observability/log.ts';
+import type { RehearsedBackup, VerificationStatus } from '../../core/requests/backup-status.ts';
+import type { Clock } from '../../core/runtime/clock.ts';
+import { isAbort } from '../../core/runtime/errors.ts';
+import { backoffDelay } from '../../core/runtime/retry.ts';
+import type { LocalStore } from '../../core/stores/local/store.ts';
+import { nextTime } from '../schedule.ts';
+import type { Verifier } from './verifier.ts';
+
+export interface VerifyLoopDependencies {
+  readonly verify: VerifyConfig;
+  readonly local: LocalStore;
+  readonly verifier: Verifier;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Told when `status` says something new. */
+  readonly onChange: () => void;
+}
+
+const BACKOFF = { firstMs: 60_000, mostMs: 3_600_000, attempts: Number.POSITIVE_INFINITY };
+/** The wall clock may jump: it is looked at again at least this often. */
+const LONGEST_NAP_MS = 60_000;
+
+/**
+ * Rehearses the newest backup, beside the schedule of backups: whenever there is a new one, or at the
+ * times of BACKUP_VERIFY_CRON. Where backups come faster than they can be rehearsed, the ones in
+ * between are passed over. One that could not be carried out is tried again with backoff.
+ */
+export class VerifyLoop {
+  readonly #deps: VerifyLoopDependencies;
+  #since: Date;
+  #wake: AbortController = new AbortController();
+  #state: VerificationStatus['state'] = 'idle';
+  #lastGood: RehearsedBackup | undefined;
+  #lastProblem: RehearsedBackup | undefined;
+  #attempts = 0;
+  #lastAttempt: Date | undefined;
+
+  constructor(deps: VerifyLoopDependencies) {
+    this.#deps = deps;
+    this.#since = deps.clock.now();
+  }
+
+  /** A backup has been published. */
+  wake(): void {
+    this.#wake.abort();
+  }
+
+  status(): VerificationStatus {
+    const { schedule } = this.#deps.verify;
+    const next = this.#retryAt() ?? (schedule && nextTime(schedule, this.#since));
+    return {
+      state: this.#state,
+      ...(this.#lastGood ? { lastGood: this.#lastGood } : {}),
+      ...(this.#lastProblem ? { lastProblem: this.#lastProblem } : {}),
+      ...(next ? { nextAt: next.toISOString() } : {}),
+    };
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { log } = this.#deps;
+    try {
+      await this.#readHistory(signal);
+    } catch (error) {
+      if (!isAbort(error)) log.warn({ error }, 'earlier verifications could not be read');
+    }
+    while (!signal.aborted) {
+      this.#wake = new AbortController();
+      try {
+        await this.#round(signal);
+      } catch (error) {
+        if (isAbort(error)) return;
+        log.warn({ error }, 'a rehearsal could not be begun');
+      }
+      const woken = AbortSignal.any([signal, this.#wake.signal]);
+      await this.#deps.clock.sleep(LONGEST_NAP_MS, woken).catch(() => {});
+    }
+  }
+
+  async #round(signal: AbortSignal): Promise<void> {
+    const { local, clock } = this.#deps;
+    const newest = (await local.list(signal)).backups.at(-1);
+    if (!newest) return;
+    const due = await this.#dueAt(newest);
+    if (due && due <= clock.now()) await this.#rehearse(newest, signal);
+  }
+
+  /** Undefined: nothing to do until there is another backup. */
+  async #dueAt(newest: Manifest): Promise<Date | undefined> {
+    const { verify, local, clock } = this.#deps;
+    const retryAt = this.#retryAt();
+    if (verify.schedule) return retryAt ?? nextTime(verify.schedule, this.#since);
+    const { verifications } = await local.readState(newest.id);
+    return verifications.some(isVerdict) ? undefined : (retryAt ?? clock.now());
+  }
+
+  #retryAt(): Date | undefined {
+    if (this.#attempts === 0 || !this.#lastAttempt) return undefined;
+    const delay = backoffDelay(BACKOFF, this.#attempts, () => 1);
+    return new Date(this.#lastAttempt.getTime() + delay);
+  }
+
+  async #rehearse(newest: Manifest, signal: AbortSignal): Promise<void> {
+    const { verifier, clock, log, onChange } = this.#deps;
+    const { id } = newest;
+    this.#state = 'running';
+    this.#lastAttempt = clock.now();
+    onChange();
+    log.info({ id }, 'rehearsal started');
+    try {
+      const told = (message: string) => log.debug({ id }, message);
+      const {
+        bytes: _,
+        warnings,
+        ...report
+      } = await verifier.rehearse(newest, 'local', told, signal);
+      this.#remember(report);
+      for (const warning of warnings) log.warn({ id }, warning);
+      const { tables, rows, durationMs } = report;
+      if (report.status === 'ok') {
+        log.info({ id, tables, rows, ms: durationMs }, 'restored as a test, and it is whole');
+      }
+    } finally {
+      this.#state = 'idle';
+      onChange();
+    }
+  }
+
+  #remember(report: RehearsedBackup): void {
+    if (report.status === 'inconclusive') this.#attempts += 1;
+    else {
+      this.#attempts = 0;
+      this.#since = new Date(report.at);
+    }
+    if (report.status === 'ok') {
+      this.#lastGood = report;
+      this.#lastProblem = undefined;
+    } else if (report.status === 'failed' || this.#lastProblem?.status !== 'failed') {
+      // That a bad backup was found outweighs that the next could not be looked at.
+      this.#lastProblem = report;
+    }
+  }
+
+  /** What the state files know, so that a restart forgets no finding. */
+  async #readHistory(signal: AbortSignal): Promise<void> {
+    const { local } = this.#deps;
+    const all: RehearsedBackup[] = [];
+    for (const { id } of (await local.list(signal)).backups) {
+      const { verifications } = await local.readState(id);
+      all.push(...verifications.filter(isVerdict).map((one) => ({ ...one, id })));
+    }
+    all.sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
+    for (const one of all) this.#remember(one);
+    this.#deps.onChange();
+  }
+}
+
+function isVerdict({ kind, status }: Verification): boolean {
+  return kind === 'restore' && status !== 'inconclusive';
+}

@@ -1,0 +1,71 @@
+import { parseArchiveId, parseBackupFile } from '../../core/archive/archive-name.ts';
+import type { Manifest } from '../../core/archive/manifest.ts';
+import type { StorePlace } from '../../core/archive/state-file.ts';
+import { DropbackError } from '../../core/runtime/errors.ts';
+import type { CatalogueView } from '../../core/stores/catalogue.ts';
+import { notFound } from '../../core/stores/store-errors.ts';
+
+/** One copy of a backup: what is to be read, or why it is no longer listed. */
+export type Copy =
+  | { readonly where: StorePlace; readonly manifest: Manifest }
+  | { readonly where: StorePlace; readonly damage: DropbackError };
+
+/** A backup by everything that lies under its id, a damaged manifest included. */
+export interface Selected {
+  readonly id: string;
+  /** The local one first. */
+  readonly copies: readonly Copy[];
+}
+
+export type Selection = 'latest' | 'all' | { readonly id: string };
+
+/**
+ * The backups that are to be verified, oldest first. A manifest that can't be read, or has lost its
+ * archive, is a backup too: it was listed once, and `latest` must not pass over it. Throws
+ * `store/not-found`.
+ */
+export function selectBackups(
+  view: CatalogueView,
+  name: string,
+  selection: Selection,
+  store?: StorePlace,
+): Selected[] {
+  const found = new Map<string, Copy[]>();
+  const add = (id: string, copy: Copy) => {
+    if (store === undefined || store === copy.where) {
+      found.set(id, [...(found.get(id) ?? []), copy]);
+    }
+  };
+  for (const { id, where, manifest } of view.entries) {
+    for (const place of where) add(id, { where: place, manifest });
+  }
+  for (const { name: file, where, reason } of view.strays) {
+    const known = parseBackupFile(name, file);
+    if (known?.kind === 'manifest') add(known.id, { where, damage: damaged(known.id, reason) });
+  }
+  for (const id of view.conflicts) {
+    const why = 'the two stores hold different backups under this id';
+    if (store === undefined) add(id, { where: 's3', damage: damaged(id, why) });
+  }
+  const all = [...found].map(([id, copies]) => ({ id, copies: copies.toSorted(localFirst) }));
+  all.sort((a, b) => timeOf(a.id) - timeOf(b.id));
+  if (selection === 'all') return all;
+  const wanted = selection === 'latest' ? all.at(-1) : all.find(({ id }) => id === selection.id);
+  if (wanted) return [wanted];
+  throw notFound(selection === 'latest' ? 'a backup' : selection.id, 'the catalogue');
+}
+
+function localFirst(a: Copy, b: Copy): number {
+  return Number(a.where !== 'local') - Number(b.where !== 'local');
+}
+
+function timeOf(id: string): number {
+  return parseArchiveId(id)?.at.getTime() ?? 0;
+}
+
+function damaged(id: string, reason: string): DropbackError {
+  return new DropbackError('manifest/corrupt', `${id} is not listed any more: ${reason}`, {
+    hint: 'use another backup, or the copy in the other store; then look for a failing disk.',
+    facts: { id, reason },
+  });
+}

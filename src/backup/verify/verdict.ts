@@ -1,0 +1,38 @@
+import { DropbackError } from '../../core/runtime/errors.ts';
+
+/** What says of a backup that it is not what was backed up, or does not restore. */
+const AT_FAULT = new Set([
+  'store/corrupt',
+  'manifest/corrupt',
+  'archive/unreadable',
+  'drop/corrupt',
+  'drop/empty',
+  'drop/truncated',
+  'drop/trailing-garbage',
+  'drop/unknown-content',
+  'drop/manifest-mismatch',
+  'restore/rows-differ',
+  'restore/not-valid',
+  'verify/content-differs',
+  'verify/foreign-keys',
+  'verify/sequences-behind',
+  'verify/large-objects-differ',
+  'verify/assertion-failed',
+]);
+
+/**
+ * What a server says when it, and not the archive, is why a load fails: room, rights, limits, and
+ * what is installed there.
+ */
+const NOT_ITS_FAULT =
+  /no space left|could not (extend|write|open|fsync|access) file|disk (is )?full|quota|out of (shared )?memory|permission denied|must be (the )?(owner|superuser|member|able)|not permitted|only superuser|role "[^"]*" does not exist|extension "[^"]*" is not available|extension control file|tablespace "[^"]*" does not exist|too many (clients|connections)|connection slots|canceling statement|deadlock detected|terminating connection|connection to server|server closed the connection|the database system is|encoding "[^"]*" does not match|unrecognized configuration parameter|unsupported version|temp_file_limit/i;
+
+/** Whether an error of a verification is the backup's own, or that of whatever was to verify it. */
+export function verdictOf(error: unknown): 'failed' | 'inconclusive' {
+  if (!(error instanceof DropbackError)) return 'inconclusive';
+  if (AT_FAULT.has(error.code)) return 'failed';
+  if (error.code !== 'drop/does-not-load') return 'inconclusive';
+  const said = error.facts['stderr'];
+  const lines = Array.isArray(said) && said.length > 0 ? said.map(String) : [error.message];
+  return lines.some((line) => NOT_ITS_FAULT.test(line)) ? 'inconclusive' : 'failed';
+}

@@ -1,0 +1,179 @@
+import type { Manifest } from '../../core/archive/manifest.ts';
+import {
+  type StorePlace,
+  type Verification,
+  withVerification,
+} from '../../core/archive/state-file.ts';
+import type { VerifyOutcome, VerifyReport } from '../../core/archive/verify-report.ts';
+import type { Logger } from '../../core/observability/log.ts';
+import type { Clock } from '../../core/runtime/clock.ts';
+import { errorReport, isAbort } from '../../core/runtime/errors.ts';
+import type { Catalogue } from '../../core/stores/catalogue.ts';
+import type { LocalStore } from '../../core/stores/local/store.ts';
+import type { Store } from '../../core/stores/store.ts';
+import type { Rehearsals } from './rehearsal.ts';
+import { type Copy, type Selected, type Selection, selectBackups } from './selection.ts';
+import { verdictOf } from './verdict.ts';
+
+export interface VerifierDependencies {
+  /** BACKUP_NAME. */
+  readonly name: string;
+  readonly local: LocalStore;
+  readonly remote?: Store;
+  readonly catalogue: Catalogue;
+  readonly rehearsals: Rehearsals;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface VerifyRequest {
+  readonly selection: Selection;
+  /** Also restore it into a scratch database. */
+  readonly restore: boolean;
+  /** Only this one; default: every store that it lies in. */
+  readonly store?: StorePlace;
+  readonly onProgress: (message: string) => void;
+}
+
+/** What a verification found besides that all is well. */
+interface Findings extends Pick<Verification, 'tables' | 'rows'> {
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Proves backups where they lie, and notes what came of it in their state. Nothing that is wrong
+ * with a backup, a store or a server is thrown: it is in the report.
+ */
+export class Verifier {
+  readonly #deps: VerifierDependencies;
+
+  constructor(deps: VerifierDependencies) {
+    this.#deps = deps;
+  }
+
+  /** Throws `store/not-found` where there is no such backup in the stores that answered. */
+  async verify(request: VerifyRequest, signal: AbortSignal): Promise<VerifyOutcome> {
+    const { catalogue, name } = this.#deps;
+    const view = await catalogue.list(signal);
+    const unasked = view.unreachable.filter(
+      ({ where }) => request.store === undefined || request.store === where,
+    );
+    let selected: Selected[] = [];
+    try {
+      selected = selectBackups(view, name, request.selection, request.store);
+    } catch (error) {
+      if (unasked.length === 0) throw error;
+    }
+    const reports: VerifyReport[] = [];
+    for (const backup of selected)
+      reports.push(...(await this.#verifyOne(backup, request, signal)));
+    return { reports, unasked };
+  }
+
+  /** Restores one listed backup into a scratch database. */
+  async rehearse(
+    manifest: Manifest,
+    where: StorePlace,
+    onProgress: (message: string) => void,
+    signal: AbortSignal,
+  ): Promise<VerifyReport> {
+    const store = this.#store(where);
+    return await this.#carryOut('restore', manifest, where, signal, async () => {
+      const found = await this.#deps.rehearsals.rehearse(manifest, store, onProgress, signal);
+      const rows = found.tables.reduce((sum, table) => sum + table.rows, 0);
+      return { tables: found.tables.length, rows, warnings: found.warnings };
+    });
+  }
+
+  async #verifyOne(
+    { id, copies }: Selected,
+    { restore, onProgress }: VerifyRequest,
+    signal: AbortSignal,
+  ): Promise<VerifyReport[]> {
+    const reports: VerifyReport[] = [];
+    let good: Extract<Copy, { manifest: Manifest }> | undefined;
+    for (const copy of copies) {
+      const report =
+        'damage' in copy
+          ? this.#damaged(id, copy)
+          : await this.#archive(copy.manifest, copy.where, onProgress, signal);
+      reports.push(report);
+      if (report.status === 'ok' && 'manifest' in copy) good ??= copy;
+    }
+    if (!restore || !good) return reports;
+    const tell = (message: string) => onProgress(`${id}: ${message}`);
+    return [...reports, await this.rehearse(good.manifest, good.where, tell, signal)];
+  }
+
+  #damaged(id: string, { where, damage }: Extract<Copy, { damage: unknown }>): VerifyReport {
+    const at = this.#deps.clock.now().toISOString();
+    const error = errorReport(damage);
+    return { id, where, kind: 'archive', status: 'failed', at, durationMs: 0, warnings: [], error };
+  }
+
+  async #archive(
+    manifest: Manifest,
+    where: StorePlace,
+    onProgress: (message: string) => void,
+    signal: AbortSignal,
+  ): Promise<VerifyReport> {
+    const { id, archive } = manifest;
+    return await this.#carryOut('archive', manifest, where, signal, async () => {
+      await this.#store(where).verify(manifest, signal, (bytes) => {
+        const percent = Math.floor((100 * bytes) / Math.max(1, archive.bytes));
+        onProgress(`${id}: reading it (${where}, ${percent}%)`);
+      });
+      return { warnings: [] };
+    });
+  }
+
+  async #carryOut(
+    kind: Verification['kind'],
+    manifest: Manifest,
+    where: StorePlace,
+    signal: AbortSignal,
+    work: () => Promise<Findings>,
+  ): Promise<VerifyReport> {
+    const { clock, log } = this.#deps;
+    const { id } = manifest;
+    const started = clock.monotonic();
+    const describe = (): Omit<Verification, 'status'> => ({
+      kind,
+      where,
+      at: clock.now().toISOString(),
+      durationMs: Math.round(clock.monotonic() - started),
+    });
+    try {
+      const { warnings, ...counts } = await work();
+      const verification = { ...describe(), status: 'ok' as const, ...counts };
+      await this.#note(manifest, verification);
+      return { id, ...verification, where, bytes: manifest.archive.bytes, warnings };
+    } catch (error) {
+      if (isAbort(error) && signal.aborted) throw error;
+      const status = verdictOf(error);
+      const verification = { ...describe(), status, error: errorReport(error) };
+      if (status === 'failed') log.error({ id, kind, where, error }, 'a backup is not good');
+      else log.warn({ id, kind, where, error }, 'a backup could not be verified');
+      await this.#note(manifest, verification);
+      return { id, ...verification, where, bytes: manifest.archive.bytes, warnings: [] };
+    }
+  }
+
+  /** State is kept beside local archives: of one that lies in S3 alone nothing is noted. */
+  async #note(manifest: Manifest, verification: Verification): Promise<void> {
+    const { local, log } = this.#deps;
+    const { id } = manifest;
+    try {
+      if (!(await local.lists(id))) return;
+      await local.updateState(id, (state) => withVerification(state, verification));
+    } catch (error) {
+      log.warn({ id, error }, 'what came of a verification could not be noted');
+    }
+  }
+
+  #store(where: StorePlace): Store {
+    const { local, remote } = this.#deps;
+    if (where === 'local' || !remote) return local;
+    return remote;
+  }
+}

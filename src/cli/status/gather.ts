@@ -1,0 +1,174 @@
+import type { Verification } from '../../core/archive/state-file.ts';
+import type { BackupConfig } from '../../core/config/config.ts';
+import {
+  type BackupHealth,
+  type BackupStatus,
+  backupHealth,
+  lastRunFailed,
+} from '../../core/requests/backup-status.ts';
+import type { StorePrune } from '../../core/retention/report.ts';
+import type { CatalogueEntry, CatalogueView } from '../../core/stores/catalogue.ts';
+import type { CliContext, KnownStatus } from '../context.ts';
+
+/** How the backups of one database stand; JSON. */
+export interface DatabaseStatus {
+  readonly name: string;
+  readonly database: string;
+  readonly health: BackupHealth;
+  /** What somebody should look at, one line each; empty when healthy. */
+  readonly problems: readonly string[];
+  readonly daemon: 'running' | 'not answering';
+  readonly lastGood?: KnownBackup;
+  readonly verified: {
+    readonly archive?: VerifiedBackup;
+    readonly restore?: VerifiedBackup;
+    /** The latest that did not go well, where nothing has gone well since. */
+    readonly problem?: VerifiedBackup;
+  };
+  readonly lastFailure?: BackupStatus['lastFailure'];
+  readonly nextRunAt?: string;
+  readonly nextRehearsalAt?: string;
+  /** Of the latest backups, oldest first. */
+  readonly sizes: readonly { readonly id: string; readonly bytes: number }[];
+  readonly uploads?: {
+    readonly waiting: number;
+    readonly oldest?: string;
+    readonly lastError?: BackupStatus['lastUploadError'];
+  };
+  readonly retention: readonly StorePrune[];
+}
+
+export interface KnownBackup {
+  readonly id: string;
+  readonly createdAt: string;
+  readonly bytes: number;
+  readonly rows: number;
+  readonly tables: number;
+  readonly where: CatalogueEntry['where'];
+}
+
+export type VerifiedBackup = Verification & { readonly id: string };
+
+const MOST_SIZES = 30;
+
+/** Asks the stores, the daemon, and what it has left on the volume. Throws only when aborted. */
+export async function gatherStatus(
+  config: BackupConfig,
+  { operations, clock, signal }: CliContext,
+): Promise<DatabaseStatus> {
+  const [known, view, retention] = await Promise.all([
+    operations.backupStatus(config, signal),
+    operations.catalogue(config).then((catalogue) => catalogue.list(signal)),
+    operations.prune(config, true, signal),
+  ]);
+  return describe(config, known, view, retention, clock.now());
+}
+
+function describe(
+  config: BackupConfig,
+  { status, isAlive }: KnownStatus,
+  view: CatalogueView,
+  retention: readonly StorePrune[],
+  now: Date,
+): DatabaseStatus {
+  const { entries } = view;
+  const newest = entries.at(-1);
+  const verified = verifications(entries);
+  const problems = findProblems(config, status, isAlive, view, now);
+  if (verified.problem) problems.push(problemLine(verified.problem));
+  const known = status ? backupHealth(status, now) : 'healthy';
+  const isBad = known === 'unhealthy' || verified.problem?.status === 'failed' || !newest;
+  const uploads = config.s3 ? uploadsOf(entries, status) : undefined;
+  const { lastFailure, nextRunAt, verification } = status ?? {};
+  return {
+    name: config.name,
+    database: status?.database ?? config.database.kind,
+    health: isBad ? 'unhealthy' : problems.length > 0 ? 'degraded' : known,
+    problems,
+    daemon: isAlive ? 'running' : 'not answering',
+    ...(newest ? { lastGood: knownBackup(newest) } : {}),
+    verified,
+    ...(lastFailure ? { lastFailure } : {}),
+    ...(isAlive && nextRunAt ? { nextRunAt } : {}),
+    ...(isAlive && verification?.nextAt ? { nextRehearsalAt: verification.nextAt } : {}),
+    sizes: entries.slice(-MOST_SIZES).map(({ id, bytes }) => ({ id, bytes })),
+    ...(uploads ? { uploads } : {}),
+    retention,
+  };
+}
+
+function findProblems(
+  config: BackupConfig,
+  status: BackupStatus | undefined,
+  isAlive: boolean,
+  view: CatalogueView,
+  now: Date,
+): string[] {
+  const problems: string[] = [];
+  const newest = view.entries.at(-1)?.manifest.createdAt;
+  if (!isAlive && config.healthPort !== 0) {
+    problems.push(`db-backup does not answer on port ${config.healthPort}`);
+  }
+  if (newest === undefined) problems.push('there is no backup yet');
+  if (status && now.getTime() > Date.parse(status.overdueAfter)) {
+    problems.push('a backup is overdue');
+  }
+  if (lastRunFailed(status?.lastFailure, newest)) {
+    problems.push(`the last run failed: ${status?.lastFailure?.error.message}`);
+  }
+  if (status && status.uploadBacklog > 0 && status.lastUploadError) {
+    problems.push(`uploads fail: ${status.lastUploadError.message}`);
+  }
+  for (const { where, error } of view.unreachable) {
+    problems.push(`${where} could not be asked: ${error.message}`);
+  }
+  for (const id of view.conflicts) problems.push(`${id} is another backup in S3 than locally`);
+  return problems;
+}
+
+function verifications(entries: readonly CatalogueEntry[]): DatabaseStatus['verified'] {
+  const all = entries.flatMap(({ id, state }) =>
+    state.verifications.map((one) => ({ ...one, id })),
+  );
+  all.sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
+  const good = (kind: Verification['kind']) =>
+    all.findLast((one) => one.kind === kind && one.status === 'ok');
+  const [archive, restore] = [good('archive'), good('restore')];
+  const problem = all.findLast(({ kind, status, at }) => {
+    const since = kind === 'archive' ? archive : restore;
+    return status !== 'ok' && Date.parse(at) > Date.parse(since?.at ?? '1970-01-01');
+  });
+  return {
+    ...(archive ? { archive } : {}),
+    ...(restore ? { restore } : {}),
+    ...(problem ? { problem } : {}),
+  };
+}
+
+function problemLine({ id, kind, status, error }: VerifiedBackup): string {
+  const what = kind === 'archive' ? 'read back' : 'restored as a test';
+  const verb = status === 'failed' ? `is not good, as it was ${what}` : `could not be ${what}`;
+  return `${id} ${verb}: ${error?.message ?? 'no reason is known'}`;
+}
+
+function knownBackup({ id, manifest, bytes, where }: CatalogueEntry): KnownBackup {
+  const { createdAt, tables } = manifest;
+  const rows = tables.reduce((sum, table) => sum + table.rows, 0);
+  return { id, createdAt, bytes, rows, tables: tables.length, where };
+}
+
+function uploadsOf(
+  entries: readonly CatalogueEntry[],
+  status: BackupStatus | undefined,
+): NonNullable<DatabaseStatus['uploads']> {
+  const waiting = entries.filter(
+    ({ where, state }) => !where.includes('s3') && state.uploads.s3?.status !== 'uploaded',
+  );
+  const [oldest] = waiting;
+  const error = waiting.length > 0 ? status?.lastUploadError : undefined;
+  return {
+    waiting: waiting.length,
+    ...(oldest ? { oldest: oldest.id } : {}),
+    ...(error ? { lastError: error } : {}),
+  };
+}

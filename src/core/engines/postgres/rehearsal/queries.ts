@@ -1,0 +1,46 @@
+import { DropbackError, messageOf } from '../../../runtime/errors.ts';
+import { assertionFailed, describeAnswer } from '../../assertion.ts';
+import { sqlState } from '../connection-errors.ts';
+import type { Session } from '../session.ts';
+
+/** Connection trouble aside: cancelled, out of resources, out of space. */
+const NOT_THE_ANSWER = /^(57|53|58|XX)/;
+
+/** Asks BACKUP_VERIFY_SQL as an application would: with the usual search_path, changing nothing. */
+export async function askQueries(
+  session: Session,
+  queries: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  if (queries.length === 0) return;
+  await session.query('SET search_path = "$user", public');
+  await session.query('SET default_transaction_read_only = on');
+  for (const query of queries) {
+    const rows = await ask(session, query, signal);
+    const [first] = rows;
+    const value = first && Object.values(first)[0];
+    if (rows.length !== 1 || value !== true) {
+      throw assertionFailed(query, describeAnswer(rows.length, value));
+    }
+  }
+}
+
+async function ask(session: Session, query: string, signal: AbortSignal): Promise<object[]> {
+  try {
+    return await session.query(query, [], signal);
+  } catch (error) {
+    const state = sqlState(error);
+    if (state === undefined || session.lost.aborted || NOT_THE_ANSWER.test(state)) throw error;
+    if (!(error instanceof DropbackError)) throw error;
+    if (state.startsWith('42601')) throw invalid(query, error);
+    throw assertionFailed(query, `it failed: ${messageOf(error)}`, error);
+  }
+}
+
+function invalid(query: string, cause: DropbackError): DropbackError {
+  return new DropbackError('verify/query-invalid', `not SQL: ${cause.message}`, {
+    hint: 'correct BACKUP_VERIFY_SQL: each query ends in a semicolon and returns one row with one true value.',
+    facts: { query },
+    cause,
+  });
+}

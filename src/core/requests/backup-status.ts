@@ -1,0 +1,114 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Verification } from '../archive/state-file.ts';
+import { type ErrorReport, throwIfAborted } from '../runtime/errors.ts';
+
+/**
+ * What the backup daemon is doing and how its database stands; JSON, without secrets. Served as
+ * `/status`, and kept in `status.json` so that it outlives the daemon.
+ */
+export interface BackupStatus {
+  readonly program: 'db-backup';
+  /** BACKUP_NAME. */
+  readonly name: string;
+  readonly database: string;
+  readonly state: 'waiting for the database' | 'idle' | 'running';
+  readonly startedAt: string;
+  readonly nextRunAt?: string;
+  readonly lastGood?: { readonly id: string; readonly createdAt: string; readonly bytes: number };
+  /** Stays after a good run, which is how one can tell what was wrong. */
+  readonly lastFailure?: FailedRun;
+  readonly failuresSinceGood: number;
+  /** Backups that are listed locally and not yet in the remote store. */
+  readonly uploadBacklog: number;
+  readonly lastUploadError?: ErrorReport;
+  readonly verification?: VerificationStatus;
+  /** ISO 8601: without a newer good backup by then, it is unhealthy. */
+  readonly overdueAfter: string;
+}
+
+export interface FailedRun {
+  readonly at: string;
+  readonly error: ErrorReport;
+}
+
+/** Rehearsals (BACKUP_VERIFY=restore). */
+export interface VerificationStatus {
+  readonly state: 'idle' | 'running';
+  /** The latest that went well. */
+  readonly lastGood?: RehearsedBackup;
+  /** The latest of all, where that was another one. */
+  readonly lastProblem?: RehearsedBackup;
+  /** ISO 8601; absent: after the next backup. */
+  readonly nextAt?: string;
+}
+
+export type RehearsedBackup = Verification & { readonly id: string };
+
+/** With state of our own, beside the backups: `<BACKUP_DIR>/.dropback/<name>`. */
+export function ownFolder(backupDir: string, name: string): string {
+  // No BACKUP_NAME begins with a dot.
+  return join(backupDir, '.dropback', name);
+}
+
+export const BACKUP_STATUS_FILE = 'status.json';
+
+/** Undefined where no daemon has written one that can be read. */
+export async function readBackupStatus(folder: string): Promise<BackupStatus | undefined> {
+  try {
+    return asBackupStatus(JSON.parse(await readFile(join(folder, BACKUP_STATUS_FILE), 'utf8')));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'EACCES' || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+const ANSWER_WITHIN_MS = 3000;
+
+/** What the daemon on this machine says itself; undefined where none answers at that port. */
+export async function askBackupStatus(
+  port: number,
+  signal: AbortSignal,
+): Promise<BackupStatus | undefined> {
+  if (port === 0) return undefined;
+  try {
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
+    const answer = await fetch(`http://127.0.0.1:${port}/status`, { signal: bounded });
+    return asBackupStatus(await answer.json());
+  } catch {
+    throwIfAborted(signal);
+    return undefined;
+  }
+}
+
+/** The value, if it is what db-backup tells and not something else's answer. */
+export function asBackupStatus(value: unknown): BackupStatus | undefined {
+  const { program, database, overdueAfter } = (value ?? {}) as Partial<BackupStatus>;
+  const isOurs =
+    program === 'db-backup' && typeof database === 'string' && typeof overdueAfter === 'string';
+  return isOurs ? (value as BackupStatus) : undefined;
+}
+
+export type BackupHealth = 'healthy' | 'degraded' | 'unhealthy';
+
+/**
+ * Unhealthy when a backup is overdue, or one was found not to restore and none has restored since; a
+ * backlog of uploads, or rehearsals that can't be carried out, are `degraded`.
+ */
+export function backupHealth(status: BackupStatus, now: Date): BackupHealth {
+  const problem = status.verification?.lastProblem;
+  if (now.getTime() > Date.parse(status.overdueAfter)) return 'unhealthy';
+  if (problem?.status === 'failed') return 'unhealthy';
+  const isBehind = status.uploadBacklog > 0 && status.lastUploadError !== undefined;
+  return isBehind || problem ? 'degraded' : 'healthy';
+}
+
+/** A failed run with no good backup after it: then nothing is removed. */
+export function lastRunFailed(
+  failure: FailedRun | undefined,
+  newestCreatedAt: string | undefined,
+): boolean {
+  if (!failure) return false;
+  return newestCreatedAt === undefined || Date.parse(failure.at) > Date.parse(newestCreatedAt);
+}

@@ -1,0 +1,19 @@
+import type { ErrorReport } from '../runtime/errors.ts';
+import type { RetentionPlan } from './plan.ts';
+
+/** What retention wants to do in one store, and what it did; JSON. */
+export interface StorePrune {
+  readonly where: 'local' | 's3';
+  /** For messages, without secrets. */
+  readonly store: string;
+  readonly dryRun: boolean;
+  /** Undefined where the store could not be asked. */
+  readonly plan?: RetentionPlan;
+  /** Why nothing is removed there though a plan is made. */
+  readonly onlyPlanned?: string;
+  /** Size of each archive, by id. */
+  readonly bytes: Readonly<Record<string, number>>;
+  /** Ids, in the order in which they went. */
+  readonly removed: readonly string[];
+  readonly error?: ErrorReport;
+}
