@@ -5,7 +5,7 @@ import type { CliContext } from '../context.ts';
 import { sparkline } from '../sparkline.ts';
 import { type DatabaseStatus, gatherStatus, type VerifiedBackup } from '../status/gather.ts';
 import { colour, printable, type Terminal } from '../terminal.ts';
-import { bytesText, countText, durationText } from '../units.ts';
+import { bytesText, counted, durationText } from '../units.ts';
 
 export interface StatusOptions {
   readonly json?: boolean;
@@ -45,7 +45,7 @@ function linesOf(database: DatabaseStatus, now: Date): [string, string][] {
   const lines: [string, string][] = [];
   if (lastGood) {
     const { id, createdAt, bytes, rows, tables, where } = lastGood;
-    const content = `${countText(rows)} rows in ${countText(tables)} tables`;
+    const content = `${counted(rows, 'row')} in ${counted(tables, 'table')}`;
     const facts = [ago(createdAt), bytesText(bytes), content, where.join(' + ')];
     lines.push(['last good', `${id}, ${facts.join(', ')}`]);
   } else lines.push(['last good', 'none']);
@@ -69,8 +69,8 @@ function verifiedText(
   ago: (at: string) => string,
 ): string {
   const text = (verb: string, { id, at, rows, durationMs }: VerifiedBackup) => {
-    const counted = rows === undefined ? '' : `, ${countText(rows)} rows`;
-    return `${verb} ${ago(at)} (${id}${counted}, ${durationText(durationMs)})`;
+    const content = rows === undefined ? '' : `, ${counted(rows, 'row')}`;
+    return `${verb} ${ago(at)} (${id}${content}, ${durationText(durationMs)})`;
   };
   const parts = [
     ...(archive ? [text('read back', archive)] : []),
@@ -103,7 +103,7 @@ function keptText({ plan, bytes, error, onlyPlanned }: StorePrune, now: Date): s
   const oldest = plan.keep.at(-1);
   const at = oldest && parseArchiveId(oldest.id)?.at.getTime();
   const size = bytesText(ids.reduce((sum, id) => sum + (bytes[id] ?? 0), 0));
-  const parts = [`${ids.length} backups, ${size}`];
+  const parts = [`${counted(ids.length, 'backup')}, ${size}`];
   if (at !== undefined) parts.push(`the oldest to keep is ${durationText(now.getTime() - at)} old`);
   if (plan.held) parts.push(`nothing is removed: ${plan.held}`);
   else if (plan.remove.length > 0) parts.push(`${plan.remove.length} to remove`);

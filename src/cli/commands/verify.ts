@@ -4,7 +4,7 @@ import { DropbackError } from '../../core/runtime/errors.ts';
 import type { CliContext } from '../context.ts';
 import { ProgressBar } from '../progress-bar.ts';
 import { colour, printable, type Terminal } from '../terminal.ts';
-import { bytesText, countText, durationText } from '../units.ts';
+import { bytesText, counted, durationText } from '../units.ts';
 
 export interface VerifyOptions {
   readonly all?: boolean;
@@ -97,8 +97,8 @@ function what({ kind, where, status, bytes, rows, tables, durationMs }: VerifyRe
     const verb = status === 'ok' ? 'every byte is as it was written' : 'archive';
     return `${where}: ${verb}${size}, ${took}`;
   }
-  const counted =
-    rows === undefined ? '' : `, ${countText(rows)} rows in ${countText(tables ?? 0)} tables`;
+  const content =
+    rows === undefined ? '' : `, ${counted(rows, 'row')} in ${counted(tables ?? 0, 'table')}`;
   const verb = status === 'ok' ? 'restored as a test' : 'restoring it as a test';
-  return `${where}: ${verb}${counted}, ${took}`;
+  return `${where}: ${verb}${content}, ${took}`;
 }

@@ -1,5 +1,6 @@
 import type { Verification } from '../../core/archive/state-file.ts';
-import type { BackupConfig } from '../../core/config/config.ts';
+import type { BackupConfig, DatabaseConfig } from '../../core/config/config.ts';
+import { describeConnection } from '../../core/engines/postgres/environment.ts';
 import {
   type BackupHealth,
   type BackupStatus,
@@ -82,7 +83,7 @@ function describe(
   const { lastFailure, nextRunAt, verification } = status ?? {};
   return {
     name: config.name,
-    database: status?.database ?? config.database.kind,
+    database: describeDatabase(config.database),
     health: isBad ? 'unhealthy' : problems.length > 0 ? 'degraded' : known,
     problems,
     daemon: isAlive ? 'running' : 'not answering',
@@ -171,4 +172,9 @@ function uploadsOf(
     ...(oldest ? { oldest: oldest.id } : {}),
     ...(error ? { lastError: error } : {}),
   };
+}
+
+function describeDatabase(database: DatabaseConfig): string {
+  if (database.kind === 'sqlite') return `sqlite://${database.path}`;
+  return describeConnection(database.connection);
 }

@@ -128,7 +128,30 @@ const good: [Env, typeof backup | typeof restore, object][] = [
   [
     { BACKUP_ROW_COUNTS: 'ARCHIVE', BACKUP_VERIFY: 'archive' },
     backup,
-    { rowCounts: 'archive', verify: 'archive' },
+    { rowCounts: 'archive', verify: { mode: 'archive', queries: [] } },
+  ],
+  [
+    {
+      BACKUP_VERIFY: 'restore',
+      BACKUP_VERIFY_URL: 'postgresql://verify:5433',
+      BACKUP_VERIFY_CRON: '0 4 * * 7',
+      BACKUP_VERIFY_SQL: "SELECT ';' = ';'; -- nothing\n\n SELECT $a$;$a$ <> '';",
+      TZ: 'Europe/Berlin',
+    },
+    backup,
+    {
+      verify: {
+        mode: 'restore',
+        connection: { host: 'verify', port: 5433, user: 'app', database: 'postgres' },
+        schedule: { kind: 'cron', expression: '0 4 * * 7', timeZone: 'Europe/Berlin' },
+        queries: ["SELECT ';' = ';'", "-- nothing\n\n SELECT $a$;$a$ <> ''"],
+      },
+    },
+  ],
+  [
+    { BACKUP_VERIFY: 'restore', BACKUP_VERIFY_URL: 'postgresql://me:pw@verify/scratch' },
+    backup,
+    { verify: { connection: { user: 'me', password: 'pw', database: 'scratch' } } },
   ],
   [
     {
@@ -289,10 +312,6 @@ const good: [Env, typeof backup | typeof restore, object][] = [
 
 const notYet: Env = {
   DATABASES_FILE: '/x',
-  BACKUP_VERIFY: 'restore',
-  BACKUP_VERIFY_URL: 'x',
-  BACKUP_VERIFY_CRON: 'x',
-  BACKUP_VERIFY_SQL: 'x',
   BACKUP_AGE_RECIPIENTS: 'x',
   RESTORE_AGE_IDENTITY: 'x',
 };
@@ -365,6 +384,10 @@ describe('what is wrong', () => {
     [{ BACKUP_CRON: '0 3 * * *', TZ: 'Mars' }, backup, 'TZ'],
     [{ BACKUP_NICE: '20' }, backup, 'BACKUP_NICE'],
     [{ BACKUP_VERIFY: 'maybe' }, backup, 'BACKUP_VERIFY'],
+    [{ BACKUP_VERIFY: 'restore', BACKUP_VERIFY_CRON: 'often' }, backup, 'BACKUP_VERIFY_CRON'],
+    [{ BACKUP_VERIFY_CRON: '0 4 * * *' }, backup, 'BACKUP_VERIFY_CRON'],
+    [{ BACKUP_VERIFY_URL: 'sqlite:////a.db' }, backup, 'BACKUP_VERIFY_URL'],
+    [{ BACKUP_VERIFY_URL: 'verify:5432' }, backup, 'BACKUP_VERIFY_URL'],
     [
       { DATABASE_URL: 'sqlite:////a.db', BACKUP_EXCLUDE_TABLE_DATA: 'x' },
       backup,
