@@ -1,5 +1,5 @@
-import { execFileSync, spawn } from 'node:child_process';
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { SslMode } from '../../src/core/config/config.ts';
 import { connect } from '../../src/core/engines/postgres/connection.ts';
 import { DropbackError } from '../../src/core/runtime/errors.ts';
-import { findProgram } from '../../src/core/runtime/process/find-program.ts';
+import { PgBouncer } from '../support/pgbouncer.ts';
 import { servers, type TestServer } from '../support/testbed.ts';
 import { never } from './postgres-backup-bed.ts';
 
@@ -160,56 +160,22 @@ describe.skipIf(!server)('sslmode means what it means to libpq', () => {
   });
 });
 
-/** As on Debian, where the program isn't on every user's PATH. */
-const pgbouncer = findProgram('pgbouncer') ?? '/usr/sbin/pgbouncer';
-
 describe.skipIf(!server)('a connection pooler', () => {
   test.each(['', 'ignore_startup_parameters = options'])(
     'is refused with a hint (%j)',
     async (line) => {
-      const folder = await mkdtemp(join(tmpdir(), 'dropback-test-'));
-      const port = await freePort();
-      const file = join(folder, 'pgbouncer.ini');
-      const { host, password } = server;
-      const target = `host=${host} port=${server.port} user=postgres password=${password}`;
-      const settings = [
-        'auth_type = any',
-        'pool_mode = transaction',
-        'listen_addr = 127.0.0.1',
-        'unix_socket_dir =',
-      ];
-      const text = `[databases]\npostgres = ${target}\n[pgbouncer]\nlisten_port = ${port}\n${settings.join('\n')}\n${line}\n`;
-      await writeFile(file, text);
-      await chmod(folder, 0o755);
-      const isRoot = process.getuid?.() === 0;
-      const nobody = isRoot ? { uid: 65534, gid: 65534 } : {};
-      const child = spawn(pgbouncer, [file], { stdio: 'ignore', ...nobody });
-      try {
-        let error: unknown;
-        do {
-          error = await connect(
-            { ...base(), port },
-            { applicationName: 'test', signal: never },
-          ).catch((thrown: unknown) => thrown);
-        } while (error instanceof DropbackError && error.facts['system'] === 'ECONNREFUSED');
-        expect(error).toMatchObject({
-          code: 'database/pooler',
-          hint: expect.stringContaining('direct address'),
-        });
-      } finally {
-        child.kill('SIGKILL');
-        await rm(folder, { recursive: true, force: true });
-      }
+      await using pooler = await PgBouncer.start(server, 'postgres', line);
+      let error: unknown;
+      do {
+        error = await connect(
+          { ...base(), port: pooler.port },
+          { applicationName: 'test', signal: never },
+        ).catch((thrown: unknown) => thrown);
+      } while (error instanceof DropbackError && error.facts['system'] === 'ECONNREFUSED');
+      expect(error).toMatchObject({
+        code: 'database/pooler',
+        hint: expect.stringContaining('direct address'),
+      });
     },
   );
 });
-
-function freePort(): Promise<number> {
-  const probe = createServer();
-  return new Promise((resolve) => {
-    probe.listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as AddressInfo;
-      probe.close(() => resolve(port));
-    });
-  });
-}

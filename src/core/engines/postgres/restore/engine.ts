@@ -25,6 +25,7 @@ import { readDatabase } from './live.ts';
 import { readOutcome, readReplaced } from './outcome.ts';
 import { planRestore, planUndo } from './plan.ts';
 import { measure } from './previous.ts';
+import { requireSwappable } from './ready.ts';
 import { restoreChecks } from './restore-checks.ts';
 import { type PostgresRestoreOptions, Server } from './server.ts';
 import { type Loaded, stageDrop } from './stage.ts';
@@ -77,7 +78,9 @@ export class PostgresRestoreEngine implements RestoreEngine {
 
   async planUndo(previous: PreviousDatabase, { signal }: StepContext): Promise<RestoreState> {
     await using session = await this.#server.open({ applicationName: 'dropback plan', signal });
-    return toState(await planUndo(session, this.#server, previous));
+    const state = await planUndo(session, this.#server, previous);
+    await requireSwappable(session, this.#server, 'request/not-possible-here');
+    return toState(state);
   }
 
   async stage(

@@ -10,6 +10,7 @@ import { applicationName } from './names.ts';
 import { handOver } from './ownership-apply.ts';
 import { emptyPlaceholders } from './placeholders.ts';
 import { type DatabaseProfile, readProfile } from './profile.ts';
+import { requireSwappable } from './ready.ts';
 import type { Server } from './server.ts';
 import type { Loaded } from './stage.ts';
 import { enterStaging } from './staging-sessions.ts';
@@ -56,6 +57,9 @@ export async function finishStaging(
   }
   const wanted = await wantedProfile(maintenance, server, state);
   await carryOver(maintenance, staging, wanted);
+  if (state.target === 'live' && state.rehearsal !== true) {
+    await requireSwappable(maintenance, server, 'drop/not-possible-here');
+  }
   return { tables: content.tables, warnings };
 }
 

@@ -64,7 +64,10 @@ function databaseObstacles(live: DatabaseFacts): CheckResult[] {
   return [];
 }
 
-async function preparedTransactions(session: Session, live: DatabaseFacts): Promise<CheckResult[]> {
+export async function preparedTransactions(
+  session: Session,
+  live: Pick<DatabaseFacts, 'name'>,
+): Promise<CheckResult[]> {
   const rows = await session.query<{ gid: string }>(
     'SELECT gid FROM pg_prepared_xacts WHERE database = $1 ORDER BY prepared LIMIT 10',
     [live.name],

@@ -87,7 +87,7 @@ async function actingRights(
 }
 
 /** Whoever is connected now is taken for a sample of who may be connected at the swap. */
-async function signalRight(
+export async function signalRight(
   session: Session,
   role: string,
   live: DatabaseFacts,

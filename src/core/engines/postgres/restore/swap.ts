@@ -5,6 +5,7 @@ import { ident, literal } from '../quoting.ts';
 import type { Session } from '../session.ts';
 import { nameOfOid, oidOfName } from './live.ts';
 import { applicationName } from './names.ts';
+import { preparedTransactions } from './obstacles.ts';
 import type { Server } from './server.ts';
 import type { PostgresRestoreState } from './state.ts';
 import { terminateIn } from './terminate.ts';
@@ -59,7 +60,11 @@ export async function swapDatabases(
     } catch (error) {
       const again = TRY_AGAIN.has(sqlState(error) ?? '');
       if (!again) throw error;
-      if (clock.monotonic() > deadline) throw inUse(state, eviction.refused, error);
+      if (clock.monotonic() > deadline) {
+        const prepared = await preparedTransactions(renamer, { name: state.liveName });
+        const by = [...eviction.refused, ...prepared.map(({ message }) => message)];
+        throw inUse(state, by, error);
+      }
       context.log.warn({ attempt, sqlstate: sqlState(error) }, 'the databases are still in use');
     } finally {
       await eviction.stop();
@@ -161,7 +166,7 @@ function inUse(
   refused: readonly string[],
   cause: unknown,
 ): DropbackError {
-  const by = refused.length > 0 ? `, by sessions that may not be ended: ${refused.join('; ')}` : '';
+  const by = refused.length > 0 ? `, and may not be freed: ${refused.join('; ')}` : '';
   return new DropbackError(
     'restore/database-in-use',
     `the database ${JSON.stringify(state.liveName)} was in use for ${MOST_MS / 1000} s${by}`,

@@ -41,9 +41,12 @@ export async function terminateNamed(
   }
 }
 
+// The type of another role's session is hidden from whoever may not read its statistics (which
+// pg_signal_backend doesn't include); a session that has a user is then taken for a client's.
 const SESSIONS = `SELECT pid, coalesce(usename, '-') AS "user", application_name AS name
   FROM pg_stat_activity
- WHERE pid <> pg_backend_pid() AND backend_type NOT IN ('autovacuum worker', 'parallel worker')`;
+ WHERE pid <> pg_backend_pid()
+   AND coalesce(backend_type NOT IN ('autovacuum worker', 'parallel worker'), usesysid IS NOT NULL)`;
 
 interface SessionRow {
   pid: number;

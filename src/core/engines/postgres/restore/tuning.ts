@@ -35,6 +35,9 @@ export async function loadSettings(
     statement_timeout: 0,
     lock_timeout: 0,
     idle_in_transaction_session_timeout: 0,
+    // Workers of pg_restore are idle while another one holds what they wait for.
+    idle_session_timeout: 0,
+    ...(session.major >= 17 ? { transaction_timeout: 0 } : {}),
     client_min_messages: 'warning',
   };
 }
