@@ -108,6 +108,6 @@ async function lockCheck(target: CheckTarget, signal: AbortSignal): Promise<Chec
   if (holder === undefined) {
     return { id, status: 'ok', message: `the lock is free (in the database ${database})` };
   }
-  const hint = 'a backup or restore is running; the next one waits for it.';
-  return { id, status: 'warning', message: `the lock is held by ${holder}`, hint };
+  const message = `the lock is held by ${holder}: the next backup or restore waits for it`;
+  return { id, status: 'ok', message };
 }
