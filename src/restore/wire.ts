@@ -1,6 +1,7 @@
 import type { RestoreConfig } from '../core/config/config.ts';
 import { Application } from '../core/containers/application.ts';
 import { DockerRuntime } from '../core/containers/docker.ts';
+import type { ReservedAddress } from '../core/containers/reserved.ts';
 import type { CheckResult } from '../core/engines/engine.ts';
 import { openRestoreEngine } from '../core/engines/open-restore-engine.ts';
 import type { Logger } from '../core/observability/log.ts';
@@ -24,7 +25,14 @@ export async function wireRestore(config: RestoreConfig, log: Logger): Promise<W
   const engine = await openRestoreEngine(config, { clock, log });
   const { local, remote } = await openStores(config, { log, clock, readOnly: true });
   const runtime = new DockerRuntime(config.containers.dockerHost, clock);
-  const application = new Application(runtime, config.containers, clock, log);
+  const application = new Application(
+    runtime,
+    config.containers,
+    clock,
+    log,
+    undefined,
+    reservedAddresses(config),
+  );
   const catalogue = catalogueFor(new Catalogue(local, remote, clock));
   return {
     daemon: new RestoreDaemon({
@@ -50,6 +58,18 @@ export async function wireRestore(config: RestoreConfig, log: Logger): Promise<W
       await remote?.[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Whoever answers at these addresses has to go on while the application is stopped. */
+function reservedAddresses({ database, admin, containers }: RestoreConfig): ReservedAddress[] {
+  const what = 'the database';
+  const connections = database.kind === 'postgres' ? [database.connection, admin] : [];
+  const servers = connections.filter((one) => one !== undefined);
+  const found = servers.map(({ host, port }) => ({ what, host, port }));
+  if (!containers.dockerHost.startsWith('tcp:')) return found;
+  const { hostname, port } = new URL(containers.dockerHost.replace(/^tcp:/, 'http:'));
+  const proxy = { what: "the proxy of Docker's socket", host: hostname, port: Number(port || 80) };
+  return [...found, proxy];
 }
 
 function catalogueFor(catalogue: Catalogue): BackupCatalogue {

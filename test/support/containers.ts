@@ -22,6 +22,7 @@ export class TestContainers implements AsyncDisposable {
       Image: 'dropback-test/base:forky',
       Cmd: ['sh', '-c', options.script ?? politely],
       Env: Object.entries(options.environment ?? {}).map(([key, value]) => `${key}=${value}`),
+      ...(options.publish ? { ExposedPorts: { '5432/tcp': {} } } : {}),
       Labels: {
         'com.docker.compose.project': this.project,
         'com.docker.compose.service': short.replace(/-\d+$/, ''),
@@ -32,6 +33,7 @@ export class TestContainers implements AsyncDisposable {
       ...(options.health ? { Healthcheck: healthcheck(options.health) } : {}),
       HostConfig: {
         NetworkMode: options.network ?? 'none',
+        ...(options.publish ? { PortBindings: { '5432/tcp': [{ HostIp: '127.0.0.1' }] } } : {}),
         AutoRemove: options.autoRemove ?? false,
         RestartPolicy: { Name: options.restart ?? '' },
         ...(options.binds ? { Binds: [...options.binds] } : {}),
@@ -62,7 +64,9 @@ export interface TestContainerOptions {
   readonly health?: string;
   readonly labels?: Record<string, string>;
   /** Default none; `host` reaches servers on this machine's loopback. */
-  readonly network?: 'none' | 'host';
+  readonly network?: 'none' | 'host' | 'bridge';
+  /** Port 5432 of it on a free port of this machine's loopback. */
+  readonly publish?: boolean;
   readonly environment?: Record<string, string>;
   readonly autoRemove?: boolean;
   readonly restart?: 'always' | 'on-failure';

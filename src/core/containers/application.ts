@@ -5,6 +5,7 @@ import type { Clock } from '../runtime/clock.ts';
 import { DropbackError, errorReport, isAbort } from '../runtime/errors.ts';
 import { type Backoff, retry } from '../runtime/retry.ts';
 import { ownContainerId } from './own-container.ts';
+import type { ReservedAddress } from './reserved.ts';
 import type { ContainerRuntime } from './runtime.ts';
 import { Starter, type StartOptions, type StartResult } from './start.ts';
 import { resolveTargets } from './targets.ts';
@@ -43,6 +44,7 @@ export class Application {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #ownId: string | undefined;
+  readonly #reserved: readonly ReservedAddress[];
   readonly #starter: Starter;
 
   constructor(
@@ -51,12 +53,14 @@ export class Application {
     clock: Clock,
     log: Logger,
     ownId: string | undefined = ownContainerId(),
+    reserved: readonly ReservedAddress[] = [],
   ) {
     this.#runtime = runtime;
     this.#config = config;
     this.#clock = clock;
     this.#log = log;
     this.#ownId = ownId;
+    this.#reserved = reserved;
     this.#starter = new Starter(runtime, clock, log);
   }
 
@@ -166,7 +170,8 @@ export class Application {
   }
 
   #resolve(selectors: readonly string[], signal: AbortSignal): Promise<string[]> {
-    const rules = { project: this.#config.project, ownId: this.#ownId };
+    const { project } = this.#config;
+    const rules = { project, ownId: this.#ownId, reserved: this.#reserved };
     return resolveTargets(selectors, rules, this.#runtime, signal);
   }
 

@@ -194,9 +194,22 @@ function stateOf(info: ContainerInspectInfo, name: string): ContainerState {
     health: (state.Health?.Status ?? 'none') as ContainerState['health'],
     exitCode: state.ExitCode,
     autoRemove: info.HostConfig.AutoRemove === true,
+    addresses: addressesOf(info),
+    publishedPorts: publishedPortsOf(info),
     startedAt: state.StartedAt,
     image: config.Image,
   };
+}
+
+function addressesOf({ NetworkSettings: settings }: Partial<ContainerInspectInfo>): string[] {
+  return Object.values(settings?.Networks ?? {})
+    .flatMap(({ IPAddress, GlobalIPv6Address }) => [IPAddress, GlobalIPv6Address])
+    .filter((address) => address);
+}
+
+function publishedPortsOf({ NetworkSettings: settings }: Partial<ContainerInspectInfo>): number[] {
+  const bindings = Object.values(settings?.Ports ?? {}).flatMap((ports) => ports ?? []);
+  return bindings.map(({ HostPort }) => Number(HostPort));
 }
 
 /** Paused and restarting ones hold the database too, and come back by themselves. */

@@ -39,6 +39,10 @@ export interface ContainerState extends ContainerSummary {
   readonly exitCode: number;
   /** Removed by the runtime when it stops (`docker run --rm`): may not be a target. */
   readonly autoRemove: boolean;
+  /** IP addresses on its networks; none while it doesn't run. */
+  readonly addresses: readonly string[];
+  /** Ports of the host that lead to it. */
+  readonly publishedPorts: readonly number[];
   /** ISO 8601. */
   readonly startedAt: string;
   readonly image: string;

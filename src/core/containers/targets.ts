@@ -1,5 +1,6 @@
 import { nearestFirst } from '../config/nearest.ts';
 import { DropbackError, messageOf } from '../runtime/errors.ts';
+import { type ReservedAddress, reservedBy } from './reserved.ts';
 import type { ContainerRuntime, ContainerSummary } from './runtime.ts';
 import { parseSelector, type Selector } from './selectors.ts';
 
@@ -11,6 +12,8 @@ export interface TargetRules {
   readonly project: string | undefined;
   /** Id (or its beginning) of the container that this process runs in: never a target. */
   readonly ownId: string | undefined;
+  /** Where the database and the proxy of Docker's socket are: never targets either. */
+  readonly reserved: readonly ReservedAddress[];
 }
 
 /**
@@ -18,8 +21,8 @@ export interface TargetRules {
  * than inspect, so that a filtering proxy may keep the list to itself.
  *
  * Throws `containers/not-found` (facts: missing, existing), naming the containers that do exist,
- * nearest first; `containers/unsuitable` for ourselves and for `--rm` containers, which a stop
- * would delete; and what the runtime throws.
+ * nearest first; `containers/unsuitable` for ourselves, for `--rm` containers, which a stop would
+ * delete, and for those that a restore needs meanwhile; and what the runtime throws.
  */
 export async function resolveTargets(
   selectors: readonly string[],
@@ -45,6 +48,8 @@ export async function resolveTargets(
     }
     if (rules.ownId !== undefined && state.id.startsWith(rules.ownId)) throw ourselves(name);
     if (state.autoRemove) throw selfRemoving(name);
+    const needed = await reservedBy(state, rules.reserved);
+    if (needed) throw neededMeanwhile(name, needed);
   }
   if (missing.length > 0) throw await notFoundError(missing, rules, runtime, signal);
   return [...names];
@@ -122,6 +127,17 @@ function ourselves(name: string): DropbackError {
     hint: 'name the containers of the application; a daemon that stops itself starts nothing again.',
     facts: { container: name },
   });
+}
+
+function neededMeanwhile(name: string, { what, host }: ReservedAddress): DropbackError {
+  return new DropbackError(
+    'containers/unsuitable',
+    `the container ${name} is ${what} (${host}): a restore needs it while the application is stopped`,
+    {
+      hint: 'name the containers of the application alone; what else is connected to the database is disconnected by the restore.',
+      facts: { container: name, host },
+    },
+  );
 }
 
 function selfRemoving(name: string): DropbackError {

@@ -2,6 +2,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import type { ContainersConfig } from '../../../src/core/config/config.ts';
 import { Application } from '../../../src/core/containers/application.ts';
 import { DockerRuntime } from '../../../src/core/containers/docker.ts';
+import type { ReservedAddress } from '../../../src/core/containers/reserved.ts';
 import { silentLogger } from '../../../src/core/observability/log.ts';
 import { systemClock } from '../../../src/core/runtime/clock.ts';
 import { TestContainers } from '../../support/containers.ts';
@@ -14,7 +15,11 @@ describe.skipIf(!testbed.docker)('an application on a real engine', () => {
   const runtime = new DockerRuntime(world.host, systemClock);
   afterAll(() => world[Symbol.asyncDispose]());
 
-  function application(config: Partial<ContainersConfig>, ownId?: string) {
+  function application(
+    config: Partial<ContainersConfig>,
+    ownId?: string,
+    reserved: readonly ReservedAddress[] = [],
+  ) {
     const all = {
       dockerHost: world.host,
       project: world.project,
@@ -23,7 +28,14 @@ describe.skipIf(!testbed.docker)('an application on a real engine', () => {
       stopGraceSeconds: 2,
       ...config,
     };
-    return new Application(runtime, all, systemClock, silentLogger(), ownId ?? 'no container');
+    return new Application(
+      runtime,
+      all,
+      systemClock,
+      silentLogger(),
+      ownId ?? 'no container',
+      reserved,
+    );
   }
 
   it('resolves names, services and labels in order, each once', async () => {
@@ -71,6 +83,29 @@ describe.skipIf(!testbed.docker)('an application on a real engine', () => {
     await expect(application({ stop: [fleeting] }).resolve(signal)).rejects.toMatchObject(
       unsuitable,
     );
+  });
+
+  it('refuses the container that the database or the proxy of the socket answers from', async () => {
+    const name = await world.create('needed', { network: 'bridge', publish: true });
+    const { NetworkSettings: found } = await world.docker.getContainer(name).inspect();
+    const byAddress = { host: found.Networks['bridge']?.IPAddress ?? '', port: 5432 };
+    const port = Number(found.Ports['5432/tcp']?.[0]?.HostPort);
+    for (const [address, isRefused] of [
+      [byAddress, true],
+      [{ host: 'localhost', port }, true],
+      [{ host: 'localhost', port: port === 1 ? 2 : 1 }, false],
+      [{ host: 'no-such-host.invalid', port }, false],
+      [{ host: '/var/run/postgresql', port }, false],
+    ] as const) {
+      const app = application({ stop: [name] }, undefined, [{ what: 'the database', ...address }]);
+      const resolved = app.resolve(signal);
+      if (!isRefused) expect(await resolved).toMatchObject({ stop: [name] });
+      else
+        await expect(resolved).rejects.toMatchObject({
+          code: 'containers/unsuitable',
+          message: expect.stringContaining('is the database'),
+        });
+    }
   });
 
   it('stops in order, starts only what ran, in reverse, then the extras', async () => {

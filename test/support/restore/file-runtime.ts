@@ -64,6 +64,8 @@ export class FileRuntime implements ContainerRuntime {
       health: 'none',
       exitCode: 0,
       autoRemove: false,
+      addresses: [],
+      publishedPorts: [],
       startedAt: '2026-01-01T00:00:00Z',
       image: 'test',
     };

@@ -12,6 +12,8 @@ const base: ContainerState = {
   health: 'none',
   exitCode: 0,
   autoRemove: false,
+  addresses: [],
+  publishedPorts: [],
   startedAt: '2026-01-01T00:00:00Z',
   image: 'test',
 };
