@@ -15,7 +15,6 @@ export async function serveBackup(
   signal: AbortSignal,
 ): Promise<void> {
   const { daemon } = wired;
-  for (const warning of config.warnings) log.warn(warning);
   await using _health = await startHealth(config.healthPort, log, () =>
     healthOf(daemon.status(), new Date()),
   );

@@ -16,6 +16,7 @@ await runMain(async (signal) => {
   const config = loadBackupConfig();
   const log = createLogger({ ...config.log, program: 'db-backup' });
   await using wired = await wireBackup(config, log);
+  for (const warning of config.warnings) log.warn(warning);
   if (flags.has('--once')) await wired.daemon.once(signal);
   else await serveBackup(wired, config, log, signal);
   return 0;

@@ -66,3 +66,10 @@ test('doctor checks the daemon whose container it is in; a missing volume is one
   expect(restore).toMatch(/^warning .* PUID is 0/m);
   expect(restore).toMatch(/of what db-restore needs: 1 failed/);
 });
+
+test('one backup, at once, tells of a misspelt variable too', async () => {
+  await using stack = await SqliteStack.create();
+  const { code, output } = await stack.run('db-backup', ['--once'], { BACKUP_KEEP_DIALY: '3' });
+  expect(code, output).toBe(0);
+  expect(output).toMatch(/BACKUP_KEEP_DIALY.*BACKUP_KEEP_DAILY/);
+});

@@ -1,0 +1,41 @@
+import { expect, test } from 'vitest';
+import { healthOf } from '../../../src/backup/serve.ts';
+import type { BackupStatus } from '../../../src/core/requests/backup-status.ts';
+
+const due = new Date('2026-11-22T12:00:00Z');
+const after = (seconds: number) => new Date(due.getTime() + seconds * 1000);
+const status: BackupStatus = {
+  program: 'db-backup',
+  name: 'app',
+  database: 'sqlite:///data/app.db',
+  state: 'idle',
+  startedAt: '2026-11-21T00:00:00.000Z',
+  nextRunAt: '2026-11-22T10:00:00.000Z',
+  failuresSinceGood: 0,
+  uploadBacklog: 0,
+  overdueAfter: due.toISOString(),
+};
+const error = { code: 'store/unreachable', message: 'no answer', hint: 'wait' };
+const health = (change: Partial<BackupStatus>, now: Date) => {
+  const { live, ready, status: told } = healthOf({ ...status, ...change }, now);
+  return { live, ready, health: (told as { health: string }).health };
+};
+
+test('unhealthy only once a backup is overdue, and healthy again after the next', () => {
+  expect(health({ failuresSinceGood: 3 }, after(-1))).toMatchObject({ live: true });
+  expect(health({}, after(1))).toEqual({ live: false, ready: true, health: 'unhealthy' });
+  const next = { overdueAfter: after(3600).toISOString() };
+  expect(health(next, after(1))).toEqual({ live: true, ready: true, health: 'healthy' });
+});
+
+test('an upload that does not get through is degraded, not unhealthy', () => {
+  const backlog = { uploadBacklog: 2, lastUploadError: error };
+  expect(health(backlog, after(-1))).toEqual({ live: true, ready: true, health: 'degraded' });
+  expect(health({ uploadBacklog: 2 }, after(-1)).health).toBe('healthy');
+  expect(health(backlog, after(1)).health).toBe('unhealthy');
+});
+
+test('not ready while it waits for the database, though alive', () => {
+  const waiting = health({ state: 'waiting for the database' }, after(-1));
+  expect(waiting).toEqual({ live: true, ready: false, health: 'healthy' });
+});
