@@ -13,6 +13,15 @@ export function assertionFailed(query: string, why: string, cause?: unknown): Dr
   });
 }
 
+/** A text in BACKUP_VERIFY_SQL that is no query: nothing can be said of the backup. */
+export function queryInvalid(query: string, why: string, cause?: unknown): DropbackError {
+  return new DropbackError('verify/query-invalid', `BACKUP_VERIFY_SQL is not SQL: ${why}`, {
+    hint: 'correct it: each query ends in a semicolon and returns one row with one true value.',
+    facts: { query },
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
 export function describeAnswer(rows: number, value: unknown): string {
   if (rows === 0) return 'it returned no row';
   if (rows > 1) return 'it returned more than one row';

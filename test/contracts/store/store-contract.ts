@@ -54,6 +54,30 @@ export function describeStore(kind: string, create: () => Promise<StoreUnderTest
       expect(await it.store.list(never)).toEqual({ backups: [], strays: [] });
     });
 
+    test('verify reads every byte where it lies, and writes nothing', async () => {
+      const { manifest, content } = await publish(1, 70_000);
+      const files = await it.files();
+      let seen = 0;
+      await it.store.verify(manifest, never, (bytes) => {
+        seen = bytes;
+      });
+      expect(seen).toBe(70_000);
+      for (const offset of [0, 35_001, 69_999]) {
+        const changed = Buffer.from(content);
+        changed[offset] = (changed[offset] ?? 0) ^ 1;
+        await it.put(manifest.archive.file, changed);
+        const error = await failureOf(it.store.verify(manifest, never));
+        expect(error.code).toBe('store/corrupt');
+      }
+      await it.put(manifest.archive.file, content);
+      await it.store.verify(manifest, never);
+      expect(await it.files()).toEqual(files);
+      const other = await sample(2);
+      expect((await failureOf(it.store.verify(other.manifest, never))).code).toBe(
+        'store/not-found',
+      );
+    });
+
     test('lists what was published, oldest first, manifests whole', async () => {
       const [second, first] = [await publish(2), await publish(1)];
       const { backups, strays } = await it.store.list(never);

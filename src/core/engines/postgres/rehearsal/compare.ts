@@ -12,7 +12,7 @@ const MOST_NAMES = 10;
 /** Compares a loaded scratch database with the manifest, then asks the user's queries. */
 export async function compareScratch(
   session: Session,
-  { manifest, queries, onProgress }: RehearsalRequest,
+  { manifest, queries, onProgress }: Pick<RehearsalRequest, 'manifest' | 'queries' | 'onProgress'>,
   signal: AbortSignal,
 ): Promise<Rehearsal> {
   const expected = { tables: manifest.tables, notValid: manifest.database.notValid };

@@ -1,5 +1,5 @@
 import { DropbackError, messageOf } from '../../../runtime/errors.ts';
-import { assertionFailed, describeAnswer } from '../../assertion.ts';
+import { assertionFailed, describeAnswer, queryInvalid } from '../../assertion.ts';
 import { sqlState } from '../connection-errors.ts';
 import type { Session } from '../session.ts';
 
@@ -32,15 +32,7 @@ async function ask(session: Session, query: string, signal: AbortSignal): Promis
     const state = sqlState(error);
     if (state === undefined || session.lost.aborted || NOT_THE_ANSWER.test(state)) throw error;
     if (!(error instanceof DropbackError)) throw error;
-    if (state.startsWith('42601')) throw invalid(query, error);
+    if (state === '42601') throw queryInvalid(query, error.message, error);
     throw assertionFailed(query, `it failed: ${messageOf(error)}`, error);
   }
-}
-
-function invalid(query: string, cause: DropbackError): DropbackError {
-  return new DropbackError('verify/query-invalid', `not SQL: ${cause.message}`, {
-    hint: 'correct BACKUP_VERIFY_SQL: each query ends in a semicolon and returns one row with one true value.',
-    facts: { query },
-    cause,
-  });
 }

@@ -1,7 +1,7 @@
 import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DropbackError } from '../../../runtime/errors.ts';
-import { assertionFailed, describeAnswer } from '../../assertion.ts';
+import { assertionFailed, describeAnswer, queryInvalid } from '../../assertion.ts';
 import type {
   CheckResult,
   DatabaseLock,
@@ -79,11 +79,16 @@ export class SqliteRehearsalEngine implements RehearsalEngine {
     const answers = await this.#tool.ask('ask', { path, queries }, { signal });
     for (const [index, answer] of answers.entries()) {
       const query = queries[index] ?? '';
-      if ('error' in answer) throw assertionFailed(query, `it failed: ${answer.error}`);
+      if ('error' in answer) throw notAnswered(query, answer.error);
       const { rows, value } = answer;
       if (rows !== 1 || value !== 1) throw assertionFailed(query, describeAnswer(rows, value));
     }
   }
+}
+
+function notAnswered(query: string, why: string): DropbackError {
+  const isNoQuery = /syntax error|incomplete input|unrecognized token/.test(why);
+  return isNoQuery ? queryInvalid(query, why) : assertionFailed(query, `it failed: ${why}`);
 }
 
 /** The content's checksum is that of a copy that was found sound when it was made. */

@@ -1,0 +1,204 @@
+import { randomInt } from 'node:crypto';
+import { copyFile, open, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { TestPrefix } from '../support/s3.ts';
+import { SqliteStack, s3Environment } from '../support/sqlite-stack.ts';
+import { testbed } from '../support/testbed.ts';
+
+// Generous: other test files load the machine.
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 240_000 });
+
+function jsonOf({ output }: { output: string }) {
+  return JSON.parse(output.slice(output.search(/^[[{]/m)));
+}
+
+const keepAll = { BACKUP_KEEP_LAST: '100' };
+
+describe('dropback verify, prune and status', () => {
+  let stack: SqliteStack;
+  beforeAll(async () => {
+    stack = await SqliteStack.create();
+  });
+  afterAll(async () => {
+    await stack?.[Symbol.asyncDispose]();
+  });
+
+  const backup = async (extra: Record<string, string> = keepAll) => {
+    const made = await stack.run('dropback', ['backup'], extra);
+    expect(made.code, made.output).toBe(0);
+  };
+
+  test('nothing is no proof', async () => {
+    const all = await stack.run('dropback', ['verify', '--all']);
+    expect(all).toMatchObject({ code: 3, output: expect.stringContaining('no backups') });
+    expect((await stack.run('dropback', ['verify'])).code).toBe(3);
+    const status = await stack.run('dropback', ['status']);
+    expect(status).toMatchObject({ code: 4, output: expect.stringContaining('no backup yet') });
+    expect((await stack.run('dropback', ['prune', '-n'])).code).toBe(0);
+  });
+
+  test('a good one, by id, latest and all, restored too; its state says so', async () => {
+    await backup();
+    await backup();
+    const [first, second] = await stack.bench.manifests();
+    if (!first || !second) throw new Error('two backups were made');
+    const sql = { BACKUP_VERIFY_SQL: 'SELECT count(*) = 3 FROM t; SELECT max(i) = 3 FROM t' };
+    const all = await stack.run('dropback', ['verify', '--all', '--restore'], sql);
+    expect(all.code, all.output).toBe(0);
+    expect(all.output.match(/^ok .*restored as a test, 3 rows in 1 table, /gm)).toHaveLength(2);
+    const one = jsonOf(await stack.run('dropback', ['verify', first.id, '--json']));
+    expect(one).toMatchObject({
+      reports: [{ id: first.id, where: 'local', kind: 'archive', status: 'ok' }],
+      unasked: [],
+    });
+    const path = stack.bench.path('backups', 'app', `${first.id}.state.json`);
+    const state = JSON.parse(await readFile(path, 'utf8'));
+    expect(state.verifications).toEqual([
+      expect.objectContaining({ kind: 'archive', status: 'ok' }),
+      expect.objectContaining({ kind: 'archive', status: 'ok' }),
+      expect.objectContaining({ kind: 'restore', status: 'ok', tables: 1, rows: 3 }),
+      expect.objectContaining({ kind: 'archive', status: 'ok' }),
+    ]);
+    expect((await stack.run('dropback', ['verify', 'app_20200101T000000Z'])).code).toBe(3);
+    expect((await stack.run('dropback', ['verify', first.id, '--all'])).code).toBe(3);
+    // Nothing of the rehearsals is left, and nothing of ours is taken for a stray.
+    const own = await readdir(stack.bench.path('backups', '.dropback', 'app'));
+    expect(own.filter((name) => name.startsWith('verify-'))).toEqual([]);
+    expect((await stack.run('dropback', ['list'])).output).not.toContain('left alone');
+  });
+
+  test('what is not so is a failure; what cannot be done is none', async () => {
+    const sql = { BACKUP_VERIFY_SQL: 'SELECT count(*) = 4 FROM t' };
+    const wrong = await stack.run('dropback', ['verify', '--restore'], sql);
+    expect(wrong.code, wrong.output).toBe(1);
+    expect(wrong.output).toContain('verify/assertion-failed');
+    // The newest is in doubt: nothing goes, whatever the policy says.
+    const few = { BACKUP_KEEP_LAST: '1', ...keepNothingElse };
+    const held = await stack.run('dropback', ['prune'], few);
+    expect(held.output).toContain('nothing is removed: the newest backup');
+    expect(await stack.bench.manifests()).toHaveLength(2);
+    const status = await stack.run('dropback', ['status']);
+    expect(status).toMatchObject({ code: 4, output: expect.stringContaining('unhealthy') });
+    const noQuery = await stack.run('dropback', ['verify', '--restore'], {
+      BACKUP_VERIFY_SQL: 'SELEKT 1',
+    });
+    expect(noQuery.code, noQuery.output).toBe(75);
+    const good = await stack.run('dropback', ['verify', '--restore']);
+    expect(good.code, good.output).toBe(0);
+  });
+
+  test('prune tells what it keeps and why, then does it', async () => {
+    const few = { BACKUP_KEEP_LAST: '1', ...keepNothingElse };
+    const [first, second] = await stack.bench.manifests();
+    const plan = await stack.run('dropback', ['prune', '--dry-run'], few);
+    expect(plan.code, plan.output).toBe(0);
+    const line = (verb: string, id = '', why = '') =>
+      new RegExp(`^ +${verb} +${id} .*${why}$`, 'm');
+    expect(plan.output).toMatch(
+      line('keep', second?.id, 'newest, newest verified, .*last 1 of 1.*'),
+    );
+    expect(plan.output).toMatch(line('remove', first?.id, 'no rule keeps it'));
+    expect(await stack.bench.manifests()).toHaveLength(2);
+    const done = await stack.run('dropback', ['prune', '--json'], few);
+    expect(jsonOf(done)).toMatchObject([{ where: 'local', dryRun: false, removed: [first?.id] }]);
+    expect(await stack.bench.manifests()).toEqual([second]);
+  });
+
+  test('status: at a glance, and as JSON', async () => {
+    await backup();
+    const shown = await stack.run('dropback', ['status']);
+    expect(shown.code, shown.output).toBe(0);
+    expect(shown.output).toMatch(/^app {2}sqlite:.*app\.db {2}healthy$/m);
+    expect(shown.output).toMatch(
+      /^ {2}last good +app_\d{8}T\d{6}Z, .* ago, \d+ B, 3 rows in 1 table/m,
+    );
+    expect(shown.output).toMatch(/^ {2}verified +read back .* ago .*; restored as a test .* ago/m);
+    expect(shown.output).toMatch(/^ {2}size +[▁-█]{2} /m);
+    expect(shown.output).toMatch(/^ {2}kept local +2 backups, /m);
+    const json = jsonOf(await stack.run('dropback', ['status', '--json']));
+    expect(json.databases).toEqual([
+      expect.objectContaining({ name: 'app', health: 'healthy', problems: [] }),
+    ]);
+  });
+
+  test('one changed byte, anywhere in archive or manifest, is found', async () => {
+    const manifest = (await stack.bench.manifests()).at(-1);
+    if (!manifest) throw new Error('there is a backup');
+    const archive = stack.bench.archivePath(manifest);
+    const seal = stack.bench.path('backups', 'app', `${manifest.id}.json`);
+    // The first and the last byte of both, and any other: through the program as users run it.
+    for (const path of [archive, seal]) {
+      const { size } = await stat(path);
+      for (const offset of new Set([0, randomInt(1, size - 1), size - 1])) {
+        await flip(path, offset);
+        const found = await stack.run('dropback', ['verify']);
+        await flip(path, offset);
+        expect(found.code, `byte ${offset} of ${path}: ${found.output}`).toBe(1);
+        expect(found.output).toContain(manifest.id);
+      }
+    }
+    expect((await stack.run('dropback', ['verify'])).code).toBe(0);
+    const aside = `${archive}.aside`;
+    await copyFile(archive, aside);
+    await rm(archive);
+    const gone = await stack.run('dropback', ['verify', manifest.id]);
+    expect(gone).toMatchObject({ code: 1, output: expect.stringContaining('without its archive') });
+    await copyFile(aside, archive);
+    await rm(aside);
+  });
+});
+
+describe.skipIf(!testbed.s3)('dropback verify in S3', () => {
+  test('both copies are read; one bad one is told; S3 alone is enough to restore from', async () => {
+    const s3 = testbed.s3;
+    if (!s3) return;
+    await using stack = await SqliteStack.create();
+    await using prefix = new TestPrefix(s3);
+    const remote = s3Environment(s3, prefix.prefix);
+    const run = (...args: string[]) => stack.run('dropback', args, remote);
+    const made = await run('backup');
+    expect(made.code, made.output).toBe(0);
+    const [manifest] = await stack.bench.manifests();
+    if (!manifest) throw new Error(made.output);
+    const both = await run('verify');
+    expect(both.code, both.output).toBe(0);
+    expect(both.output).toMatch(/^ok .*local: [\s\S]*^ok .*s3: /m);
+    const status = await run('status');
+    expect(status.output).toContain('everything is uploaded');
+
+    const content = await readFile(stack.bench.archivePath(manifest));
+    const spoilt = Buffer.from(content);
+    spoilt[100] = (spoilt[100] ?? 0) ^ 1;
+    await prefix.put(manifest.archive.file, spoilt);
+    const bad = await run('verify', 'latest', '--restore');
+    expect(bad.code, bad.output).toBe(1);
+    expect(bad.output).toMatch(/^ok .*local: every/m);
+    expect(bad.output).toMatch(/^FAILED .*s3: /m);
+    expect(bad.output).toMatch(/^ok .*local: restored as a test/m);
+
+    await prefix.put(manifest.archive.file, content);
+    await rm(stack.bench.path('backups', 'app'), { recursive: true });
+    const alone = await run('verify', manifest.id, '--restore');
+    expect(alone.code, alone.output).toBe(0);
+    expect(alone.output).toMatch(/^ok .*s3: restored as a test, 3 rows in 1 table/m);
+    expect(await stack.bench.files('backups', 'app')).toEqual([]);
+
+    const away = { ...remote, S3_ENDPOINT: 'http://127.0.0.1:1' };
+    const unasked = await stack.run('dropback', ['verify', '--all'], away);
+    expect(unasked.code, unasked.output).toBe(75);
+    expect(unasked.output).toContain('not asked');
+  });
+});
+
+const keepNothingElse = {
+  BACKUP_KEEP_DAILY: '0',
+  BACKUP_KEEP_WEEKLY: '0',
+  BACKUP_KEEP_MONTHLY: '0',
+};
+
+/** Changes one bit of one byte; done twice, it is as before. */
+async function flip(path: string, offset: number): Promise<void> {
+  await using file = await open(path, 'r+');
+  const { buffer } = await file.read(Buffer.alloc(1), 0, 1, offset);
+  await file.write(Buffer.from([(buffer[0] ?? 0) ^ 0x20]), 0, 1, offset);
+}

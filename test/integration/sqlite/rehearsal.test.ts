@@ -1,0 +1,151 @@
+import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { manifestOf } from '../../../src/backup/manifest-of.ts';
+import { verdictOf } from '../../../src/backup/verify/verdict.ts';
+import { formatArchiveId } from '../../../src/core/archive/archive-name.ts';
+import type { Manifest } from '../../../src/core/archive/manifest.ts';
+import { unpack } from '../../../src/core/archive/unpack.ts';
+import { SqliteRehearsalEngine } from '../../../src/core/engines/sqlite/rehearsal/engine.ts';
+import { SqliteTool } from '../../../src/core/engines/sqlite/tool-client.ts';
+import { silentLogger } from '../../../src/core/observability/log.ts';
+import { failureOf } from '../../support/failure.ts';
+import { Site } from './support.ts';
+
+const never = new AbortController().signal;
+let site: Site;
+let manifest: Manifest;
+let archive: string;
+let rounds = 0;
+
+beforeEach(async () => {
+  site = new Site();
+  site.fill('wal', 200);
+  const spool = join(site.backups, 'spool.partial');
+  const dump = await site.backup.dump(
+    {
+      spool,
+      compressionLevel: 3,
+      excludeTableData: [],
+      rowCounts: 'exact',
+      nice: 0,
+      log: silentLogger(),
+    },
+    never,
+  );
+  const readBack = await site.backup.readBack(spool, dump, never);
+  const id = formatArchiveId('app', new Date());
+  const archiveFile = `${id}${site.backup.archiveExtension}`;
+  archive = join(site.backups, archiveFile);
+  copyFileSync(spool, archive);
+  manifest = manifestOf({
+    id,
+    name: 'app',
+    engine: 'sqlite',
+    archiveFile,
+    dump,
+    readBack,
+    rowCounts: 'exact',
+    excludedTableData: [],
+    finishedAt: new Date(),
+    version: 'test',
+  });
+});
+afterEach(() => site.dispose());
+
+/** `damage` is done to the unpacked file. */
+async function rehearse(
+  change: Partial<Manifest> = {},
+  queries: readonly string[] = [],
+  damage: (path: string) => void = () => {},
+) {
+  const workFolder = join(site.backups, `work-${rounds++}`);
+  mkdirSync(workFolder);
+  const changed = { ...manifest, ...change };
+  const { file, sha256 } = manifest.archive;
+  const claimed = { path: archive, fileName: file, workFolder, sha256, force: false };
+  const unpacked = await unpack({ ...claimed, manifest: changed }, never);
+  damage(unpacked.path);
+  const engine = new SqliteRehearsalEngine(join(site.backups, '.own'));
+  const request = { manifest: changed, archive: unpacked, workFolder, queries };
+  return await engine.rehearse({ ...request, log: silentLogger(), onProgress: () => {} }, never);
+}
+
+/** Without the checksum of the content, which would find it first. */
+function unsigned(): Partial<Manifest> {
+  const { contentSha256: _, ...rest } = manifest.archive;
+  return { archive: rest };
+}
+
+test('a backup is whole: every row counted, integrity, foreign keys, queries', async () => {
+  const before = site.content();
+  const found = await rehearse({}, [`SELECT count(*) > 0 FROM "${manifest.tables[0]?.name}"`]);
+  expect(found.tables).toEqual(manifest.tables);
+  expect(site.content()).toBe(before);
+});
+
+test('what is wrong with the content is found', async () => {
+  const more = manifest.tables.map((table) => ({ ...table, rows: table.rows + 1 }));
+  const orphan = (path: string) => {
+    const database = new DatabaseSync(path, { enableForeignKeyConstraints: false });
+    database.exec(`PRAGMA journal_mode = DELETE;
+      CREATE TABLE "over" (id INTEGER PRIMARY KEY);
+      CREATE TABLE "under" (id INTEGER REFERENCES "over"(id)); INSERT INTO "under" VALUES (7)`);
+    database.close();
+  };
+  const cases: [string, Partial<Manifest>, ((path: string) => void)?][] = [
+    ['restore/rows-differ', { tables: more }],
+    ['verify/content-differs', {}, orphan],
+    ['verify/foreign-keys', unsigned(), orphan],
+    ['drop/corrupt', unsigned(), (path) => writeFileSync(path, Buffer.alloc(4096), { flag: 'a' })],
+  ];
+  for (const [code, change, damage] of cases) {
+    const error = await failureOf(rehearse(change, [], damage));
+    expect(error.code).toBe(code);
+    expect(verdictOf(error)).toBe('failed');
+  }
+});
+
+test('a query must return one true value, and cannot change anything', async () => {
+  const path = join(site.folder, 'copy.db');
+  const copy = new DatabaseSync(path);
+  copy.exec('CREATE TABLE t (i); INSERT INTO t VALUES (1)');
+  copy.close();
+  const queries = [
+    'SELECT i = 1 FROM t',
+    'SELECT 1 WHERE 0',
+    'SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3',
+    'SELECT x FROM nowhere',
+    'DELETE FROM t',
+    "ATTACH '/etc/passwd' AS other",
+    'SELECT i FROM t',
+  ];
+  const answers = await new SqliteTool().ask('ask', { path, queries }, { signal: never });
+  expect(answers).toEqual([
+    { rows: 1, value: 1 },
+    { rows: 0, value: null },
+    { rows: 2, value: 2 },
+    { error: 'no such table: nowhere' },
+    { error: expect.stringContaining('readonly') },
+    { error: expect.stringContaining('not authorized') },
+    { rows: 1, value: 1 },
+  ]);
+  const wrong = await failureOf(rehearse({}, ['SELECT 1', 'SELECT 0']));
+  expect(wrong.message).toContain('it returned 0, not true: SELECT 0');
+  expect(verdictOf(wrong)).toBe('failed');
+  const noQuery = await failureOf(rehearse({}, ['SELEKT 1']));
+  expect(noQuery.code).toBe('verify/query-invalid');
+  expect(verdictOf(noQuery)).toBe('inconclusive');
+});
+
+test('one at a time, and the lock leaves nothing but its own file', async () => {
+  const folder = join(site.backups, '.own');
+  const engine = new SqliteRehearsalEngine(folder);
+  const held = await engine.lock({ waitMs: 0 }, never);
+  const busy = await failureOf(engine.lock({ waitMs: 0 }, never));
+  expect(busy).toMatchObject({ code: 'lock/busy', facts: { holder: 'rehearsal' } });
+  await held[Symbol.asyncDispose]();
+  await using _next = await engine.lock({ waitMs: 30_000 }, never);
+  expect(readdirSync(folder)).toContain('.dropback-lock.db');
+});

@@ -1,0 +1,107 @@
+import { describe, expect, test } from 'vitest';
+import {
+  type BackupState,
+  EMPTY_STATE,
+  isBad,
+  isRehearsed,
+  isVerified,
+  type Verification,
+  withVerification,
+} from '../../../src/core/archive/state-file.ts';
+import { planRetention } from '../../../src/core/retention/plan.ts';
+
+const at = '2026-11-22T19:15:00.000Z';
+type Brief = [Verification['kind'], Verification['status'], Verification['where']?];
+
+function stateOf(...all: Brief[]): BackupState {
+  return all.reduce<BackupState>((state, [kind, status, where]) => {
+    const verification = { kind, status, at, durationMs: 1, ...(where ? { where } : {}) };
+    return withVerification(state, verification);
+  }, EMPTY_STATE);
+}
+
+describe('what verifications say of a backup', () => {
+  test.each<[string, Brief[], { verified: boolean; bad: boolean; rehearsed: boolean }]>([
+    ['nothing', [], { verified: false, bad: false, rehearsed: false }],
+    ['read back', [['archive', 'ok']], { verified: true, bad: false, rehearsed: false }],
+    [
+      'read back, but it does not restore',
+      [
+        ['archive', 'ok'],
+        ['restore', 'failed'],
+        ['archive', 'ok'],
+      ],
+      { verified: false, bad: true, rehearsed: false },
+    ],
+    [
+      'could not be rehearsed',
+      [
+        ['archive', 'ok'],
+        ['restore', 'inconclusive'],
+      ],
+      { verified: true, bad: false, rehearsed: false },
+    ],
+    [
+      'was rehearsed, and later could not be',
+      [
+        ['restore', 'ok'],
+        ['restore', 'inconclusive'],
+      ],
+      { verified: true, bad: false, rehearsed: true },
+    ],
+    [
+      'the second attempt went well',
+      [
+        ['restore', 'failed'],
+        ['restore', 'ok', 'local'],
+      ],
+      { verified: true, bad: false, rehearsed: true },
+    ],
+    [
+      'bad in S3 alone',
+      [
+        ['archive', 'ok'],
+        ['archive', 'failed', 's3'],
+      ],
+      { verified: false, bad: true, rehearsed: false },
+    ],
+  ])('%s', (_, all, { verified, bad, rehearsed }) => {
+    const state = stateOf(...all);
+    expect(isVerified(state)).toBe(verified);
+    expect(isBad(state)).toBe(bad);
+    expect(isRehearsed(state)).toBe(rehearsed);
+  });
+
+  test('attempts that came to nothing push no finding out', () => {
+    const attempts = Array.from({ length: 50 }, (): Brief => ['restore', 'inconclusive']);
+    const state = stateOf(['archive', 'ok'], ['restore', 'ok'], ...attempts);
+    expect(state.verifications).toHaveLength(3);
+    expect(isRehearsed(state)).toBe(true);
+  });
+});
+
+describe('retention', () => {
+  const policy = { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0, days: 0 };
+  const guards = { lastRunFailed: false, requireUploaded: false };
+  const now = new Date('2026-11-23T00:00:00Z');
+  const day = (n: number, more: object = {}) => {
+    const id = `app_202611${n}T000000Z`;
+    const createdAt = `2026-11-${n}T00:00:00Z`;
+    return { id, createdAt, verified: true, uploaded: true, ...more };
+  };
+
+  test('keeps the newest that was restored as a test', () => {
+    const backups = [day(19, { rehearsed: true }), day(20, { rehearsed: true }), day(21), day(22)];
+    const plan = planRetention(backups, policy, now, guards);
+    expect(plan.keep.map(({ id }) => id)).toEqual([day(22).id, day(20).id]);
+    expect(plan.keep[1]?.reasons).toEqual(['newest that was restored as a test']);
+  });
+
+  test('removes nothing while the newest is known to be bad', () => {
+    const plan = planRetention([day(20), day(22, { bad: true })], policy, now, guards);
+    expect(plan.remove).toEqual([]);
+    expect(plan.held).toContain('did not pass its verification');
+    const older = planRetention([day(20, { bad: true }), day(22)], policy, now, guards);
+    expect(older.remove.map(({ id }) => id)).toEqual([day(20).id]);
+  });
+});
