@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { testCompressed } from '../../core/archive/compression.ts';
 import { zstdEndsEarly } from '../../core/archive/compression-end.ts';
-import { HEAD_BYTES, readAt, recognise } from '../../core/archive/detect.ts';
+import { HEAD_BYTES, type Recognition, readAt, recognise } from '../../core/archive/detect.ts';
 import { abortedError, DropbackError } from '../../core/runtime/errors.ts';
 import { customArchiveEndsEarly } from './custom-archive-end.ts';
 import { openDrop } from './open-drop.ts';
@@ -9,6 +9,11 @@ import type { Sighting } from './scan.ts';
 
 /** Trailers are near the end: pg_dump 18 writes `\unrestrict` and a key after its own. */
 const TAIL_BYTES = 16 * 1024;
+
+/** As many zeros at the end of a compressed file or a custom archive are a hole. */
+const ZEROS_BYTES = 4096;
+/** tar fills its last record, of 10 KiB usually, with zeros. */
+const TAR_PADDING_BYTES = 64 * 1024;
 
 /**
  * Why a file still looks as if it were being written, or undefined. Looks at its ends (for gzip,
@@ -39,7 +44,9 @@ async function judge(
   if (isBegunOnly(head)) return 'it has only just begun';
   // Some programs give a file its final size before they write into it.
   if (head.every((byte) => byte === 0)) return 'it begins with nothing but zeros';
-  const found = recognise(head);
+  const found = recognise(withoutZeros(head));
+  // Others reserve the space for what is still to come.
+  if (await endsInZeros(file, found, head, bytes)) return 'it ends with nothing but zeros';
   if (found.kind === 'compressed') {
     if (found.compression === 'gzip') await testCompressed(file, 'gzip', signal);
     else if (await zstdEndsEarly(file, signal)) return 'its last zstd frame is not complete';
@@ -63,6 +70,11 @@ async function judge(
   }
 }
 
+/** Of a script whose space was reserved the rest of the head is zeros. */
+function withoutZeros(head: Buffer): Buffer {
+  return head.subarray(0, head.findLastIndex((byte) => byte !== 0) + 1);
+}
+
 /** How the accepted files begin, for those of which not even that is there yet. */
 const BEGINNINGS = [
   'PGDMP\u0001',
@@ -83,12 +95,14 @@ function isBegunOnly(head: Buffer): boolean {
 /** Page count times page size, as the header says (sqlite.org/fileformat2.html, section 1.3). */
 function sqliteEnd(head: Buffer, bytes: number): string | undefined {
   if (head.length < 100) return 'its header is not complete';
-  const pageSize = head.readUInt16BE(16) === 1 ? 65536 : head.readUInt16BE(16);
+  const pageSize = pageSizeOf(head);
   const pages = head.readUInt32BE(28);
   const countIsValid = head.readUInt32BE(24) === head.readUInt32BE(92);
   const isShort = countIsValid ? bytes < pages * pageSize : bytes % Math.max(1, pageSize) !== 0;
   return isShort ? 'it has fewer pages than its header says' : undefined;
 }
+
+const pageSizeOf = (head: Buffer) => (head.readUInt16BE(16) === 1 ? 65536 : head.readUInt16BE(16));
 
 async function scriptEnd(
   file: FileHandle,
@@ -97,6 +111,32 @@ async function scriptEnd(
 ): Promise<string | undefined> {
   const tail = await readAt(file, Math.max(0, bytes - TAIL_BYTES), TAIL_BYTES);
   return trailer.test(tail.toString('latin1')) ? undefined : 'its last line is missing';
+}
+
+/** More zeros than the format has at its end. Scripts have a last line instead. */
+async function endsInZeros(
+  file: FileHandle,
+  found: Recognition,
+  head: Buffer,
+  bytes: number,
+): Promise<boolean> {
+  if (found.kind === 'tar') return zerosAt(file, bytes - TAR_PADDING_BYTES, TAR_PADDING_BYTES);
+  if (found.kind === 'compressed') return zerosAt(file, bytes - ZEROS_BYTES, ZEROS_BYTES);
+  if (found.kind !== 'archive') return false;
+  if (found.format === 'postgres-custom') return zerosAt(file, bytes - ZEROS_BYTES, ZEROS_BYTES);
+  if (found.format !== 'sqlite-file' || head.length < 100) return false;
+  // Pages on the free list may be zeros: one page more than those has to be.
+  const pageSize = pageSizeOf(head);
+  const before = bytes - (head.readUInt32BE(36) + 1) * pageSize;
+  return (
+    (await zerosAt(file, bytes - pageSize, pageSize)) && (await zerosAt(file, before, pageSize))
+  );
+}
+
+/** False as well before the file's first byte. */
+async function zerosAt(file: FileHandle, position: number, length: number): Promise<boolean> {
+  if (position <= 0) return false;
+  return (await readAt(file, position, length)).every((byte) => byte === 0);
 }
 
 async function tarEnd(file: FileHandle, bytes: number): Promise<string | undefined> {
