@@ -7,11 +7,12 @@ import type { HooksConfig } from '../../../src/core/config/config.ts';
 import { Application } from '../../../src/core/containers/application.ts';
 import { createLogger, type Logger, silentLogger } from '../../../src/core/observability/log.ts';
 import type { RestoreReport } from '../../../src/core/requests/report.ts';
-import { systemClock } from '../../../src/core/runtime/clock.ts';
+import { type Clock, systemClock } from '../../../src/core/runtime/clock.ts';
 import { DropbackError } from '../../../src/core/runtime/errors.ts';
 import type { Checkpoint } from '../../../src/restore/checkpoint.ts';
 import { RestoreDaemon, type RestoreDaemonConfig } from '../../../src/restore/daemon.ts';
 import type { ApplicationControl } from '../../../src/restore/parts.ts';
+import { SteppedClock } from '../stepped-clock.ts';
 import { type Fault, FileEngine } from './file-engine.ts';
 import { FileRuntime } from './file-runtime.ts';
 
@@ -27,6 +28,8 @@ export interface WorldOptions {
   readonly manifests?: ReadonlyMap<string, Manifest>;
   readonly hooks?: HooksConfig;
   readonly log?: Logger;
+  /** The daemon's; where it is stepped, waiting lets its time pass. */
+  readonly clock?: Clock;
 }
 
 /** A script as `sqlite3 .dump` writes it, which is what the file engine's databases hold. */
@@ -43,6 +46,7 @@ export class World {
   readonly runtime: FileRuntime;
   readonly engine: FileEngine;
   readonly daemon: RestoreDaemon;
+  readonly #clock: Clock;
   readonly #end = new AbortController();
   #running: Promise<void> | undefined;
 
@@ -52,6 +56,7 @@ export class World {
     this.incoming = join(root, 'restore', 'incoming');
     this.runtime = new FileRuntime(join(root, 'containers'), options.containerFault);
     this.engine = new FileEngine(this.live, options.engineFault);
+    this.#clock = options.clock ?? systemClock;
     this.daemon = this.#makeDaemon(options);
   }
 
@@ -105,7 +110,7 @@ export class World {
         if (text) return { ...(JSON.parse(text) as RestoreReport), folder };
       }
       if (Date.now() > until) throw new Error(`no report of ${name}: ${await this.describe()}`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await this.#pause();
     }
   }
 
@@ -113,8 +118,13 @@ export class World {
     const until = Date.now() + withinMs;
     while (!(await condition())) {
       if (Date.now() > until) throw new Error(`waited in vain: ${await this.describe()}`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await this.#pause();
     }
+  }
+
+  async #pause(): Promise<void> {
+    if (this.#clock instanceof SteppedClock) await this.#clock.advance(200);
+    else await new Promise((resolve) => setTimeout(resolve, 50));
   }
 
   async describe(): Promise<string> {
@@ -155,7 +165,7 @@ export class World {
           return manifest;
         },
       },
-      clock: systemClock,
+      clock: this.#clock,
       log,
       ...(options.hooks ? { hooks: options.hooks } : {}),
       ...(options.checkpoint ? { checkpoint: options.checkpoint } : {}),
