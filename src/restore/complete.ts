@@ -42,7 +42,7 @@ async function keepPrevious(job: Job, parts: MachineParts, late: AbortSignal): P
     await parts.previous.add({
       previous: replaced,
       restoreId: description.id,
-      replacedBy: description.name,
+      replacedBy: description.kind === 'undo' ? 'undo' : description.name,
       state,
     });
   }

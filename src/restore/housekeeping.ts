@@ -2,7 +2,7 @@ import { isAbort } from '../core/runtime/errors.ts';
 import type { Gates } from './gates.ts';
 import { notePrevious } from './note-previous.ts';
 import type { MachineParts } from './parts.ts';
-import { keptUntil } from './report.ts';
+import { PreviousExpiry } from './previous-expiry.ts';
 import type { RequestInbox } from './requests/inbox.ts';
 import { startEveryListed } from './start-listed.ts';
 import type { StatusBoard } from './status-board.ts';
@@ -14,12 +14,14 @@ export class Housekeeping {
   readonly #gates: Gates;
   readonly #inbox: RequestInbox;
   readonly #board: StatusBoard;
+  readonly #expiry: PreviousExpiry;
 
   constructor(parts: MachineParts, gates: Gates, inbox: RequestInbox, board: StatusBoard) {
     this.#parts = parts;
     this.#gates = gates;
     this.#inbox = inbox;
     this.#board = board;
+    this.#expiry = new PreviousExpiry(parts.settings.keepPreviousMs, parts.clock);
   }
 
   /** Throws only `run/aborted`: a fault of one chore is logged, and keeps none of the others. */
@@ -40,11 +42,10 @@ export class Housekeeping {
   }
 
   async #expirePrevious(signal: AbortSignal): Promise<void> {
-    const { engine, previous, clock, log, settings } = this.#parts;
+    const { engine, previous, log } = this.#parts;
     const { records, unusable } = await previous.list();
-    const now = clock.now().toISOString();
     for (const { previous: kept } of records) {
-      if (keptUntil(kept.replacedAt, settings.keepPreviousMs) > now) continue;
+      if (!this.#expiry.isOver(kept)) continue;
       const context = { signal, log, progress: () => {}, save: async () => {} };
       await engine.dropPrevious(kept, context);
       await previous.remove(kept);

@@ -8,7 +8,7 @@ import type { DropWatcher } from './drop-folder/watch.ts';
 import type { Gates } from './gates.ts';
 import type { JobRecord } from './journal/record.ts';
 import type { MachineParts } from './parts.ts';
-import type { RequestInbox } from './requests/inbox.ts';
+import type { PendingRequest, RequestInbox } from './requests/inbox.ts';
 import type { StatusBoard } from './status-board.ts';
 import { sourcePath } from './steps/claim.ts';
 import type { Wake } from './wake.ts';
@@ -49,11 +49,23 @@ export class Intake {
 
   /** The next job that can be begun now, or undefined after a pause. */
   async next(signal: AbortSignal): Promise<JobRecord | undefined> {
-    const { board, inbox, watcher, wake } = this.#with;
+    const { board, inbox, watcher } = this.#with;
     const requests = await inbox.pending();
-    const drops = this.#settled();
     board.showQueue(requests, watcher.queue);
     await board.publish();
+    const record = await this.#choose(requests, signal);
+    // What is in hand does not wait any more.
+    const asked = record?.job.source.kind === 'request' ? record.job.source.requestId : undefined;
+    const waiting = requests.filter(({ request }) => request.id !== asked);
+    if (record) board.showQueue(waiting, watcher.queue);
+    return record;
+  }
+
+  async #choose(
+    requests: readonly PendingRequest[],
+    signal: AbortSignal,
+  ): Promise<JobRecord | undefined> {
+    const drops = this.#settled();
     const [request] = requests;
     let drop = drops.next().value;
     if (request && (!drop || request.firstSeen <= drop.unchangedSince)) {
@@ -66,7 +78,7 @@ export class Intake {
     }
     // No drop can be begun yet: a check, or a restore beside the live database, may all the same.
     if (request) return this.#acceptRequest(request.request, signal);
-    if (turn.left > 0) await wake.wait(this.#pauseMs(), signal);
+    if (turn.left > 0) await this.#with.wake.wait(this.#pauseMs(), signal);
     return undefined;
   }
 

@@ -75,7 +75,9 @@ function totalRows(tables: readonly { readonly rows: number }[]): number {
 
 /** Input that is at fault, or what was asked for, is refused; everything else failed. */
 export function outcomeOf(error: DropbackError): 'refused' | 'failed' {
-  return /^(drop\/|request\/|hook\/|restore\/side-|store\/not-found$)/.test(error.code)
+  return /^(drop\/|request\/|hook\/|restore\/(side-|previous-gone)|store\/not-found$)/.test(
+    error.code,
+  )
     ? 'refused'
     : 'failed';
 }

@@ -6,6 +6,9 @@ import { abortedError } from '../../src/core/runtime/errors.ts';
 const STEP_MS = 100;
 const LONG_STEP_MS = 1000;
 const LONG_MS = 10_000;
+/** Hours pass in minutes. */
+const HOURS_STEP_MS = 120_000;
+const HOURS_MS = 1_200_000;
 const REST_MS = 4;
 
 interface Sleeper {
@@ -17,7 +20,12 @@ interface Sleeper {
 export class SteppedClock implements Clock {
   readonly #sleepers = new Set<Sleeper>();
   #monotonic = 0;
-  #wall = Date.now();
+  #wall: number;
+
+  /** `wall`: milliseconds since 1970. */
+  constructor(wall = Date.now()) {
+    this.#wall = wall;
+  }
 
   now(): Date {
     return new Date(this.#wall);
@@ -44,7 +52,7 @@ export class SteppedClock implements Clock {
 
   /** Lets so many milliseconds pass. */
   async advance(ms: number): Promise<void> {
-    const most = ms > LONG_MS ? LONG_STEP_MS : STEP_MS;
+    const most = ms > HOURS_MS ? HOURS_STEP_MS : ms > LONG_MS ? LONG_STEP_MS : STEP_MS;
     for (let left = ms; left > 0; left -= most) {
       const step = Math.min(most, left);
       this.#monotonic += step;

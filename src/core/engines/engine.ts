@@ -192,7 +192,10 @@ export interface RestoreEngine extends Engine {
   /** Chooses names and notes the identity of what is live now. Changes nothing. */
   plan(inspection: Inspection, target: RestoreTarget, context: StepContext): Promise<RestoreState>;
 
-  /** A plan that swaps a kept database back in; `check` and `stage` are skipped for it. */
+  /**
+   * A plan that swaps a kept database back in; `check` and `stage` are skipped for it. Throws
+   * `restore/previous-gone` where that is not there any more.
+   */
   planUndo(previous: PreviousDatabase, context: StepContext): Promise<RestoreState>;
 
   /** Loads the content into staging, beside the live database. Bounded by the disk budget. */

@@ -16,6 +16,7 @@ import type {
   StepContext,
   SwapResult,
 } from '../../../src/core/engines/engine.ts';
+import { type Clock, systemClock } from '../../../src/core/runtime/clock.ts';
 import { DropbackError } from '../../../src/core/runtime/errors.ts';
 
 /** What a test may make go wrong, or look at, at each call. */
@@ -30,12 +31,14 @@ export class FileEngine implements RestoreEngine {
   readonly description: string;
   readonly #live: string;
   readonly #fault: Fault;
+  readonly #clock: Clock;
   locked = false;
 
-  constructor(live: string, fault: Fault = () => {}) {
+  constructor(live: string, fault: Fault = () => {}, clock: Clock = systemClock) {
     this.#live = live;
     this.description = `sqlite://${live}`;
     this.#fault = fault;
+    this.#clock = clock;
   }
 
   async probe(): Promise<DatabaseInfo> {
@@ -86,6 +89,9 @@ export class FileEngine implements RestoreEngine {
 
   async planUndo(previous: PreviousDatabase): Promise<RestoreState> {
     await this.#fault('planUndo');
+    if ((await this.measurePrevious(previous)) === undefined) {
+      throw new DropbackError('restore/previous-gone', 'it is gone', { hint: 'restore a backup.' });
+    }
     const id = randomBytes(8).toString('hex');
     const old = (await inode(this.#live)) ?? '';
     return { engine: 'sqlite', id, side: '', old, staged: previous.identity, undo: previous.name };
@@ -135,7 +141,7 @@ export class FileEngine implements RestoreEngine {
     const name = this.#previous(state);
     const identity = await inode(name);
     if (identity === undefined || text(state, 'side') !== '') return { warnings: [] };
-    const replacedAt = (await stat(name)).ctime.toISOString();
+    const replacedAt = this.#clock.now().toISOString();
     const id = text(state, 'id');
     return {
       previous: { id, engine: 'sqlite', name, identity, replacedAt, bytes: 1 },

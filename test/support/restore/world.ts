@@ -55,7 +55,7 @@ export class World {
     this.live = join(root, 'data', 'app.db');
     this.incoming = join(root, 'restore', 'incoming');
     this.runtime = new FileRuntime(join(root, 'containers'), options.containerFault);
-    this.engine = new FileEngine(this.live, options.engineFault);
+    this.engine = new FileEngine(this.live, options.engineFault, options.clock);
     this.#clock = options.clock ?? systemClock;
     this.daemon = this.#makeDaemon(options);
   }

@@ -50,7 +50,7 @@ export async function planUndo(
       'restore/previous-gone',
       `the previous database ${previous.name} is no longer there`,
       {
-        hint: 'it was dropped or renamed since; restore a backup instead.',
+        hint: 'it was removed or renamed since, and stays listed until its time is over; restore a backup instead.',
         facts: { name: previous.name, oid: previous.identity },
       },
     );

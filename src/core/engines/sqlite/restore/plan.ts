@@ -38,9 +38,13 @@ export async function planUndo(
   const { runAs } = location;
   const [kept] = await tool.ask('identify', { paths: [previous.name] }, { runAs, signal });
   if (kept?.identity !== previous.identity) {
-    throw new DropbackError('restore/previous-missing', `${previous.name} is not there any more`, {
-      hint: '`dropback previous` lists what is kept; a backup can be restored instead.',
-    });
+    throw new DropbackError(
+      'restore/previous-gone',
+      `the previous file ${previous.name} is no longer there`,
+      {
+        hint: 'it was removed or renamed since, and stays listed until its time is over; restore a backup instead.',
+      },
+    );
   }
   const live = await lookAtLive(tool, location, signal);
   return {
