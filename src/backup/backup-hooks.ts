@@ -13,8 +13,8 @@ export interface HookDependencies {
   readonly local: LocalStore;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Told what went wrong with the post-hook, which fails no backup. */
-  readonly onHookFailed?: (error: unknown) => void;
+  /** Told what went wrong with the post-hook (which fails no backup), or that nothing did. */
+  readonly onPostHook?: (error?: unknown) => void;
 }
 
 /** How a run ended. */
@@ -45,15 +45,16 @@ export class BackupHooks {
    * whose effects it may have to undo. Never throws.
    */
   async after(end: RunEnd, signal: AbortSignal): Promise<void> {
-    const { config, log, onHookFailed } = this.#deps;
+    const { config, log, onPostHook } = this.#deps;
     const { post } = config.hooks;
     if (post === undefined || (signal.aborted && !this.#begun)) return;
     const bounded = signal.aborted ? AbortSignal.timeout(END_GRACE_MS) : signal;
     try {
       await this.#run('BACKUP_POST_HOOK', post, this.#describe(end), bounded);
+      onPostHook?.();
     } catch (error) {
       log.warn({ error }, 'BACKUP_POST_HOOK failed');
-      if (!signal.aborted) onHookFailed?.(error);
+      if (!signal.aborted) onPostHook?.(error);
     }
   }
 

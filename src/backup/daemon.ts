@@ -12,6 +12,7 @@ import type { Clock } from '../core/runtime/clock.ts';
 import { DropbackError, type ErrorReport, errorReport, isAbort } from '../core/runtime/errors.ts';
 import type { LocalStore } from '../core/stores/local/store.ts';
 import type { S3Store } from '../core/stores/s3/store.ts';
+import { type AlertDependencies, BackupAlerts } from './backup-alerts.ts';
 import { prune } from './prune.ts';
 import { BackupRun, type FinishedRun, type RunDependencies, type RunProgress } from './run.ts';
 import { nextRun, overdueAfter, type ScheduleFacts } from './schedule.ts';
@@ -22,7 +23,7 @@ import { VerifyLoop } from './verify/loop.ts';
 import type { Verifier } from './verify/verifier.ts';
 import { waitForDatabase } from './wait-for-database.ts';
 
-export interface BackupDependencies {
+export interface BackupDependencies extends AlertDependencies {
   readonly config: BackupConfig;
   readonly engine: BackupEngine;
   readonly local: LocalStore;
@@ -45,6 +46,7 @@ export class BackupDaemon {
   readonly #loop: UploadLoop | undefined;
   readonly #rehearsals: VerifyLoop | undefined;
   readonly #statusFile: StatusFile;
+  readonly #alerts: BackupAlerts;
   readonly #startedAt: Date;
   readonly #ownFolder: string;
   #state: BackupStatus['state'] = 'waiting for the database';
@@ -56,18 +58,33 @@ export class BackupDaemon {
   constructor(deps: BackupDependencies) {
     this.#deps = deps;
     this.#startedAt = deps.clock.now();
-    this.#run = new BackupRun(deps);
+    const alerts = new BackupAlerts(deps);
+    this.#alerts = alerts;
+    const onPostHook = (error?: unknown) => void alerts.postHookEnded(error);
+    this.#run = new BackupRun({ ...deps, onPostHook });
     const { remote, config } = deps;
     this.#ownFolder = ownFolder(config.backupDir, config.name);
     this.#statusFile = new StatusFile(this.#ownFolder, deps.log);
     if (remote) {
       this.#uploads = new Uploads({ ...deps, remote });
-      const onDrained = (signal: AbortSignal) => this.#prune(signal);
-      this.#loop = new UploadLoop({ ...deps, uploads: this.#uploads, onDrained });
+      this.#loop = new UploadLoop({
+        ...deps,
+        uploads: this.#uploads,
+        onDrained: async (signal) => {
+          await alerts.uploadsDrained();
+          await this.#prune(signal);
+        },
+        onBehind: (error, backlog, failures) => void alerts.uploadsFailed(error, backlog, failures),
+      });
     }
     if (config.verify.mode === 'restore') {
       const onChange = () => void this.#keepStatus();
-      this.#rehearsals = new VerifyLoop({ ...deps, verify: config.verify, onChange });
+      this.#rehearsals = new VerifyLoop({
+        ...deps,
+        verify: config.verify,
+        onChange,
+        onReport: (report) => void alerts.rehearsed(report),
+      });
     }
   }
 
@@ -78,7 +95,13 @@ export class BackupDaemon {
     const rehearsing = this.#rehearsals?.run(signal);
     try {
       await this.#readLastGood(signal);
-      await waitForDatabase(this.#deps, signal);
+      await waitForDatabase(
+        {
+          ...this.#deps,
+          onWaiting: (error, attempt) => void this.#alerts.databaseIsAway(error, attempt),
+        },
+        signal,
+      );
       while (!signal.aborted) {
         this.#state = 'idle';
         await this.#keepStatus();
@@ -101,9 +124,17 @@ export class BackupDaemon {
     signal: AbortSignal,
     onProgress?: (progress: RunProgress) => void,
   ): Promise<FinishedRun> {
-    await waitForDatabase({ ...this.#deps, attempts: 5 }, signal);
-    const finished = await this.#run.execute(signal, onProgress);
+    this.#alerts.runStarted();
+    let finished: FinishedRun;
+    try {
+      await waitForDatabase({ ...this.#deps, attempts: 5 }, signal);
+      finished = await this.#run.execute(signal, onProgress);
+    } catch (error) {
+      if (!signal.aborted) await this.#alerts.runFailed(error, 1, this.#lastGood?.id);
+      throw error;
+    }
     this.#tellFinished(finished);
+    await this.#alerts.runSucceeded(finished.manifest, signal);
     if (this.#uploads) {
       onProgress?.({ step: 'upload', message: 'uploading' });
       const { manifest, upload } = finished;
@@ -213,10 +244,12 @@ export class BackupDaemon {
     this.#state = 'running';
     this.#lastAttempt = clock.now();
     await this.#keepStatus();
+    this.#alerts.runStarted();
     try {
       const finished = await this.#run.execute(signal);
       this.#failures = 0;
       this.#tellFinished(finished);
+      await this.#alerts.runSucceeded(finished.manifest, signal);
       if (this.#loop) this.#loop.add(finished.manifest, finished.upload);
       else await this.#prune(signal);
       this.#rehearsals?.wake();
@@ -225,6 +258,7 @@ export class BackupDaemon {
       this.#failures += 1;
       this.#lastFailure = { at: clock.now().toISOString(), error: errorReport(error) };
       log.error({ error, failures: this.#failures }, 'backup failed');
+      await this.#alerts.runFailed(error, this.#failures, this.#lastGood?.id);
     }
   }
 

@@ -1,3 +1,4 @@
+import { withAlerts } from '../core/alerts/in-health.ts';
 import type { BackupConfig } from '../core/config/config.ts';
 import type { HealthReport } from '../core/observability/health-server.ts';
 import type { Logger } from '../core/observability/log.ts';
@@ -15,8 +16,9 @@ export async function serveBackup(
   signal: AbortSignal,
 ): Promise<void> {
   const { daemon } = wired;
+  const health = () => healthOf(daemon.status(), new Date());
   await using _health = await startHealth(config.healthPort, log, () =>
-    healthOf(daemon.status(), new Date()),
+    wired.alerting ? withAlerts(health(), wired.alerting) : health(),
   );
   log.info({ name: config.name, database: daemon.status().database }, 'db-backup started');
   try {

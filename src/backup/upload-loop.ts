@@ -12,6 +12,8 @@ export interface UploadLoopDependencies {
   readonly log: Logger;
   /** Called when everything that is listed has been uploaded. */
   readonly onDrained: (signal: AbortSignal) => Promise<void>;
+  /** Told each round that failed: how many in a row. */
+  readonly onBehind?: (error: ErrorReport, backlog: number, failures: number) => void;
 }
 
 const BACKOFF = { firstMs: 30_000, mostMs: 3_600_000, attempts: Number.POSITIVE_INFINITY };
@@ -56,6 +58,9 @@ export class UploadLoop {
         if (isAbort(error)) break;
         failures += 1;
         this.#failed(errorReport(error));
+      }
+      if (this.#lastError && failures > 0) {
+        this.#deps.onBehind?.(this.#lastError, this.#backlog, failures);
       }
       await this.#pause(failures, signal);
     }

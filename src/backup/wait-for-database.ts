@@ -10,6 +10,8 @@ export interface WaitOptions {
   readonly log: Logger;
   /** Looks at the database at most this often before giving up; default: for ever. */
   readonly attempts?: number;
+  /** Told each look in vain. */
+  readonly onWaiting?: (error: unknown, attempt: number) => void;
 }
 
 /**
@@ -40,6 +42,7 @@ export function waitForDatabase(options: WaitOptions, signal: AbortSignal): Prom
           { code, hint, attempt },
           `waiting for the database: ${message}; again in ${seconds} s`,
         );
+        options.onWaiting?.(error, attempt);
       },
     },
   );

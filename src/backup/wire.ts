@@ -1,9 +1,11 @@
+import type { Alerting } from '../core/alerts/open-alerts.ts';
 import type { BackupConfig } from '../core/config/config.ts';
 import { dropbackVersion } from '../core/config/version.ts';
 import type { CheckResult, RehearsalEngine } from '../core/engines/engine.ts';
 import { openBackupEngine } from '../core/engines/open-backup-engine.ts';
 import { openRehearsalEngine } from '../core/engines/open-rehearsal-engine.ts';
 import type { Logger } from '../core/observability/log.ts';
+import type { LogTail } from '../core/observability/log-tail.ts';
 import { ownFolder } from '../core/requests/backup-status.ts';
 import type { StorePrune } from '../core/retention/report.ts';
 import { systemClock } from '../core/runtime/clock.ts';
@@ -12,12 +14,15 @@ import { openStores, type Stores } from '../core/stores/open-stores.ts';
 import { BackupDaemon } from './daemon.ts';
 import { earlyUploads } from './early-upload.ts';
 import { pruneOnDemand } from './prune.ts';
+import { openTelling } from './telling.ts';
 import { Rehearsals } from './verify/rehearsal.ts';
 import { Verifier } from './verify/verifier.ts';
 
 export interface WiredBackup extends AsyncDisposable {
   readonly daemon: BackupDaemon;
   readonly verifier: Verifier;
+  /** Undefined where nobody is told: the command line's caller sees for himself. */
+  readonly alerting: Alerting | undefined;
   /** Retention now, under the database's lock; `dryRun` plans alone, and takes none. */
   prune(dryRun: boolean, signal: AbortSignal): Promise<StorePrune[]>;
   /** What db-backup needs, by real calls. */
@@ -27,8 +32,12 @@ export interface WiredBackup extends AsyncDisposable {
 /** A backup or restore that runs may take longer: then somebody is told to come back. */
 const PRUNE_WAIT_MS = 60_000;
 
-/** The one place where db-backup's parts are put together. */
-export async function wireBackup(config: BackupConfig, log: Logger): Promise<WiredBackup> {
+/** The one place where db-backup's parts are put together. `logTail`: for the daemon, which tells. */
+export async function wireBackup(
+  config: BackupConfig,
+  log: Logger,
+  logTail?: LogTail,
+): Promise<WiredBackup> {
   const clock = systemClock;
   const engine = await openBackupEngine(config.database, { clock, log, jobs: config.jobs });
   const { local, remote } = await openStores(config, { log, clock, readOnly: false });
@@ -42,6 +51,8 @@ export async function wireBackup(config: BackupConfig, log: Logger): Promise<Wir
     folder,
     log,
   );
+  const telling =
+    logTail && (await openTelling(config, engine.description, { clock, log, logTail }));
   const parts = {
     config,
     engine,
@@ -51,10 +62,12 @@ export async function wireBackup(config: BackupConfig, log: Logger): Promise<Wir
     version: dropbackVersion,
     verifier,
     ...upload,
+    ...telling?.parts,
   };
   return {
     daemon: new BackupDaemon(parts),
     verifier,
+    alerting: telling?.alerting,
     async prune(dryRun, signal) {
       if (dryRun) return await pruneOnDemand(parts, true, signal);
       await using lock = await engine.lock({ purpose: 'backup', waitMs: PRUNE_WAIT_MS }, signal);
@@ -70,6 +83,7 @@ export async function wireBackup(config: BackupConfig, log: Logger): Promise<Wir
       return found.flat();
     },
     async [Symbol.asyncDispose]() {
+      await telling?.[Symbol.asyncDispose]();
       await engine[Symbol.asyncDispose]();
       await rehearsal[Symbol.asyncDispose]();
       await remote?.[Symbol.asyncDispose]();

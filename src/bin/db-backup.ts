@@ -3,6 +3,7 @@ import { serveBackup } from '../backup/serve.ts';
 import { wireBackup } from '../backup/wire.ts';
 import { loadBackupConfig } from '../core/config/load.ts';
 import { createLogger } from '../core/observability/log.ts';
+import { LogTail } from '../core/observability/log-tail.ts';
 import { runMain } from '../core/runtime/main.ts';
 import { readArguments } from './arguments.ts';
 
@@ -14,8 +15,9 @@ await runMain(async (signal) => {
   });
   if (!flags) return 0;
   const config = loadBackupConfig();
-  const log = createLogger({ ...config.log, program: 'db-backup' });
-  await using wired = await wireBackup(config, log);
+  const logTail = new LogTail();
+  const log = createLogger({ ...config.log, program: 'db-backup', tail: logTail });
+  await using wired = await wireBackup(config, log, logTail);
   for (const warning of config.warnings) log.warn(warning);
   if (flags.has('--once')) await wired.daemon.once(signal);
   else await serveBackup(wired, config, log, signal);

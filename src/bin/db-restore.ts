@@ -15,7 +15,7 @@ await runMain(async (signal) => {
   if (!flags) return 0;
   const config = loadRestoreConfig();
   const log = createLogger({ ...config.log, program: 'db-restore' });
-  await using wired = await wireRestore(config, log);
+  await using wired = await wireRestore(config, log, { tells: true });
   await serveRestore(wired, config, log, signal);
   return 0;
 });

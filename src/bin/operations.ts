@@ -29,7 +29,7 @@ export const operations: Operations = {
   },
   async checkRestore(config, signal) {
     const { wireRestore } = await import('../restore/wire.ts');
-    await using wired = await wireRestore(config, log);
+    await using wired = await wireRestore(config, log, { tells: false });
     return await wired.checks(signal);
   },
   async verify(config, request, signal) {

@@ -4,6 +4,7 @@ import { dropbackVersion } from '../core/config/version.ts';
 import { exitCodeOf } from '../core/requests/protocol.ts';
 import { errorReport, isAbort } from '../core/runtime/errors.ts';
 import { EXIT_USAGE } from '../core/runtime/main.ts';
+import { alert } from './commands/alert.ts';
 import { backup } from './commands/backup.ts';
 import { doctor } from './commands/doctor.ts';
 import { list } from './commands/list.ts';
@@ -126,6 +127,12 @@ function buildProgram(context: CliContext): Command {
     .description('databases that restores have replaced and that are still kept')
     .option(...json)
     .action((options) => previous(options, context));
+  program
+    .command('alert')
+    .description('who is told when something fails; --test sends a message by each way')
+    .option('--test', 'send one now')
+    .option(...json)
+    .action((options) => alert(options, context));
   program
     .command('doctor')
     .description('everything that could fail tonight, by real calls; non-zero if something would')

@@ -1,4 +1,5 @@
 import { dirname } from 'node:path';
+import { type Alerts, noAlerts } from '../core/alerts/alert.ts';
 import type { HooksConfig, RestoreConfig } from '../core/config/config.ts';
 import type { RestoreEngine } from '../core/engines/engine.ts';
 import type { Logger } from '../core/observability/log.ts';
@@ -21,6 +22,7 @@ import type { ApplicationControl, BackupCatalogue, MachineParts } from './parts.
 import { recover } from './recovery.ts';
 import { RequestInbox } from './requests/inbox.ts';
 import { RestoreHooks } from './restore-hooks.ts';
+import { RestoreNews } from './restore-news.ts';
 import { StatusBoard } from './status-board.ts';
 import { Wake } from './wake.ts';
 import { Worker } from './worker.ts';
@@ -42,6 +44,7 @@ export interface RestoreDaemonParts {
   readonly application: ApplicationControl;
   readonly catalogue: BackupCatalogue;
   readonly hooks?: HooksConfig;
+  readonly alerts?: Alerts;
   readonly clock: Clock;
   readonly log: Logger;
   readonly checkpoint?: Checkpoint;
@@ -75,8 +78,9 @@ export class RestoreDaemon {
     const checkpoint = given.checkpoint ?? noCheckpoint;
     this.#config = config;
     this.#folders = foldersOf(config.watchDir);
-    this.#board = new StatusBoard(this.#folders.requests, clock, log);
-    this.#parts = machineParts(given, this.#folders, checkpoint, this.#board);
+    const news = new RestoreNews(given.alerts ?? noAlerts);
+    this.#board = new StatusBoard(this.#folders.requests, clock, log, news);
+    this.#parts = machineParts(given, this.#folders, checkpoint, { board: this.#board, news });
     this.#inbox = new RequestInbox(this.#folders.requests, clock);
     const wake = new Wake(clock);
     this.#watcher = new DropWatcher({
@@ -239,7 +243,7 @@ function machineParts(
   given: RestoreDaemonParts,
   folders: Folders,
   checkpoint: Checkpoint,
-  board: StatusBoard,
+  telling: Pick<MachineParts, 'board' | 'news'>,
 ): MachineParts {
   const { config, engine, application, catalogue, clock, log } = given;
   return {
@@ -261,7 +265,7 @@ function machineParts(
     clock,
     log,
     checkpoint,
-    board,
+    ...telling,
     lateStops: { until: Number.NEGATIVE_INFINITY },
     leftovers: { found: false },
   };

@@ -94,6 +94,7 @@ export class RestoreMachine {
       if (!previous) throw nothingToUndo();
       const state = await parts.engine.planUndo(previous, job.context(signal));
       await job.save({ state, step: 'stop', phase: 'intent' }, 'plan undo');
+      await parts.news.started(job);
       return this.#stopAndSwap(job, locks, signal, late);
     }
     await job.step('claim', signal, () => claimStep(job, parts, signal));
@@ -116,6 +117,7 @@ export class RestoreMachine {
       inspected.push(await inspectStep(job, parts, signal));
       return { inspection: inspected[0]?.inspection } as Partial<JobRecord>;
     });
+    if (job.description.kind === 'restore') await parts.news.started(job);
     await onInspected?.();
     const [found] = inspected;
     if (!found) return;

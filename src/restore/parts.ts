@@ -9,6 +9,7 @@ import type { Journal } from './journal/journal.ts';
 import type { PreviousRecords } from './journal/previous-records.ts';
 import type { StoppedFile } from './journal/stopped.ts';
 import type { RestoreHooks } from './restore-hooks.ts';
+import type { RestoreNews } from './restore-news.ts';
 import type { StatusBoard } from './status-board.ts';
 
 /** What a restore needs to know of our own backups. */
@@ -49,6 +50,7 @@ export interface MachineParts {
   readonly previous: PreviousRecords;
   readonly settings: MachineSettings;
   readonly hooks: RestoreHooks;
+  readonly news: RestoreNews;
   readonly clock: Clock;
   readonly log: Logger;
   readonly checkpoint: Checkpoint;

@@ -1,3 +1,4 @@
+import { withAlerts } from '../core/alerts/in-health.ts';
 import type { RestoreConfig } from '../core/config/config.ts';
 import type { HealthReport } from '../core/observability/health-server.ts';
 import type { Logger } from '../core/observability/log.ts';
@@ -16,7 +17,11 @@ export async function serveRestore(
 ): Promise<void> {
   const { daemon } = wired;
   for (const warning of config.warnings) log.warn(warning);
-  await using _health = await startHealth(config.healthPort, log, () => healthOf(daemon.status()));
+  const { alerting } = wired;
+  const health = () => healthOf(daemon.status());
+  await using _health = await startHealth(config.healthPort, log, () =>
+    alerting ? withAlerts(health(), alerting) : health(),
+  );
   log.info({ name: config.name }, 'db-restore started');
   // Beside the daemon, never before it: what has to be brought back comes first.
   const telling = wired.checks(signal).then(

@@ -12,6 +12,7 @@ import type { Clock } from '../core/runtime/clock.ts';
 import { errorReport } from '../core/runtime/errors.ts';
 import type { DropQueue } from './drop-folder/drop-queue.ts';
 import type { PendingRequest } from './requests/inbox.ts';
+import type { RestoreNews } from './restore-news.ts';
 
 /** Of what waits: the status is written often, and read by people. */
 const MOST_NAMED = 100;
@@ -28,13 +29,15 @@ export class StatusBoard {
   readonly #folder: string;
   readonly #clock: Clock;
   readonly #log: Logger;
+  readonly #news: RestoreNews;
   #written = '';
   #publishing: Promise<void> = Promise.resolve();
 
-  constructor(folder: string, clock: Clock, log: Logger) {
+  constructor(folder: string, clock: Clock, log: Logger, news: RestoreNews) {
     this.#folder = folder;
     this.#clock = clock;
     this.#log = log;
+    this.#news = news;
   }
 
   /** A problem of this kind, told when it is new or another one than before. */
@@ -43,11 +46,13 @@ export class StatusBoard {
     const problem = { id: report.code, message: report.message, hint: report.hint };
     const known = this.#problems.get(kind);
     this.#problems.set(kind, problem);
+    this.#news.problem(kind, error);
     if (known?.id === problem.id && known.message === problem.message) return;
     this.#log.error({ error }, message);
   }
 
   solved(kind: string, message: string): void {
+    this.#news.solved(kind);
     if (this.#problems.delete(kind)) this.#log.info(message);
   }
 

@@ -1,3 +1,5 @@
+import { dirname, join } from 'node:path';
+import { type Alerting, openAlerts } from '../core/alerts/open-alerts.ts';
 import type { RestoreConfig } from '../core/config/config.ts';
 import { Application } from '../core/containers/application.ts';
 import { DockerRuntime } from '../core/containers/docker.ts';
@@ -15,12 +17,18 @@ import type { BackupCatalogue } from './parts.ts';
 
 export interface WiredRestore extends AsyncDisposable {
   readonly daemon: RestoreDaemon;
+  /** Undefined where nobody is told: the command line's caller sees for himself. */
+  readonly alerting: Alerting | undefined;
   /** What db-restore needs, by real calls. */
   checks(signal: AbortSignal): Promise<CheckResult[]>;
 }
 
-/** The one place where db-restore's parts are put together. */
-export async function wireRestore(config: RestoreConfig, log: Logger): Promise<WiredRestore> {
+/** The one place where db-restore's parts are put together. `tells`: for the daemon. */
+export async function wireRestore(
+  config: RestoreConfig,
+  log: Logger,
+  { tells }: { readonly tells: boolean },
+): Promise<WiredRestore> {
   const clock = systemClock;
   const engine = await openRestoreEngine(config, { clock, log });
   const { local, remote } = await openStores(config, { log, clock, readOnly: true });
@@ -34,6 +42,7 @@ export async function wireRestore(config: RestoreConfig, log: Logger): Promise<W
     reservedAddresses(config),
   );
   const catalogue = catalogueFor(new Catalogue(local, remote, clock));
+  const alerting = tells ? await openRestoreAlerts(config, engine.description, log) : undefined;
   return {
     daemon: new RestoreDaemon({
       config,
@@ -41,9 +50,11 @@ export async function wireRestore(config: RestoreConfig, log: Logger): Promise<W
       application,
       catalogue,
       hooks: config.hooks,
+      ...(alerting ? { alerts: alerting.alerts } : {}),
       clock,
       log,
     }),
+    alerting,
     async checks(signal) {
       const found = await Promise.all([
         engine.checks(signal),
@@ -54,6 +65,7 @@ export async function wireRestore(config: RestoreConfig, log: Logger): Promise<W
       return found.flat();
     },
     async [Symbol.asyncDispose]() {
+      await alerting?.[Symbol.asyncDispose]();
       await engine[Symbol.asyncDispose]();
       await remote?.[Symbol.asyncDispose]();
     },
@@ -81,4 +93,17 @@ function catalogueFor(catalogue: Catalogue): BackupCatalogue {
       return entry.manifest;
     },
   };
+}
+
+function openRestoreAlerts(
+  config: RestoreConfig,
+  database: string,
+  log: Logger,
+): Promise<Alerting> {
+  return openAlerts(config.alerts, {
+    file: join(dirname(config.stateFile), 'alerts.json'),
+    source: { program: 'db-restore', name: config.name, database },
+    clock: systemClock,
+    log,
+  });
 }

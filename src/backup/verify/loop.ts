@@ -18,6 +18,8 @@ export interface VerifyLoopDependencies {
   readonly log: Logger;
   /** Told when `status` says something new. */
   readonly onChange: () => void;
+  /** Told what came of each rehearsal. */
+  readonly onReport?: (report: RehearsedBackup) => void;
 }
 
 const BACKOFF = { firstMs: 60_000, mostMs: 3_600_000, attempts: Number.POSITIVE_INFINITY };
@@ -104,7 +106,7 @@ export class VerifyLoop {
   }
 
   async #rehearse(newest: Manifest, signal: AbortSignal): Promise<void> {
-    const { verifier, clock, log, onChange } = this.#deps;
+    const { verifier, clock, log, onChange, onReport } = this.#deps;
     const { id } = newest;
     this.#state = 'running';
     this.#lastAttempt = clock.now();
@@ -118,6 +120,7 @@ export class VerifyLoop {
         ...report
       } = await verifier.rehearse(newest, 'local', told, signal);
       this.#remember(report);
+      onReport?.(report);
       for (const warning of warnings) log.warn({ id }, warning);
       const { tables, rows, durationMs } = report;
       if (report.status === 'ok') {

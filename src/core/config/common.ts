@@ -1,3 +1,4 @@
+import { readAlerts } from './alerts.ts';
 import type { CommonConfig, DatabaseConfig } from './config.ts';
 import { type ConfigHost, Environment, machine, type RawEnvironment } from './environment.ts';
 import { defaultName } from './name.ts';
@@ -41,6 +42,7 @@ export function readCommon(
       format: read(environment, 'LOG_FORMAT', choice('json', 'text')),
     },
     healthPort: read(environment, 'HEALTH_PORT', integer(0, 65_535)),
+    alerts: readAlerts(environment),
     owner: readOwner(environment),
   };
 }

@@ -47,6 +47,7 @@ export interface CommonConfig {
   readonly healthPort: number;
   /** PUID and PGID: who owns what is written. */
   readonly owner: { readonly uid: number; readonly gid: number };
+  readonly alerts: AlertsConfig;
   /** Things worth telling that are no errors, for example a misspelt variable's nearest name. */
   readonly warnings: readonly string[];
 }
@@ -65,6 +66,44 @@ export interface BackupConfig extends CommonConfig {
   readonly verify: VerifyConfig;
   readonly hooks: HooksConfig;
   readonly retention: { readonly local: KeepPolicy; readonly s3: KeepPolicy };
+}
+
+/** Who is told, and of what. Nobody where neither webhook nor e-mail nor relay is set. */
+export interface AlertsConfig {
+  readonly webhook?: WebhookConfig;
+  readonly email?: EmailConfig;
+  /** ALERT_PING_URL: told each run's start, success and failure. */
+  readonly pingUrl?: string;
+  /** ALERT_RELAY: another daemon fetches the alerts from this one's endpoint. */
+  readonly relay: boolean;
+  /** ALERT_RELAY_URL: the endpoint whose alerts this daemon hands on. */
+  readonly relayUrl?: string;
+  /** ALERT_LEVEL. */
+  readonly least: 'info' | 'warning' | 'error';
+  /** How often a trouble that lasts is told again; 0 is never. */
+  readonly repeatMs: number;
+  /** Values of every secret variable: never to be told. */
+  readonly secrets: readonly string[];
+}
+
+export interface WebhookConfig {
+  readonly url: string;
+  readonly format: WebhookFormat;
+  /** Sent as `Authorization: Bearer`. */
+  readonly token?: string;
+}
+
+export type WebhookFormat = 'json' | 'slack' | 'discord' | 'teams' | 'ntfy';
+
+export interface EmailConfig {
+  readonly host: string;
+  readonly port: number;
+  /** TLS from the first byte (`smtps://`); else STARTTLS, which a password requires. */
+  readonly secure: boolean;
+  readonly user?: string;
+  readonly password?: string;
+  readonly from: string;
+  readonly to: readonly string[];
 }
 
 /** Commands of the user's own, run by `sh -c` around each backup or restore. */

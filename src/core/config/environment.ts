@@ -113,7 +113,7 @@ export class Environment {
     const known = new Set<string>(variableNames.flatMap((name) => [name, `${name}_FILE`]));
     for (const name of Object.keys(raw).sort()) {
       if (!raw[name] || known.has(name)) continue;
-      if (/^(BACKUP|RESTORE|S3)_/.test(name)) {
+      if (/^(BACKUP|RESTORE|S3|ALERT)_/.test(name)) {
         const [nearest] = nearestFirst(name, known);
         this.warn(
           `${name} is not a variable of dropback and has no effect; the nearest is ${nearest}`,

@@ -40,6 +40,10 @@ export function parseRestoreConfig(raw: RawEnvironment, host?: ConfigHost): Rest
       keepPreviousMs: read(environment, 'RESTORE_KEEP_PREVIOUS_HOURS', hours) * HOUR_MS,
       waitForBackupMs: read(environment, 'RESTORE_WAIT_FOR_BACKUP_SECONDS', seconds(0, 86_400)),
     };
+    if (config.alerts.relay && config.healthPort === 0) {
+      const hint = 'set HEALTH_PORT to the port at which db-backup fetches the alerts.';
+      environment.problem('ALERT_RELAY', 'is set, but there is no health endpoint', hint);
+    }
     if (config.inPlace && database?.kind === 'sqlite') {
       environment.warn('RESTORE_IN_PLACE has no effect: the database is SQLite');
     }

@@ -26,6 +26,7 @@ export const sectionTitles = {
   s3: 'S3',
   restore: 'Restore',
   containers: 'Containers',
+  alerts: 'Alerts',
   service: 'Service',
 } as const;
 
@@ -572,6 +573,86 @@ const containers = [
   },
 ] as const satisfies Variable[];
 
+const alerts = [
+  {
+    name: 'ALERT_WEBHOOK_URL',
+    section: 'alerts',
+    secret: true,
+    usedBy: both,
+    meaning: 'where alerts are posted',
+  },
+  {
+    name: 'ALERT_WEBHOOK_FORMAT',
+    section: 'alerts',
+    shownDefault: 'by the address, else `json`',
+    usedBy: both,
+    meaning: '`json`, `slack`, `discord`, `teams` or `ntfy`',
+  },
+  {
+    name: 'ALERT_WEBHOOK_TOKEN',
+    section: 'alerts',
+    secret: true,
+    usedBy: both,
+    meaning: 'sent as `Authorization: Bearer …`',
+  },
+  {
+    name: 'ALERT_EMAIL_SMTP_URL',
+    section: 'alerts',
+    secret: true,
+    usedBy: both,
+    meaning:
+      '`smtp://user:password@mail.example.com:587` (a password is only sent after STARTTLS) or `smtps://…`; special characters percent-encoded',
+  },
+  {
+    name: 'ALERT_EMAIL_TO',
+    section: 'alerts',
+    usedBy: both,
+    meaning: 'comma-separated addresses',
+  },
+  {
+    name: 'ALERT_EMAIL_FROM',
+    section: 'alerts',
+    shownDefault: "the mail server's user",
+    usedBy: both,
+    meaning: 'sender',
+  },
+  {
+    name: 'ALERT_LEVEL',
+    section: 'alerts',
+    default: 'info',
+    usedBy: both,
+    meaning: 'the least that is told: `info` (restores too), `warning` or `error`',
+  },
+  {
+    name: 'ALERT_REPEAT_HOURS',
+    section: 'alerts',
+    default: '24',
+    usedBy: both,
+    meaning: 'a trouble that lasts is told again after so many hours; 0: once',
+  },
+  {
+    name: 'ALERT_PING_URL',
+    section: 'alerts',
+    secret: true,
+    usedBy: backup,
+    meaning:
+      "dead man's switch, as healthchecks.io takes it: each run posts to `…/start`, then to the address itself or to `…/fail`, with the log's tail",
+  },
+  {
+    name: 'ALERT_RELAY',
+    section: 'alerts',
+    default: 'false',
+    usedBy: restore,
+    meaning: 'offers its alerts at `/alerts` of `HEALTH_PORT`, for a db-restore without a way out',
+  },
+  {
+    name: 'ALERT_RELAY_URL',
+    section: 'alerts',
+    usedBy: backup,
+    meaning: 'endpoint of that db-restore, whose alerts db-backup sends: `http://db-restore:8080`',
+  },
+] as const satisfies Variable[];
+
 const service = [
   {
     name: 'DROPBACK_DAEMON',
@@ -626,6 +707,7 @@ const table = [
   ...s3,
   ...restores,
   ...containers,
+  ...alerts,
   ...service,
 ] as const;
 

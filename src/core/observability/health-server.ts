@@ -14,6 +14,8 @@ export interface HealthReport {
   readonly status: object;
   /** The little that anyone may see, for a maintenance page: `/public`. Default: `{}`. */
   readonly public?: PublicStatus;
+  /** For a daemon that hands them on: `/alerts`, which is not there without them. */
+  readonly alerts?: readonly object[];
 }
 
 export interface PublicStatus {
@@ -40,7 +42,8 @@ export interface HealthServerOptions {
 const LONGEST_REPORT_MS = 5000;
 
 /**
- * Serves `GET` (and `HEAD`) of `/healthz`, `/readyz`, `/status` and `/public` as JSON.
+ * Serves `GET` (and `HEAD`) of `/healthz`, `/readyz`, `/status`, `/public` and, where the report has
+ * them, `/alerts` as JSON.
  *
  * Contract: `start` rejects with `health/port-in-use` or `health/not-started`; disposal ends open
  * connections and never rejects. The server alone does not keep the process alive.
@@ -91,6 +94,12 @@ export class HealthServer implements AsyncDisposable {
     const { live, ready } = report;
     if (path === '/healthz') return send(response, live ? 200 : 503, { live });
     if (path === '/readyz') return send(response, ready ? 200 : 503, { ready });
+    if (path === '/alerts') {
+      const { alerts } = report;
+      return alerts
+        ? send(response, 200, { alerts })
+        : send(response, 404, { error: 'not offered' });
+    }
     if (path === '/public') return send(response, 200, report.public ?? {});
     return send(response, 200, { live, ready, ...report.status });
   }
@@ -111,7 +120,7 @@ export class HealthServer implements AsyncDisposable {
   }
 }
 
-const paths = ['/healthz', '/readyz', '/status', '/public'];
+const paths = ['/healthz', '/readyz', '/status', '/public', '/alerts'];
 
 function send(response: ServerResponse, status: number, body: object): void {
   response.writeHead(status, {

@@ -1,5 +1,6 @@
 import { type Logger as PinoLogger, pino } from 'pino';
 import { type ErrorReport, errorReport, toDropbackError } from '../runtime/errors.ts';
+import type { LogTail } from './log-tail.ts';
 
 /** Structured log. Call `log.info({ facts }, 'lowercase message')`. */
 export type Logger = Pick<
@@ -12,6 +13,8 @@ export interface LogOptions {
   readonly format: 'json' | 'text';
   /** `db-backup`, `db-restore` or `dropback`. */
   readonly program: string;
+  /** Gets every line that is logged, too. */
+  readonly tail?: LogTail;
 }
 
 /** Paths that are never printed, whatever a caller logs by mistake. */
@@ -26,9 +29,22 @@ export function createLogger(options: LogOptions): Logger {
     formatters: { level: (label: string) => ({ level: label }) },
     serializers: { error: errorForLog },
   };
-  return options.format === 'text'
-    ? pino(settings, textDestination())
-    : pino(settings, pino.destination({ dest: 1, sync: true }));
+  const destination =
+    options.format === 'text' ? textDestination() : pino.destination({ dest: 1, sync: true });
+  return pino(settings, options.tail ? withTail(destination, options.tail) : destination);
+}
+
+interface Destination {
+  write(line: string): void;
+}
+
+function withTail(destination: Destination, tail: LogTail): Destination {
+  return {
+    write(line) {
+      tail.push(formatTextLine(line));
+      destination.write(line);
+    },
+  };
 }
 
 /** Logged once, where it stops travelling upward: report plus the stack of what is a bug. */
@@ -46,7 +62,7 @@ export function silentLogger(): Logger {
 }
 
 /** One readable line a message, for people: `19:15:00 info  message  key=value`. */
-function textDestination(): { write(line: string): void } {
+function textDestination(): Destination {
   return {
     write(line) {
       process.stdout.write(`${formatTextLine(line)}\n`);

@@ -37,6 +37,7 @@ export async function fileAway(
 export async function finishFiling(job: Job, parts: MachineParts): Promise<void> {
   const { report, place } = job.record;
   if (!report || !place) return;
+  await parts.news.ended(report);
   const { checkpoint } = parts;
   const claimed = claimedPath(job.workFolder);
   const isDrop = job.description.source.kind === 'drop';

@@ -1,0 +1,81 @@
+import { createTransport } from 'nodemailer';
+import type { EmailConfig } from '../config/config.ts';
+import { DropbackError, messageOf, throwIfAborted } from '../runtime/errors.ts';
+import type { Alert } from './alert.ts';
+import { type AlertChannel, SEND_TIMEOUT_MS } from './channel.ts';
+import type { Redactor } from './redact.ts';
+import { linesOf, titleOf } from './text.ts';
+
+/** Replies that refuse this very message: too large, or its content. RFC 5321, 4.2.3. */
+const HOPELESS = new Set([552, 554]);
+
+/** Plain text by SMTP. A password is never sent without TLS. */
+export class Email implements AlertChannel {
+  readonly id = 'email';
+  readonly description: string;
+  readonly #config: EmailConfig;
+  readonly #redactor: Redactor;
+  readonly #timeoutMs: number;
+
+  constructor(config: EmailConfig, redactor: Redactor, timeoutMs = SEND_TIMEOUT_MS) {
+    this.#config = config;
+    this.#redactor = redactor;
+    this.#timeoutMs = timeoutMs;
+    this.description = `e-mail to ${config.to.join(', ')} by ${config.host}:${config.port}`;
+  }
+
+  async send(alert: Alert, signal: AbortSignal): Promise<void> {
+    throwIfAborted(signal);
+    const { host, port, secure, user, password, from, to } = this.#config;
+    const timeout = AbortSignal.timeout(this.#timeoutMs);
+    const transport = createTransport({
+      host,
+      port,
+      secure,
+      ...(user === undefined ? {} : { auth: { user, pass: password ?? '' }, requireTLS: !secure }),
+      connectionTimeout: this.#timeoutMs,
+      greetingTimeout: this.#timeoutMs,
+      socketTimeout: this.#timeoutMs,
+      dnsTimeout: this.#timeoutMs,
+      // Nothing in a message is ever a path or an address to fetch.
+      disableFileAccess: true,
+      disableUrlAccess: true,
+    });
+    try {
+      await transport.sendMail({
+        from,
+        to: [...to],
+        subject: titleOf(alert),
+        text: `${linesOf(alert).join('\n')}\n`,
+        messageId: `<${alert.id}@dropback>`,
+        date: new Date(alert.at),
+        // No answers of the "out of office" kind. RFC 3834.
+        headers: { 'Auto-Submitted': 'auto-generated' },
+        signal: AbortSignal.any([signal, timeout]),
+      });
+    } catch (error) {
+      throwIfAborted(signal);
+      throw this.#failure(error, timeout.aborted);
+    } finally {
+      transport.close();
+    }
+  }
+
+  #failure(error: unknown, isTimeout: boolean): DropbackError {
+    const { host } = this.#config;
+    const { responseCode } = error as { responseCode?: number };
+    const reason = isTimeout ? 'no answer in time' : this.#redactor.line(messageOf(error), 300);
+    if (responseCode === undefined) {
+      return new DropbackError('alert/unreachable', `${host} did not take the mail: ${reason}`, {
+        hint: 'see whether this container may reach the mail server, and whether it speaks TLS; it is tried again.',
+        facts: { host },
+        retryable: true,
+      });
+    }
+    return new DropbackError('alert/refused', `${host} refused the mail: ${reason}`, {
+      hint: 'compare user, password, sender and recipients with what the mail server allows.',
+      facts: { host, status: responseCode },
+      retryable: !HOPELESS.has(responseCode),
+    });
+  }
+}

@@ -1,0 +1,88 @@
+import type { AlertsConfig } from '../config/config.ts';
+import type { Logger } from '../observability/log.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { ErrorReport } from '../runtime/errors.ts';
+import { type Alert, type AlertSource, type Alerts, noAlerts } from './alert.ts';
+import type { AlertChannel } from './channel.ts';
+import { Email } from './email.ts';
+import { AlertOutbox } from './outbox.ts';
+import { Redactor } from './redact.ts';
+import { AlertRelay } from './relay.ts';
+import { AlertSender } from './sender.ts';
+import { Webhook } from './webhook.ts';
+
+/** A daemon's alerts, under way from here until disposal. */
+export interface Alerting extends AsyncDisposable {
+  readonly alerts: Alerts;
+  /** For `/alerts`; undefined where nobody is meant to fetch them. */
+  readonly relayed: (() => readonly Alert[]) | undefined;
+  /** For `/status`; undefined where nobody is told. */
+  status(): AlertsStatus | undefined;
+}
+
+export interface AlertsStatus {
+  readonly channels: readonly string[];
+  /** Alerts that somebody has not taken yet. */
+  readonly waiting: number;
+  readonly lastError?: ErrorReport;
+}
+
+/** What a disposal may take. Milliseconds. */
+const END_GRACE_MS = 5000;
+
+export function openChannels(config: AlertsConfig): AlertChannel[] {
+  const redactor = new Redactor(config.secrets);
+  return [
+    ...(config.webhook ? [new Webhook(config.webhook, redactor)] : []),
+    ...(config.email ? [new Email(config.email, redactor)] : []),
+  ];
+}
+
+/** `file`: absolute path of the outbox's file, on a volume. Never throws. */
+export async function openAlerts(
+  config: AlertsConfig,
+  options: {
+    readonly file: string;
+    readonly source: AlertSource;
+    readonly clock: Clock;
+    readonly log: Logger;
+  },
+): Promise<Alerting> {
+  const channels = openChannels(config);
+  const receivers = [...channels.map(({ id }) => id), ...(config.relay ? ['relay'] : [])];
+  if (receivers.length === 0) return nobody;
+  const { clock, log } = options;
+  const redactor = new Redactor(config.secrets);
+  const { least, repeatMs } = config;
+  const outbox = await AlertOutbox.open({ ...options, receivers, least, repeatMs, redactor });
+  const sender = new AlertSender(outbox, channels, { clock, log });
+  const relay = config.relayUrl && new AlertRelay(config.relayUrl, outbox, { clock, log });
+  const ending = new AbortController();
+  const late = new AbortController();
+  const running = Promise.all([
+    sender.run(ending.signal, late.signal),
+    relay ? relay.run(ending.signal) : undefined,
+  ]);
+  return {
+    alerts: outbox,
+    relayed: config.relay ? () => outbox.waiting('relay') : undefined,
+    status: () => ({
+      channels: channels.map(({ description }) => description),
+      waiting: outbox.size,
+      ...(sender.lastError ? { lastError: sender.lastError } : {}),
+    }),
+    async [Symbol.asyncDispose]() {
+      ending.abort();
+      const timer = setTimeout(() => late.abort(), END_GRACE_MS);
+      await running;
+      clearTimeout(timer);
+    },
+  };
+}
+
+const nobody: Alerting = {
+  alerts: noAlerts,
+  relayed: undefined,
+  status: () => undefined,
+  async [Symbol.asyncDispose]() {},
+};

@@ -1,0 +1,24 @@
+/** Shorter ones are no secrets that could be told from ordinary words. */
+const SHORTEST_SECRET = 6;
+
+/** Replaces every secret that this process was given, whatever text it got into. */
+export class Redactor {
+  readonly #secrets: readonly string[];
+
+  constructor(secrets: readonly string[]) {
+    const all = new Set(secrets.filter((secret) => secret.length >= SHORTEST_SECRET));
+    // The longest first: one may hold another.
+    this.#secrets = [...all].sort((a, b) => b.length - a.length);
+  }
+
+  text(text: string): string {
+    return this.#secrets.reduce((left, secret) => left.replaceAll(secret, '***'), text);
+  }
+
+  /** One line, without control characters, bounded. */
+  line(text: string, most = 500): string {
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out.
+    const clean = this.text(text).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ');
+    return clean.length > most ? `${clean.slice(0, most - 1)}…` : clean;
+  }
+}

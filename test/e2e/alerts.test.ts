@@ -1,0 +1,115 @@
+import { writeFile } from 'node:fs/promises';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { HttpSink } from '../support/http-sink.ts';
+import { SqliteStack } from '../support/sqlite-stack.ts';
+
+let stack: SqliteStack;
+let sink: HttpSink;
+beforeAll(async () => {
+  [stack, sink] = await Promise.all([SqliteStack.create(), HttpSink.start()]);
+});
+afterAll(async () => {
+  await stack?.[Symbol.asyncDispose]();
+  await sink?.[Symbol.asyncDispose]();
+});
+beforeEach(() => {
+  sink.received.length = 0;
+  sink.always = undefined;
+});
+
+const SECRET = 'aws-secret-0123456789';
+
+/** Alerts, as `event title`, and pings, as `ping kind`, of what came so far. */
+function told(): string[] {
+  return sink.received.map(({ path, body }) => {
+    const ping = /^\/ping(\/\w+)?/.exec(path);
+    if (ping) return `ping ${ping[1]?.slice(1) ?? 'success'}`;
+    const { event, title } = JSON.parse(body);
+    return `${event} ${title}`;
+  });
+}
+const alerts = () => told().filter((line) => !line.startsWith('ping'));
+const pings = () => told().filter((line) => line.startsWith('ping'));
+
+const settings = () => ({
+  ALERT_WEBHOOK_URL: sink.url('/hook'),
+  ALERT_PING_URL: sink.url('/ping'),
+  AWS_SECRET_ACCESS_KEY: SECRET,
+  AWS_ACCESS_KEY_ID: 'aws-key-0123456789',
+});
+
+test('a backup that fails, fails again, and works again', async () => {
+  const fails = { ...settings(), BACKUP_PRE_HOOK: `echo "cannot: ${SECRET}" >&2; exit 1` };
+  expect((await stack.run('db-backup', ['--once'], fails)).code).toBe(1);
+  expect((await stack.run('db-backup', ['--once'], fails)).code).toBe(1);
+  const { code, output } = await stack.run('db-backup', ['--once'], settings());
+  expect(code, output).toBe(0);
+  // Three processes, and the trouble is told once.
+  expect(alerts()).toEqual([
+    'backup-failed backup failed: BACKUP_PRE_HOOK exited with code 1: cannot: ***',
+    expect.stringMatching(/^backup-recovered backups work again: app_\w+, \d+ bytes$/),
+  ]);
+  const ends = pings().filter((line) => line !== 'ping start');
+  expect(ends).toEqual(['ping fail', 'ping fail', 'ping success']);
+  expect(sink.received.find(({ path }) => path.startsWith('/ping/fail'))?.body).toContain('***');
+  expect(sink.received.at(-1)?.body + (sink.received.at(-2)?.body ?? '')).toContain(
+    'backup listed',
+  );
+  for (const { body } of sink.received) expect(body).not.toContain(SECRET);
+});
+
+test('receivers that hang hold up neither a backup nor a restore', async () => {
+  sink.always = 'hang';
+  const { code, output } = await stack.run('db-backup', ['--once'], {
+    ...settings(),
+    // Something to tell before the backup, too.
+    BACKUP_POST_HOOK: 'exit 1',
+  });
+  expect(code, output).toBe(0);
+  const [before = '', after] = output.split('backup listed');
+  expect(after).toBeDefined();
+  // Not one attempt had come to its time-out by then.
+  expect(before).not.toMatch(/not delivered|not sent yet/);
+
+  const daemon = stack.start('db-restore', [], settings());
+  const [manifest] = await stack.bench.manifests();
+  if (!manifest) throw new Error('no backup');
+  await stack.bench.drop(stack.bench.archivePath(manifest));
+  const name = manifest.archive.file;
+  const report = await daemon.until('a report', () => stack.bench.report(name));
+  expect(report.outcome, daemon.output).toBe('restored');
+  expect(daemon.output).not.toContain('not sent yet');
+  await daemon.until('the first alert', () => alerts()[0]);
+
+  // They are there again: what was told meanwhile comes, in order.
+  sink.always = 503;
+  sink.endConnections();
+  await daemon.stop();
+  sink.received.length = 0;
+  sink.always = undefined;
+  const next = stack.start('db-restore', [], settings());
+  await writeFile(stack.bench.path('bad.sql'), 'SELECT 1; SELECT');
+  await stack.bench.drop(stack.bench.path('bad.sql'));
+  await next.until('the alerts', () =>
+    alerts().some((line) => line.startsWith('restore-failed')) ? true : undefined,
+  );
+  expect(alerts().map((line) => line.replace(/_\d{8}T\d{6}Z\S*/, ''))).toEqual([
+    'restore-started restore started: app',
+    'restore-done restored: app',
+    'restore-failed restore refused: bad.sql',
+  ]);
+  await next.stop();
+});
+
+test('`dropback alert --test` tells what each way said', async () => {
+  const good = await stack.run('dropback', ['alert', '--test'], settings());
+  expect(good.code, good.output).toBe(0);
+  expect(told().sort()).toEqual(['ping log', expect.stringMatching(/^test /)]);
+  sink.always = 404;
+  const bad = await stack.run('dropback', ['alert', '--test'], settings());
+  expect(bad.code).toBe(1);
+  expect(bad.output).toMatch(/FAILED.*webhook.*HTTP 404/);
+  const none = await stack.run('dropback', ['alert', '--test']);
+  expect(none.code).toBe(1);
+  expect(none.output).toContain('ALERT_WEBHOOK_URL');
+});

@@ -1,0 +1,157 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { AlertOutbox, type OutboxOptions } from '../../../src/core/alerts/outbox.ts';
+import { Redactor } from '../../../src/core/alerts/redact.ts';
+import { silentLogger } from '../../../src/core/observability/log.ts';
+import type { Clock } from '../../../src/core/runtime/clock.ts';
+
+let folder: string;
+let time: number;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'dropback-test-'));
+  time = Date.parse('2026-11-23T00:00:00Z');
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const clock: Clock = {
+  now: () => new Date(time),
+  monotonic: () => time,
+  sleep: async () => {},
+};
+const HOUR = 3_600_000;
+
+function open(more: Partial<OutboxOptions> = {}): Promise<AlertOutbox> {
+  return AlertOutbox.open({
+    file: join(folder, 'alerts.json'),
+    source: { program: 'db-backup', name: 'app', database: 'postgresql://db/app' },
+    receivers: ['webhook', 'email'],
+    least: 'info',
+    repeatMs: 24 * HOUR,
+    redactor: new Redactor(['s3cr3t-pw', 'pw']),
+    clock,
+    log: silentLogger(),
+    ...more,
+  });
+}
+
+const failed = (code: string) =>
+  ({
+    event: 'backup-failed',
+    title: `failed: ${code}`,
+    error: { code, message: 'password s3cr3t-pw\nis wrong', hint: 'mend it' },
+  }) as const;
+const recovered = { event: 'backup-recovered', title: 'works again' } as const;
+const titles = (outbox: AlertOutbox, who = 'webhook') =>
+  outbox.waiting(who).map(({ title }) => title);
+
+test('a trouble is told when it begins, changes, lasts for a day, and ends; also over restarts', async () => {
+  await (await open()).raise('backup', failed('a'));
+  const outbox = await open();
+  await outbox.raise('backup', failed('a'));
+  expect(titles(outbox)).toEqual(['failed: a']);
+  await outbox.raise('backup', failed('b'));
+  time += 23 * HOUR;
+  await outbox.raise('backup', failed('b'));
+  expect(titles(outbox)).toEqual(['failed: a', 'failed: b']);
+  time += HOUR;
+  await outbox.raise('backup', failed('b'));
+  const next = await open();
+  await next.clear('backup', recovered);
+  await next.clear('backup', recovered);
+  expect(titles(next).slice(-2)).toEqual(['failed: b', 'works again']);
+});
+
+test('what was never told does not end', async () => {
+  const outbox = await open();
+  await outbox.clear('backup', recovered);
+  expect(outbox.size).toBe(0);
+});
+
+test('each receiver takes an alert once; what was taken is not sent again after a restart', async () => {
+  const outbox = await open();
+  await outbox.tell({ event: 'restore-done', title: 'one', id: 'r.ended' });
+  await outbox.tell({ event: 'restore-done', title: 'two' });
+  await outbox.settle(outbox.next('webhook')?.id ?? '', 'webhook');
+  const next = await open();
+  expect(titles(next)).toEqual(['two']);
+  expect(titles(next, 'email')).toEqual(['one', 'two']);
+  await next.settle('r.ended', 'email');
+  // Known again, as a restarted daemon tells it.
+  await next.tell({ event: 'restore-done', title: 'one', id: 'r.ended' });
+  expect(titles(next, 'email')).toEqual(['two']);
+});
+
+test('no secret and no control character is in it, nor in its file', async () => {
+  const outbox = await open();
+  await outbox.tell({ ...failed('x'), title: 'a s3cr3t-pw\u001b[31m', lines: ['b\r\ns3cr3t-pw'] });
+  const [alert] = outbox.waiting('webhook');
+  expect(alert).toMatchObject({ title: 'a *** [31m', lines: ['b ***'] });
+  expect(alert?.error?.message).toBe('password *** is wrong');
+  expect(await readFile(join(folder, 'alerts.json'), 'utf8')).not.toContain('s3cr3t-pw');
+});
+
+test('ALERT_LEVEL keeps what is less urgent, save the end of what was told', async () => {
+  const outbox = await open({ least: 'error' });
+  await outbox.tell({ event: 'restore-started', title: 'info' });
+  await outbox.raise('size', { event: 'backup-shrunk', title: 'warning' });
+  await outbox.raise('backup', failed('a'));
+  await outbox.clear('backup', recovered);
+  expect(titles(outbox)).toEqual(['failed: a', 'works again']);
+});
+
+test('a flood becomes one message', async () => {
+  const outbox = await open();
+  for (let i = 0; i < 500; i++) await outbox.tell({ event: 'restore-failed', title: `${i}` });
+  await outbox.tell({ event: 'restore-done', title: 'another event' });
+  expect(titles(outbox)).toHaveLength(11);
+  time += 600_000;
+  outbox.waiting('webhook');
+  expect(titles(outbox).at(-1)).toBe(
+    '490 more alerts of the kind restore-failed within ten minutes',
+  );
+  await outbox.tell({ event: 'restore-failed', title: 'later' });
+  expect(titles(outbox).at(-1)).toBe('later');
+});
+
+test('after a day, or behind a hundred newer ones, it is given up', async () => {
+  const outbox = await open({ receivers: ['email'] });
+  for (let i = 0; i < 150; i++) {
+    await outbox.tell({ event: 'restore-done', title: `${i}` });
+    time += 120_000;
+  }
+  expect(titles(outbox, 'email')).toHaveLength(100);
+  expect(titles(outbox, 'email').at(-1)).toBe('149');
+  time += 24 * HOUR;
+  expect(titles(outbox, 'email')).toEqual([]);
+});
+
+test('a receiver that is no longer configured is not waited for', async () => {
+  await (await open()).tell({ event: 'restore-done', title: 'one' });
+  const outbox = await open({ receivers: ['email'] });
+  await outbox.settle(outbox.next('email')?.id ?? '', 'email');
+  expect(outbox.size).toBe(0);
+});
+
+test('a disk that can not be written, and a file that is damaged, cost no alert', async () => {
+  const outbox = await open({ file: '/proc/no/alerts.json' });
+  await outbox.tell({ event: 'restore-done', title: 'one' });
+  expect(titles(outbox)).toEqual(['one']);
+  await writeFile(join(folder, 'alerts.json'), '{"version":1,"pen');
+  const next = await open();
+  await next.raise('backup', failed('a'));
+  expect(titles(await open())).toEqual(['failed: a']);
+});
+
+test('an alert that is handed on is told once, as it is', async () => {
+  const there = await open({ receivers: ['relay'], file: join(folder, 'there.json') });
+  await there.tell({ event: 'restore-failed', title: 'from there' });
+  const here = await open();
+  for (const alert of there.waiting('relay')) await here.accept(alert);
+  await here.settle(here.next('webhook')?.id ?? '', 'webhook');
+  const next = await open();
+  for (const alert of there.waiting('relay')) await next.accept(alert);
+  expect(titles(next)).toEqual([]);
+  expect(next.waiting('email')).toEqual(there.waiting('relay'));
+});
