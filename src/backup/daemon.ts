@@ -140,7 +140,12 @@ export class BackupDaemon {
       const { manifest, upload } = finished;
       const away = upload && (await this.#uploads.finishEarly(manifest, upload, signal));
       const error = away ?? (await this.#uploads.drain(signal)).error;
-      if (error) throw notUploaded(manifest.id, error);
+      if (error) {
+        const { length } = await this.#uploads.backlog(signal);
+        await this.#alerts.uploadsFailed(error, length, Number.POSITIVE_INFINITY);
+        throw notUploaded(manifest.id, error);
+      }
+      await this.#alerts.uploadsDrained();
     }
     await this.#rehearseNow(finished, signal, onProgress);
     await prune(this.#deps, false, signal);
@@ -207,7 +212,9 @@ export class BackupDaemon {
     const { config, verifier } = this.#deps;
     if (config.verify.mode !== 'restore' || config.verify.schedule) return;
     const told = (message: string) => onProgress({ step: 'rehearse', message });
-    const { status, error } = await verifier.rehearse(manifest, 'local', told, signal);
+    const report = await verifier.rehearse(manifest, 'local', told, signal);
+    await this.#alerts.rehearsed(report);
+    const { status, error } = report;
     if (status !== 'ok' && error) throw notRehearsed(manifest.id, status, error);
   }
 

@@ -176,7 +176,6 @@ describe('what goes wrong', () => {
     ]);
     for (const error of errors) {
       expect(error).toMatchObject({ code: 'alert/unreachable', retryable: true });
-      expect(String(error)).toContain('no answer in time');
     }
   });
 
