@@ -20,6 +20,7 @@ import { connect } from '../../src/core/engines/postgres/connection.ts';
 import { ident, literal } from '../../src/core/engines/postgres/quoting.ts';
 import { PostgresRestoreEngine } from '../../src/core/engines/postgres/restore/engine.ts';
 import type { PostgresRestoreOptions } from '../../src/core/engines/postgres/restore/server.ts';
+import { standInName } from '../../src/core/engines/postgres/restore/stand-in.ts';
 import type { Session } from '../../src/core/engines/postgres/session.ts';
 import { silentLogger } from '../../src/core/observability/log.ts';
 import { systemClock } from '../../src/core/runtime/clock.ts';
@@ -247,6 +248,8 @@ export class RestoreBed implements AsyncDisposable {
       await this.admin.query(`ALTER DATABASE ${ident(name)} IS_TEMPLATE false`).catch(() => {});
       await this.admin.query(`DROP DATABASE IF EXISTS ${ident(name)} WITH (FORCE)`);
     }
+    this.#roles.add(standInName(this.live));
+    for (const { loadRole } of this.saved) if (loadRole) this.#roles.add(String(loadRole));
     for (const name of this.#roles) await this.admin.query(`DROP ROLE IF EXISTS ${ident(name)}`);
     await this.admin[Symbol.asyncDispose]();
     await rm(this.folder, { recursive: true, force: true });

@@ -63,9 +63,11 @@ describe.each(servers)('hostile and unfit files on PostgreSQL $major', (server) 
     await bed.sql('CREATE TABLE t (i int); INSERT INTO t VALUES (1)');
     const body = `CREATE TABLE public.t (i int);
 CREATE TABLE public.proof (who text);
-CREATE FUNCTION public.evil(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
+CREATE FUNCTION public.act() RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 BEGIN IF current_user = 'postgres' OR session_user = 'postgres' THEN
-  INSERT INTO public.proof VALUES (current_user || ' ' || session_user); END IF; RETURN i; END $$;
+  INSERT INTO public.proof VALUES (current_user || ' ' || session_user); END IF; END $$;
+CREATE FUNCTION public.evil(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN PERFORM public.act(); RETURN i; END $$;
 CREATE FUNCTION public.count(bigint) RETURNS bigint LANGUAGE sql AS 'SELECT 666::bigint';
 CREATE INDEX evil ON public.t (public.evil(i));
 DO $$ BEGIN

@@ -1,43 +1,8 @@
-import { execFile } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import type { Manifest } from '../../src/core/archive/manifest.ts';
-import type { UnpackedDrop } from '../../src/core/archive/unpacked.ts';
-import { PostgresBackupEngine } from '../../src/core/engines/postgres/backup/engine.ts';
-import { silentLogger } from '../../src/core/observability/log.ts';
-import { systemClock } from '../../src/core/runtime/clock.ts';
 import { servers, type TestServer, testbed } from '../support/testbed.ts';
-import { ident, never, RestoreBed } from './postgres-restore-bed.ts';
-
-const run = promisify(execFile);
-
-/** A database backed up by our own engine, unpacked as the restore daemon unpacks it. */
-async function ownBackup(bed: RestoreBed, database: string): Promise<UnpackedDrop> {
-  await using engine = new PostgresBackupEngine({
-    database: {
-      kind: 'postgres',
-      connection: bed.connection({ database }),
-      maintenanceDatabase: 'postgres',
-    },
-    clock: systemClock,
-    lockWaitMs: 5000,
-  });
-  const spool = join(bed.folder, `own-${randomBytes(4).toString('hex')}.dump.zst`);
-  const request = {
-    spool,
-    compressionLevel: 3,
-    excludeTableData: [],
-    rowCounts: 'exact' as const,
-    nice: 0,
-    log: silentLogger(),
-  };
-  const dump = await engine.dump(request, never);
-  await run('zstd', ['-q', '-d', spool, '-o', `${spool}.raw`]);
-  const drop = await bed.drop('postgres-custom', `${spool}.raw`);
-  return { ...drop, manifest: { ...dump, engine: 'postgres' } as unknown as Manifest };
-}
+import { ownBackup } from './postgres-own-backup.ts';
+import { ident, RestoreBed } from './postgres-restore-bed.ts';
 
 describe.each(servers)('restoring our own backup into PostgreSQL $major', (server) => {
   test('is exact: publications, owners, grants, row counts from the manifest', async () => {

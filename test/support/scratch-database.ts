@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { standInName } from '../../src/core/engines/postgres/restore/stand-in.ts';
 import type { TestServer } from './testbed.ts';
 
 const run = promisify(execFile);
@@ -86,5 +87,6 @@ export class ScratchDatabase implements AsyncDisposable {
     for (const name of kept.split('\n').filter(Boolean)) {
       await this.sqlIn('postgres', `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
     }
+    await this.sqlIn('postgres', `DROP ROLE IF EXISTS ${standInName(this.name)}`);
   }
 }

@@ -5,6 +5,7 @@ import { dropLoadRole } from './load-role.ts';
 import { applicationName } from './names.ts';
 import { dropPlaceholders } from './placeholders.ts';
 import type { Server } from './server.ts';
+import { tidyStandIns } from './stand-in.ts';
 import type { PostgresRestoreState } from './state.ts';
 import { terminateNamed } from './terminate.ts';
 
@@ -24,6 +25,7 @@ export async function finishRestore(
 ): Promise<void> {
   await using session = await server.open({ applicationName: 'dropback finish', signal });
   const left = await dropRoles(session, state);
+  left.push(...(await tidyStandIns(session, server.liveName)));
   if (left.length > 0) log.warn({ roles: left }, 'roles made for the restore are still in use');
 }
 
@@ -41,5 +43,6 @@ export async function discardRestore(
     await dropDatabase(session, { name, kind: 'staging', oid });
   }
   const left = await dropRoles(session, state);
+  left.push(...(await tidyStandIns(session, server.liveName)));
   if (left.length > 0) log.warn({ roles: left }, 'roles made for the restore are still in use');
 }

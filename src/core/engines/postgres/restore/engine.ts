@@ -29,6 +29,7 @@ import { requireSwappable } from './ready.ts';
 import { restoreChecks } from './restore-checks.ts';
 import { type PostgresRestoreOptions, Server } from './server.ts';
 import { type Loaded, stageDrop } from './stage.ts';
+import { tidyStandIns } from './stand-in.ts';
 import { fromState, toState } from './state.ts';
 import { swapAndReport } from './swap-and-report.ts';
 import { sweepLeftovers } from './sweep.ts';
@@ -141,6 +142,7 @@ export class PostgresRestoreEngine implements RestoreEngine {
     await using session = await this.#server.open({ applicationName: 'dropback drop', signal });
     const { name, identity } = previous;
     await dropDatabase(session, { name, kind: 'previous', oid: identity });
+    await tidyStandIns(session, this.#server.liveName);
   }
 
   sweep(known: readonly RestoreState[], context: StepContext): Promise<string[]> {

@@ -13,7 +13,8 @@ import { type DatabaseProfile, readProfile } from './profile.ts';
 import { requireSwappable } from './ready.ts';
 import type { Server } from './server.ts';
 import type { Loaded } from './stage.ts';
-import { enterStaging } from './staging-sessions.ts';
+import { enterStaging, forgetChanges } from './staging-sessions.ts';
+import { createStandIn, equipStandIn, isPrivileged, standInName } from './stand-in.ts';
 import type { PostgresRestoreState } from './state.ts';
 
 /**
@@ -41,8 +42,10 @@ export async function finishStaging(
     await maintenance.query(`ALTER ROLE ${ident(state.loadRole)} NOLOGIN`);
   }
   {
+    const heir = await chooseHeir(server, maintenance, state, loaded);
+    if (heir !== state.owner) warnings.push(standInWarning(state, heir));
     await using inStaging = await enterStaging(server, maintenance, staging, signal);
-    warnings.push(...(await takeOver(inStaging, state, loaded)));
+    warnings.push(...(await takeOver(inStaging, server, state, loaded, heir)));
   }
   if (!staysApart(state, loaded)) {
     const left = await dropRoles(maintenance, state);
@@ -90,23 +93,49 @@ async function checkAsLoader(
   return await checkContent(session, expected, context);
 }
 
-async function takeOver(
-  inStaging: Session,
+/** Who gets what nobody else owns: of a foreign file, never a privileged role. */
+async function chooseHeir(
+  server: Server,
+  maintenance: Session,
   state: PostgresRestoreState,
   loaded: Loaded,
+): Promise<string> {
+  const { owner } = state;
+  if (!loaded.identity || !(await isPrivileged(maintenance, owner))) return owner;
+  const { liveName } = server;
+  const name = standInName(liveName);
+  if (!staysApart(state, loaded)) await createStandIn(maintenance, { name, liveName, owner });
+  return name;
+}
+
+function standInWarning({ owner }: PostgresRestoreState, heir: string): string {
+  return `the owner of the database, ${owner}, has rights beyond it: what the file brings belongs to the role ${heir} instead, which has none; its triggers and defaults still run with the rights of whoever writes to its tables, so give the application a role without such rights`;
+}
+
+async function takeOver(
+  inStaging: Session,
+  server: Server,
+  state: PostgresRestoreState,
+  loaded: Loaded,
+  heir: string,
 ): Promise<string[]> {
   const { owner, placeholders } = state;
+  if (loaded.identity && !staysApart(state, loaded)) await forgetChanges(inStaging);
   const warnings = loaded.identity
     ? await handOver(inStaging, {
         loadRole: loaded.identity.user,
         owner,
+        heir,
         isOwnRole: state.loadRole !== null,
         statements: loaded.ownership,
         onlyForesee: staysApart(state, loaded),
       })
     : [];
   if (staysApart(state, loaded)) return warnings;
-  await emptyPlaceholders(inStaging, placeholders, owner);
+  await emptyPlaceholders(inStaging, placeholders, heir);
+  if (heir !== owner) {
+    await equipStandIn(inStaging, { name: heir, liveName: server.liveName, owner });
+  }
   return warnings;
 }
 

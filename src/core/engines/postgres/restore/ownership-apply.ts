@@ -11,7 +11,10 @@ import { inTransaction } from './transaction.ts';
 export interface Handover {
   /** The role that has loaded a foreign file and owns everything of it. */
   readonly loadRole: string;
+  /** Owner of the live database; what the file says of it is said of `heir`. */
   readonly owner: string;
+  /** Gets everything: the owner, or who stands in for it. */
+  readonly heir: string;
   /** Made for this restore alone: whatever is left of it may go. */
   readonly isOwnRole: boolean;
   readonly statements: readonly OwnershipStatement[];
@@ -20,14 +23,14 @@ export interface Handover {
 }
 
 /**
- * Hands everything that the load role owns to the live owner, then repeats the file's owners and
+ * Hands everything that the load role owns to the heir, then repeats the file's owners and
  * grants, built anew from parsed names. Runs as control, in staging. What cannot or may not be
  * repeated is a warning: it never widens anybody's rights.
  */
 export async function handOver(inStaging: Session, handover: Handover): Promise<string[]> {
-  const { loadRole, owner, isOwnRole, onlyForesee } = handover;
+  const { loadRole, owner, heir, isOwnRole, onlyForesee } = handover;
   if (!onlyForesee) {
-    await inStaging.query(`REASSIGN OWNED BY ${ident(loadRole)} TO ${ident(owner)}`);
+    await inStaging.query(`REASSIGN OWNED BY ${ident(loadRole)} TO ${ident(heir)}`);
   }
   const rules = await readOwnershipRules(inStaging, owner);
   const leftOut: LeftOut[] = [];
@@ -36,18 +39,7 @@ export async function handOver(inStaging: Session, handover: Handover): Promise<
   }
   // Default privileges and grants that the file gave to the role that it saw itself running as.
   if (isOwnRole && !onlyForesee) await inStaging.query(`DROP OWNED BY ${ident(loadRole)}`);
-  return [...(await superuserWarning(inStaging, owner)), ...leftOutWarnings(leftOut)];
-}
-
-/** No restore can keep a superuser from running what is in its own database. */
-async function superuserWarning(session: Session, owner: string): Promise<string[]> {
-  const rows = await session.query('SELECT 1 FROM pg_roles WHERE rolname = $1 AND rolsuper', [
-    owner,
-  ]);
-  if (rows.length === 0) return [];
-  return [
-    `the owner of the database, ${owner}, is a superuser: once live, the functions of this file run with its rights; give the application a role that is none`,
-  ];
+  return leftOutWarnings(leftOut);
 }
 
 async function applyOne(

@@ -7,6 +7,7 @@ import { oidOfName } from './live.ts';
 import { newNames, parseDatabaseName } from './names.ts';
 import { measure } from './previous.ts';
 import type { Server } from './server.ts';
+import { isStandIn } from './stand-in.ts';
 import type { PostgresRestoreState } from './state.ts';
 
 /** Names for a restore, and the identity of what it would replace. Changes nothing. */
@@ -35,7 +36,7 @@ export async function planRestore(
     stagingOid: null,
     previousName: names.previous,
     loadRole: details.foreign && !server.load ? names.loadRole : null,
-    placeholders: details.missingRoles,
+    placeholders: details.missingRoles.filter((role) => details.foreign || !isStandIn(role)),
   };
 }
 

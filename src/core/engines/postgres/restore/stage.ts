@@ -22,6 +22,7 @@ import { applicationName } from './names.ts';
 import { createPlaceholders } from './placeholders.ts';
 import { choosePsql } from './psql.ts';
 import type { Server } from './server.ts';
+import { createStandIn, isStandIn } from './stand-in.ts';
 import { type PostgresRestoreState, toState } from './state.ts';
 import { chooseJobs, loadSettings } from './tuning.ts';
 
@@ -65,6 +66,7 @@ export async function stageDrop(
     ? 1
     : chooseJobs(server.options.jobs, (await readConnectionRoom(session)).free);
   await createPlaceholders(session, { ...planned, names: planned.placeholders });
+  await createKnownStandIns(session, server.liveName, planned, details);
   const { stagingBudgetBytes: budgetBytes } = inspection;
   const loader = await loadIdentity(server, session, planned, details, { jobs, budgetBytes });
   const model = await modelDatabase(session, server);
@@ -91,6 +93,19 @@ export async function stageDrop(
   const loaded = await withinBudget(watch, signal, (within) => load(stage, settings, within));
   context.progress(1);
   return { state, loaded: { ...loaded, identity: loader } };
+}
+
+/** On another server a backup's stand-ins are missing: what they own must not become its owner's. */
+async function createKnownStandIns(
+  session: Session,
+  liveName: string,
+  { owner }: PostgresRestoreState,
+  details: InspectionDetails,
+): Promise<void> {
+  if (details.foreign) return;
+  for (const name of details.missingRoles.filter(isStandIn)) {
+    await createStandIn(session, { name, liveName, owner });
+  }
 }
 
 async function loadIdentity(

@@ -7,6 +7,7 @@ import { dropDatabase } from './drop-database.ts';
 import { type DatabaseKind, parseDatabaseName, parseLoadRole } from './names.ts';
 import { parsePlaceholderMark, placeholderMark } from './placeholders.ts';
 import type { Server } from './server.ts';
+import { dropUnusedStandIns } from './stand-in.ts';
 import type { PostgresRestoreState } from './state.ts';
 
 /** Between CREATE DATABASE and its mark lies one round trip; nobody needs longer than this. */
@@ -53,6 +54,10 @@ export async function sweepLeftovers(
       return true;
     });
   }
+  await attempt('owner roles', async () => {
+    removed.push(...(await dropUnusedStandIns(session, server.liveName)));
+    return false;
+  });
   return removed;
 }
 
