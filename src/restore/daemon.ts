@@ -36,6 +36,7 @@ export type RestoreDaemonConfig = Pick<
   | 'stopFirst'
   | 'keepPreviousMs'
   | 'waitForBackupMs'
+  | 'timeoutMs'
 >;
 
 export interface RestoreDaemonParts {
@@ -258,6 +259,7 @@ function machineParts(
       stopFirst: config.stopFirst,
       keepPreviousMs: config.keepPreviousMs,
       waitForBackupMs: config.waitForBackupMs,
+      ...(config.timeoutMs === undefined ? {} : { timeoutMs: config.timeoutMs }),
       endGraceMs: END_GRACE_MS,
       mostAttempts: MOST_ATTEMPTS,
     },

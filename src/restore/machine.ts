@@ -2,6 +2,7 @@ import type { RestoreOutcome, RestoreReport } from '../core/requests/report.ts';
 import { DropbackError, isAbort, throwIfAborted, toDropbackError } from '../core/runtime/errors.ts';
 import { complete } from './complete.ts';
 import { conclude } from './conclude.ts';
+import { plausibleMs, withDeadline } from './deadline.ts';
 import { removeWorkFolder } from './drop-folder/filing.ts';
 import { HeldLock } from './held-lock.ts';
 import { Job, type OnProgress } from './job.ts';
@@ -113,19 +114,28 @@ export class RestoreMachine {
   async #prepare(job: Job, signal: AbortSignal, onInspected?: () => Promise<void>): Promise<void> {
     const parts = this.#parts;
     const inspected: Awaited<ReturnType<typeof inspectStep>>[] = [];
+    const { clock, settings } = parts;
+    const within = <T>(bytes: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> =>
+      withDeadline({ clock, mostMs: settings.timeoutMs ?? plausibleMs(bytes) }, signal, work);
+    const { bytes = 0 } = job.record.claimed ?? {};
     await job.step('inspect', signal, async () => {
-      inspected.push(await inspectStep(job, parts, signal));
+      inspected.push(await within(bytes, (soon) => inspectStep(job, parts, soon)));
       return { inspection: inspected[0]?.inspection } as Partial<JobRecord>;
     });
     if (job.description.kind === 'restore') await parts.news.started(job);
     await onInspected?.();
     const [found] = inspected;
     if (!found) return;
-    await job.step('stage', signal, () => stageStep(job, parts, found, signal));
+    const { contentBytes } = found.drop;
+    await job.step('stage', signal, () =>
+      within(contentBytes, (soon) => stageStep(job, parts, found, soon)),
+    );
     await job.step('check', signal, async () => {
       const { state } = job.record;
       if (!state) throw new Error('staged without a state');
-      const check = await parts.engine.check(state, found.inspection, job.context(signal));
+      const check = await within(contentBytes, (soon) =>
+        parts.engine.check(state, found.inspection, job.context(soon)),
+      );
       job.warn(...check.warnings);
       return { check };
     });

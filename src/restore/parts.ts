@@ -33,6 +33,8 @@ export interface MachineSettings {
   readonly stopFirst: boolean;
   readonly keepPreviousMs: number;
   readonly waitForBackupMs: number;
+  /** Milliseconds for each of inspect, stage and check; undefined: by the size of the content. */
+  readonly timeoutMs?: number;
   /** Milliseconds that bringing things in order may take once the daemon has been asked to end. */
   readonly endGraceMs: number;
   /** How often a job is begun before it is given up. */

@@ -104,7 +104,7 @@ ALTER TABLE pg_catalog.pg_authid OWNER TO ${bed.app};`;
 INSERT INTO public.t SELECT generate_series(1, 200000000);`;
     const drop = await bed.script(dump(body));
     const engine = bed.engine({ maxStagingBytes: 40_000_000 });
-    await expect(bed.restore(engine, drop)).rejects.toMatchObject({ code: 'restore/disk-budget' });
+    await expect(bed.restore(engine, drop)).rejects.toMatchObject({ code: 'drop/over-budget' });
     expect(await bed.leftovers()).toEqual([]);
   });
 

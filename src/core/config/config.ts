@@ -180,6 +180,7 @@ export interface RestoreConfig extends CommonConfig {
   readonly serverDataDir?: string;
   readonly keepPreviousMs: number;
   readonly waitForBackupMs: number;
+  readonly timeoutMs?: number;
 }
 
 export interface ContainersConfig {

@@ -23,6 +23,7 @@ export function parseRestoreConfig(raw: RawEnvironment, host?: ConfigHost): Rest
     const bytes = integer(1024 ** 2, Number.MAX_SAFE_INTEGER, 'bytes');
     const maxStagingBytes = readIfSet(environment, 'RESTORE_MAX_STAGING_BYTES', bytes);
     const dataDir = readIfSet(environment, 'RESTORE_SERVER_DATA_DIR', path);
+    const timeoutMs = readIfSet(environment, 'RESTORE_TIMEOUT_SECONDS', seconds(1, 30 * 86_400));
     const hours = integer(0, YEAR_H, 'hours');
     const config = {
       ...common,
@@ -39,6 +40,7 @@ export function parseRestoreConfig(raw: RawEnvironment, host?: ConfigHost): Rest
       ...(dataDir === undefined ? {} : { serverDataDir: environment.path(dataDir) }),
       keepPreviousMs: read(environment, 'RESTORE_KEEP_PREVIOUS_HOURS', hours) * HOUR_MS,
       waitForBackupMs: read(environment, 'RESTORE_WAIT_FOR_BACKUP_SECONDS', seconds(0, 86_400)),
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
     };
     if (config.alerts.relay && config.healthPort === 0) {
       const hint = 'set HEALTH_PORT to the port at which db-backup fetches the alerts.';

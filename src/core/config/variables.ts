@@ -507,6 +507,14 @@ const restores = [
     meaning: 'how long a restore waits for a running backup',
   },
   {
+    name: 'RESTORE_TIMEOUT_SECONDS',
+    section: 'restore',
+    shownDefault: 'an hour, and a second for each megabyte of content',
+    usedBy: restore,
+    meaning:
+      'how long the inspection, the load and the check of a file may each take; it is refused then',
+  },
+  {
     name: 'RESTORE_AGE_IDENTITY',
     section: 'restore',
     secret: true,

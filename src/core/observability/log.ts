@@ -70,13 +70,21 @@ function textDestination(): Destination {
   };
 }
 
-function formatTextLine(line: string): string {
+/** Exported for its test. */
+export function formatTextLine(line: string): string {
   const { time, level, msg, program, error, ...rest } = JSON.parse(line) as Record<string, unknown>;
   const clock = String(time).slice(11, 19);
   const facts = Object.entries(rest).map(([key, value]) => `${key}=${textValue(value)}`);
   const parts = [clock, String(level).padEnd(5), String(program), String(msg), ...facts];
-  if (isReport(error)) parts.push(`\n    ${error.code}: ${error.message}\n    hint: ${error.hint}`);
-  return parts.join(' ');
+  const text = printable(parts.join(' '));
+  if (!isReport(error)) return text;
+  const { code, message, hint } = error;
+  return `${text} \n    ${code}: ${printable(message)}\n    hint: ${printable(hint)}`;
+}
+
+/** Names and messages come out of files: nothing in them may steer the reader's terminal. */
+function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\u{fffd}');
 }
 
 /** Long values (a whole report) are cut: JSON is the format that has everything. */

@@ -259,9 +259,13 @@ const good: [Env, typeof backup | typeof restore, object][] = [
     { stopFirst: true, inPlace: true, maxStagingBytes: 1073741824, serverDataDir: '/pg' },
   ],
   [
-    { RESTORE_KEEP_PREVIOUS_HOURS: '2', RESTORE_WAIT_FOR_BACKUP_SECONDS: '3' },
+    {
+      RESTORE_KEEP_PREVIOUS_HOURS: '2',
+      RESTORE_WAIT_FOR_BACKUP_SECONDS: '3',
+      RESTORE_TIMEOUT_SECONDS: '7200',
+    },
     restore,
-    { keepPreviousMs: 7200000, waitForBackupMs: 3000 },
+    { keepPreviousMs: 7200000, waitForBackupMs: 3000, timeoutMs: 7_200_000 },
   ],
   [
     { DATABASE_URL: '', RESTORE_SQLITE_PATH: '/d/x.db' },

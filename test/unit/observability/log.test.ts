@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { errorForLog } from '../../../src/core/observability/log.ts';
+import { errorForLog, formatTextLine } from '../../../src/core/observability/log.ts';
 import { DropbackError, errorReport } from '../../../src/core/runtime/errors.ts';
 
 const error = new DropbackError('store/unreachable', 'it is away', { hint: 'wait.' });
@@ -13,4 +13,19 @@ test('what is no error of ours comes with its stack', () => {
   const logged = errorForLog(new TypeError('undefined is not a function')) as { stack: string };
   expect(logged).toMatchObject({ code: 'internal/unexpected' });
   expect(logged.stack).toContain('log.test.ts');
+});
+
+test('nothing in a text log steers the terminal', () => {
+  const line = formatTextLine(
+    JSON.stringify({
+      time: '2026-11-22T19:15:00.000Z',
+      level: 'warn',
+      msg: 'a\u001b[31mb\u009b1mc\nd\u202e',
+      file: '\u001b]0;x\u0007.sql',
+      error: { code: 'drop/x', message: 'says \u001b[2J', hint: 'one\r\ntwo' },
+    }),
+  );
+  const lines = line.split('\n');
+  expect(lines).toHaveLength(3);
+  expect(lines.join('')).not.toMatch(/[\p{Cc}\p{Cf}]/u);
 });

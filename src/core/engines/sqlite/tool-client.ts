@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { DropbackError } from '../../runtime/errors.ts';
 import { runPipeline } from '../../runtime/process/pipeline.ts';
-import type { Program, UserIdentity } from '../../runtime/process/program.ts';
+import type { Program, ProgramLimits, UserIdentity } from '../../runtime/process/program.ts';
 import {
   type Message,
   type OperationName,
@@ -22,6 +22,8 @@ export interface AskOptions {
   readonly runAs?: UserIdentity | undefined;
   readonly onProgress?: (fraction: number) => void;
   readonly nice?: number;
+  /** For operations on what nobody vouches for. */
+  readonly limits?: ProgramLimits;
   /** Where SQLite may put temporary files; the system's own folder may be small. */
   readonly temporaryFolder?: string;
 }
@@ -67,6 +69,7 @@ export class SqliteTool {
       args: ['--disable-warning=ExperimentalWarning', script, operation],
       successCodes: [0, TOLD_ERROR],
       ...(options.runAs ? { runAs: options.runAs } : {}),
+      ...(options.limits ? { limits: options.limits } : {}),
       ...(options.nice === undefined ? {} : { nice: options.nice }),
       ...(options.temporaryFolder
         ? { environment: { SQLITE_TMPDIR: options.temporaryFolder } }

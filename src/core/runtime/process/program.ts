@@ -16,8 +16,19 @@ export interface Program {
   readonly runAs?: UserIdentity;
   /** CPU niceness, 0 to 19; with it the lowest best-effort I/O priority. */
   readonly nice?: number;
+  /** What the kernel lets it have, for programs that read what nobody vouches for. */
+  readonly limits?: ProgramLimits;
   /** Exit codes that count as success. Default: 0 alone. */
   readonly successCodes?: readonly number[];
+}
+
+export interface ProgramLimits {
+  /** Address space, of each process of it. Not for Node, which reserves far more than it uses. */
+  readonly addressBytes?: number;
+  /** Memory of its own, without what it only reserves. */
+  readonly dataBytes?: number;
+  /** The largest file that it may write; beyond, it is ended by SIGXFSZ (Node sees an error). */
+  readonly fileBytes?: number;
 }
 
 export interface UserIdentity {
@@ -40,7 +51,8 @@ export interface LaunchLine {
 /**
  * The command line that is really executed: `setpriv` in front takes every capability away, changes
  * the user where asked, and ties the program's life to ours (a SIGKILL of the daemon must not leave
- * a dump behind that goes on reading the database). Systems without setpriv start it bare.
+ * a dump behind that goes on reading the database). `prlimit` behind it sets the limits, and allows
+ * no core file: there would be data in it. Systems without these two start it bare.
  */
 export function launchLine(program: Program): LaunchLine {
   const line: string[] = [];
@@ -62,9 +74,22 @@ export function launchLine(program: Program): LaunchLine {
     const nice = findProgram('nice');
     if (nice) line.push(nice, '-n', String(program.nice));
   }
+  const prlimit = program.limits && findProgram('prlimit');
+  if (program.limits && prlimit) line.push(prlimit, ...limitArguments(program.limits), '--');
   line.push(program.file, ...program.args);
   const [file, ...args] = line as [string, ...string[]];
   return { file, args, environment: { ...minimalEnvironment(), ...program.environment } };
+}
+
+function limitArguments({ addressBytes, dataBytes, fileBytes }: ProgramLimits): string[] {
+  const limit = (name: string, value: number | undefined) =>
+    value === undefined ? [] : [`--${name}=${value}:${value}`];
+  return [
+    ...limit('core', 0),
+    ...limit('as', addressBytes),
+    ...limit('data', dataBytes),
+    ...limit('fsize', fileBytes),
+  ];
 }
 
 function hasFurtherGroups(): boolean {

@@ -4,6 +4,7 @@ import { capture, runPipeline } from '../../../runtime/process/pipeline.ts';
 import { clientProgram, type PostgresClient } from '../clients.ts';
 import { CONTROL_TYPES, keptEntries, parseToc, type Toc, tocList } from '../script/toc.ts';
 import { reading } from './full-read.ts';
+import { READ_LIMITS } from './limits.ts';
 
 /** Tables of contents of a hundred thousand objects are about 10 MB. */
 const MOST_LIST_BYTES = 512 * 1024 * 1024;
@@ -30,7 +31,12 @@ export async function readToc(
   roles: readonly string[] = [],
 ): Promise<Toc> {
   const file = clientProgram(client, 'pg_restore');
-  const program = { name: 'pg_restore', file, args: ['--list', '--', drop.path] };
+  const program = {
+    name: 'pg_restore',
+    file,
+    args: ['--list', '--', drop.path],
+    limits: READ_LIMITS,
+  };
   const listing = await reading(drop, () => capture(program, { signal }, MOST_LIST_BYTES));
   return parseToc(listing, { roles });
 }

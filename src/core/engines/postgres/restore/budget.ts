@@ -51,7 +51,7 @@ export interface GrowthWatch {
 
 /**
  * Runs `load` while looking at the size of staging: over the budget, or with the disk nearly full,
- * the load is aborted with `restore/disk-budget` or `disk/full`.
+ * the load is aborted with `drop/over-budget` or `disk/full`.
  */
 export async function withinBudget<T>(
   watch: GrowthWatch,
@@ -107,7 +107,7 @@ async function requireFreeSpace(folder: string): Promise<void> {
 
 function overBudget(size: number, budget: number): DropbackError {
   return new DropbackError(
-    'restore/disk-budget',
+    'drop/over-budget',
     `the staging database grew to ${size} bytes, more than the ${budget} that it may take`,
     {
       hint: 'if the content really is that large, set RESTORE_MAX_STAGING_BYTES.',

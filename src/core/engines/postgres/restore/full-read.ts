@@ -7,6 +7,7 @@ import type { Program } from '../../../runtime/process/program.ts';
 import { clientProgram, type PostgresClient } from '../clients.ts';
 import { type Toc, tocList } from '../script/toc.ts';
 import type { TextSize } from './budget.ts';
+import { READ_LIMITS } from './limits.ts';
 
 const CUT = /end of file|unexpected end|could not read from input file: end/i;
 const TOO_NEW = /unsupported version \(([\d.]+)\) in file header/;
@@ -67,7 +68,7 @@ export async function writeDefinitions(
 
 function reader(client: PostgresClient, drop: UnpackedDrop, args: readonly string[]): Program {
   const file = clientProgram(client, 'pg_restore');
-  return { name: 'pg_restore', file, args: [...args, '--', drop.path] };
+  return { name: 'pg_restore', file, args: [...args, '--', drop.path], limits: READ_LIMITS };
 }
 
 export async function reading<T>(

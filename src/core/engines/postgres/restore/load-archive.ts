@@ -4,6 +4,7 @@ import { DropbackError } from '../../../runtime/errors.ts';
 import { runPipeline } from '../../../runtime/process/pipeline.ts';
 import { clientProgram, type PostgresClient } from '../clients.ts';
 import { libpqEnvironment } from '../environment.ts';
+import { LOAD_LIMITS } from './limits.ts';
 import { loadError } from './load-error.ts';
 import { RestoreMessages } from './restore-messages.ts';
 
@@ -33,6 +34,7 @@ export async function loadArchive(load: ArchiveLoad, signal: AbortSignal): Promi
   const tolerant = load.tolerateTransactionTimeout;
   const program = {
     name: 'pg_restore',
+    ...(load.exact ? {} : { limits: LOAD_LIMITS }),
     file: clientProgram(load.client, 'pg_restore'),
     args: restoreArguments(load),
     environment: libpqEnvironment(load.identity, {

@@ -6,6 +6,7 @@ import { runPipeline } from '../../../runtime/process/pipeline.ts';
 import { clientProgram, type PostgresClient } from '../clients.ts';
 import { libpqEnvironment } from '../environment.ts';
 import { type RewriteResult, rewriteScript } from '../script/rewrite.ts';
+import { LOAD_LIMITS } from './limits.ts';
 import { loadError } from './load-error.ts';
 
 /** Small: what the collector leaves lying for a while is what the daemon grows by. */
@@ -34,6 +35,7 @@ export async function loadScript(load: ScriptLoad, signal: AbortSignal): Promise
   const errors: string[] = [];
   const program = {
     name: 'psql',
+    limits: LOAD_LIMITS,
     file: clientProgram(load.client, 'psql'),
     args: ['-X', '-q', '-w', '-v', 'ON_ERROR_STOP=1', '-o', '/dev/null', '-f', '-'],
     environment: {

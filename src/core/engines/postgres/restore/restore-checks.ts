@@ -83,8 +83,7 @@ async function psqlClient(session: Session, signal: AbortSignal): Promise<CheckR
     const message = `psql ${client.version} holds a hostile script (${client.folder})`;
     return { id, status: 'ok', message };
   } catch (error) {
-    // Archives need no psql.
-    return { ...failure(id, error, signal), status: 'warning' };
+    return failure(id, error, signal);
   }
 }
 

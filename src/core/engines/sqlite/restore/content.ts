@@ -6,6 +6,9 @@ import { SIDE_SUFFIXES } from '../names.ts';
 import type { ContentFacts } from '../protocol.ts';
 import type { SqliteTool } from '../tool-client.ts';
 
+/** Far more than a value or statement of SQLite's largest size; Node itself takes a fifth of it. */
+const MEMORY = { dataBytes: 1.5 * 1024 ** 3 };
+
 /** A drop as a database file, read whole and found sound. */
 export interface SoundContent {
   readonly path: string;
@@ -23,9 +26,9 @@ export async function readContent(
   { signal, progress }: StepContext,
 ): Promise<SoundContent> {
   if (drop.contentBytes === 0) throw emptyDrop();
-  const path = await asFile(tool, drop, mostBytes, { signal, onProgress: progress });
   try {
-    const facts = await tool.ask('inspect', { path }, { signal });
+    const path = await asFile(tool, drop, mostBytes, { signal, onProgress: progress });
+    const facts = await tool.ask('inspect', { path }, { signal, limits: MEMORY });
     requireSound(facts);
     return { path, facts };
   } catch (error) {
@@ -44,7 +47,9 @@ async function asFile(
   if (drop.format !== 'sqlite-plain') throw otherEngine(drop.format);
   const path = `${drop.path}.loaded.db`;
   for (const suffix of ['', ...SIDE_SUFFIXES]) await rm(path + suffix, { force: true });
-  await tool.ask('load', { from: drop.path, to: path, mostBytes }, options);
+  // Its temporary files are bounded too: a sort can be larger than what it sorts.
+  const limits = { ...MEMORY, fileBytes: mostBytes };
+  await tool.ask('load', { from: drop.path, to: path, mostBytes }, { ...options, limits });
   return path;
 }
 
@@ -66,7 +71,10 @@ function requireSound({ damage }: ContentFacts): void {
 
 /** What is wrong with a dropped file is not wrong with the database. */
 function asRefusal(error: unknown): unknown {
-  if (!(error instanceof DropbackError) || !error.code.startsWith('database/')) return error;
+  if (!(error instanceof DropbackError)) return error;
+  // It ran into its limits, or into a fault of SQLite's that this file provokes.
+  const isFatal = error.code === 'tool/failed';
+  if (!isFatal && !error.code.startsWith('database/')) return error;
   const code = {
     'database/not-sqlite': 'drop/unknown-content',
     'database/corrupt': 'drop/corrupt',

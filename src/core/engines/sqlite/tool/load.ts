@@ -128,7 +128,8 @@ function execute(database: DatabaseSync, sql: string): void {
   try {
     database.exec(sql);
   } catch (cause) {
-    if (sqliteCode(cause) === 'SQLITE_FULL') throw overBudget(cause);
+    // The limit of pages, or that of the process on the size of a file.
+    if (['SQLITE_FULL', 'SQLITE_IOERR'].includes(sqliteCode(cause) ?? '')) throw overBudget(cause);
     throw new DropbackError('drop/does-not-load', `a statement fails: ${messageOf(cause)}`, {
       hint: 'only what `sqlite3 FILE .dump` writes can be loaded; make the dump again, or drop the database file itself.',
       cause,
