@@ -1,6 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import type { RestoreState } from '../../src/core/engines/engine.ts';
-import { standInName } from '../../src/core/engines/postgres/restore/stand-in.ts';
+import {
+  dropUnusedStandIns,
+  standInName,
+} from '../../src/core/engines/postgres/restore/stand-in.ts';
 import { servers } from '../support/testbed.ts';
 import { ownBackup } from './postgres-own-backup.ts';
 import { ident, RestoreBed } from './postgres-restore-bed.ts';
@@ -63,7 +66,7 @@ GRANT SELECT ON TABLE public.t TO ${bed.reader};`;
     state = await engine.stage(state, drop, inspection, context);
     const check = await engine.check(state, inspection, context);
     expect(check.tables).toContainEqual({ schema: 'public', name: 't', rows: 500 });
-    expect(check.warnings.join('\n')).toMatch(/postgres, has rights beyond it/);
+    expect(check.warnings.join('\n')).toMatch(/postgres, is a superuser/);
     expect(check.warnings.join('\n')).toContain(`nobody_${bed.id}`);
     expect(await bed.value(ownedBySuperusers, String(state['stagingName']))).toBe('0');
     await engine.discard(state, context);
@@ -115,15 +118,22 @@ GRANT SELECT ON TABLE public.t TO ${bed.reader};`;
     expect(await bed.value(`SELECT tableowner FROM pg_tables WHERE tablename = 't'`)).toBe(standIn);
   });
 
-  test('a role that nothing needs any more goes with the last database', async () => {
+  test('the role goes with the last database in which it owns something', async () => {
     await using bed = await superuserBed(server);
     const engine = bed.engine();
-    await bed.restore(engine, await bed.script(dump(trap)));
-    const exists = `SELECT count(*) FROM pg_roles WHERE rolname = '${standInName(bed.live)}'`;
-    expect(await engine.sweep([], bed.context())).toEqual([]);
-    expect(await bed.value(exists)).toBe('1');
+    const { swap } = await bed.restore(engine, await bed.script(dump(simple)));
+    await bed.restore(engine, await ownBackup(bed, String(swap.previous?.name)));
+    const standIn = standInName(bed.live);
+    const exists = `SELECT count(*) FROM pg_roles WHERE rolname = '${standIn}'`;
+    expect(await bed.value(exists), 'the previous database needs it').toBe('1');
+    const drop = await bed.script(dump(simple));
+    await bed.restore(engine, drop);
     await bed.admin.query(`DROP DATABASE ${ident(bed.live)} WITH (FORCE)`);
-    expect(await engine.sweep([], bed.context())).toEqual([standInName(bed.live)]);
+    expect(await dropUnusedStandIns(bed.admin, bed.live)).toEqual([]);
+    for (const name of bed.saved.map((state) => String(state['previousName']))) {
+      await bed.admin.query(`DROP DATABASE IF EXISTS ${ident(name)} WITH (FORCE)`);
+    }
+    expect(await dropUnusedStandIns(bed.admin, bed.live)).toEqual([standIn]);
   });
 
   test('temporary files of a load are bounded by the disk budget', async () => {

@@ -14,7 +14,7 @@ import { requireSwappable } from './ready.ts';
 import type { Server } from './server.ts';
 import type { Loaded } from './stage.ts';
 import { enterStaging, forgetChanges } from './staging-sessions.ts';
-import { createStandIn, equipStandIn, isPrivileged, standInName } from './stand-in.ts';
+import { createStandIn, equipStandIn, needsStandIn, standInName } from './stand-in.ts';
 import type { PostgresRestoreState } from './state.ts';
 
 /**
@@ -93,7 +93,7 @@ async function checkAsLoader(
   return await checkContent(session, expected, context);
 }
 
-/** Who gets what nobody else owns: of a foreign file, never a privileged role. */
+/** Who gets what nobody else owns: of a foreign file, never a superuser. */
 async function chooseHeir(
   server: Server,
   maintenance: Session,
@@ -101,7 +101,7 @@ async function chooseHeir(
   loaded: Loaded,
 ): Promise<string> {
   const { owner } = state;
-  if (!loaded.identity || !(await isPrivileged(maintenance, owner))) return owner;
+  if (!loaded.identity || !(await needsStandIn(maintenance, owner))) return owner;
   const { liveName } = server;
   const name = standInName(liveName);
   if (!staysApart(state, loaded)) await createStandIn(maintenance, { name, liveName, owner });
@@ -109,7 +109,7 @@ async function chooseHeir(
 }
 
 function standInWarning({ owner }: PostgresRestoreState, heir: string): string {
-  return `the owner of the database, ${owner}, has rights beyond it: what the file brings belongs to the role ${heir} instead, which has none; its triggers and defaults still run with the rights of whoever writes to its tables, so give the application a role without such rights`;
+  return `the owner of the database, ${owner}, is a superuser: what the file brings belongs to the role ${heir} instead, which has no rights; its triggers and defaults still run with the rights of whoever writes to its tables, so give the application a role that is no superuser`;
 }
 
 async function takeOver(

@@ -22,7 +22,7 @@ import {
   readLiveTables,
 } from './same-application.ts';
 import type { Server } from './server.ts';
-import { isPrivileged } from './stand-in.ts';
+import { needsStandIn } from './stand-in.ts';
 
 /** What the server says, before and besides the file. */
 export interface Scene {
@@ -148,7 +148,7 @@ async function requireRights(server: Server, scene: Scene, file: FileNeeds): Pro
   const { session, info, live, owner } = scene;
   const profile = live && (await readProfile(session, live.oid));
   const makesLoadRole = file.foreign && !server.load;
-  const standsIn = file.foreign && (await isPrivileged(session, owner));
+  const standsIn = file.foreign && (await needsStandIn(session, owner));
   const createsRoles = makesLoadRole || standsIn || file.missingRoles.length > 0;
   const actsAs = file.owners;
   requireAll(await controlRights(session, { info, live, profile, owner, actsAs, createsRoles }));

@@ -1,7 +1,6 @@
 import type { ObjectKind, ObjectReference } from '../script/object-reference.ts';
 import type { OwnershipStatement } from '../script/ownership.ts';
 import type { Session } from '../session.ts';
-import { IS_PRIVILEGED } from './stand-in.ts';
 
 /** Kinds that reach beyond the staging database, or that only superusers hand out. */
 const BEYOND: ReadonlySet<ObjectKind> = new Set<ObjectKind>([
@@ -20,7 +19,7 @@ const BEYOND: ReadonlySet<ObjectKind> = new Set<ObjectKind>([
 /**
  * What control will do for a foreign file. It is perhaps a superuser, so the objects must be the
  * file's own: none of PostgreSQL's or of an extension (whose C functions must not change hands), and
- * nothing may come to belong to a privileged role. What the file says of the live owner is true of
+ * nothing may come to belong to a privileged role other than the owner. What the file says of the live owner is true of
  * its heir already.
  */
 export interface OwnershipRules {
@@ -38,7 +37,8 @@ export async function readOwnershipRules(
 ): Promise<OwnershipRules> {
   const roles = await inStaging.query<{ name: string; privileged: boolean }>(
     `SELECT rolname AS name,
-            ${IS_PRIVILEGED} AS privileged FROM pg_roles`,
+            rolsuper OR rolcreaterole OR rolreplication OR rolbypassrls OR rolname ~ '^pg_' AS privileged
+       FROM pg_roles`,
   );
   const members = await inStaging.query<{ names: string[] }>(
     `SELECT a.object_names AS names

@@ -5,10 +5,10 @@ import type { Session } from '../session.ts';
 import { inTransaction } from './transaction.ts';
 
 /**
- * A privileged role never owns what a foreign file brings: autovacuum, and whoever reads a view,
- * would run the file's expressions with the owner's rights. A stand-in owns it instead: a role
- * without login and without rights anywhere else. The privileged role works with it as before,
- * because it may do everything anyway, or because it is made a member.
+ * A superuser never owns what a foreign file brings: autovacuum, and whoever reads a view, would run
+ * the file's expressions with the owner's rights. A stand-in owns it instead: a role without login
+ * and without rights anywhere else. The superuser works with it as before, because it may do
+ * everything anyway.
  */
 const STAND_IN = /^dropback_owner_[0-9a-f]{16}$/;
 
@@ -26,21 +26,17 @@ function markOf(liveName: string): string {
   return `owns what foreign files brought into the database ${JSON.stringify(liveName)} (dropback)`;
 }
 
-/** What a role could do beyond its own objects. */
-export const IS_PRIVILEGED = `(rolsuper OR rolcreaterole OR rolreplication OR rolbypassrls OR rolname ~ '^pg_')`;
-
-export async function isPrivileged(session: Session, role: string): Promise<boolean> {
-  const rows = await session.query(
-    `SELECT 1 FROM pg_roles WHERE rolname = $1 AND ${IS_PRIVILEGED}`,
-    [role],
-  );
+export async function needsStandIn(session: Session, owner: string): Promise<boolean> {
+  const rows = await session.query('SELECT 1 FROM pg_roles WHERE rolname = $1 AND rolsuper', [
+    owner,
+  ]);
   return rows.length > 0;
 }
 
 export interface StandIn {
   readonly name: string;
   readonly liveName: string;
-  /** The privileged role that it stands in for. */
+  /** The superuser that it stands in for. */
   readonly owner: string;
 }
 
@@ -64,13 +60,15 @@ export async function createStandIn(session: Session, standIn: StandIn): Promise
 
 async function hasRights(session: Session, name: string): Promise<boolean> {
   const rows = await session.query(
-    `SELECT 1 FROM pg_roles WHERE rolname = $1 AND (${IS_PRIVILEGED} OR rolcanlogin OR rolcreatedb)`,
+    `SELECT 1 FROM pg_roles
+      WHERE rolname = $1
+        AND (rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls OR rolcanlogin)`,
     [name],
   );
   return rows.length > 0;
 }
 
-/** Superusers need no membership; control acts for the role, the owner works with its objects. */
+/** Superusers need no membership: on a server without one, a backup's stand-in acts for its owner. */
 async function join(session: Session, { name, owner }: StandIn): Promise<void> {
   const rows = await session.query<{ member: string }>(
     `SELECT rolname AS member FROM pg_roles
