@@ -210,7 +210,7 @@ export class RestoreDaemon {
       if (next === 'clean') break;
       await this.#board.publish();
       if (next === 'not-yet') await this.#parts.clock.sleep(this.#config.pollIntervalMs, signal);
-      else await this.#runToEnd(next, signal);
+      else await this.#runToEnd(await this.#whenOpen(next, signal), signal);
       if (typeof next === 'object') break;
     }
     this.#board.solved('recovery', 'everything is in order');

@@ -151,7 +151,7 @@ async function tidy(
 function tooOften(record: JobRecord): DropbackError {
   return new DropbackError(
     'restore/interrupted-too-often',
-    `the daemon died ${record.attempt} times in this restore, the last time at the step ${record.step}`,
+    `the daemon died in attempt ${record.attempt} of this restore too, at the step ${record.step}`,
     {
       hint: 'look for what ends it (memory limit, restarts of the host), then drop the file again.',
       facts: { attempts: record.attempt, step: record.step },

@@ -1,8 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
+import { connect } from '../../src/core/engines/postgres/connection.ts';
+import { dropDatabase } from '../../src/core/engines/postgres/restore/drop-database.ts';
 import { isAbort } from '../../src/core/runtime/errors.ts';
 import { servers } from '../support/testbed.ts';
-import { ident, RestoreBed } from './postgres-restore-bed.ts';
+import { ident, never, RestoreBed, superuser } from './postgres-restore-bed.ts';
 
 describe.each(servers)('the swap on PostgreSQL $major', (server) => {
   test('carries over everything that follows the OID, on a 63-byte name', async () => {
@@ -33,6 +35,32 @@ describe.each(servers)('the swap on PostgreSQL $major', (server) => {
     await bed.restore(bed.engine(), drop);
     expect(await settings(bed, live)).toEqual(before);
     expect(await bed.value('SELECT count(*) FROM public.t')).toBe('2');
+  });
+
+  test('a DROP that a dead daemon has left running neither blocks nor fails the next one', async () => {
+    await using bed = await RestoreBed.create(server);
+    await bed.sql('CREATE TABLE t (i int)');
+    const engine = bed.engine();
+    const drop = await bed.dump('postgres-custom', bed.live);
+    const { previous } = (await bed.restore(engine, drop)).swap;
+    if (!previous) throw new Error('nothing was kept');
+    // Holds the lock that a DROP in the middle of its work holds, and never comes to its end.
+    await using orphan = await connect(superuser(server), {
+      applicationName: `dropback drop ${previous.id}`,
+      signal: never,
+    });
+    await orphan.query('BEGIN');
+    await orphan.query(`COMMENT ON DATABASE ${ident(previous.name)} IS 'held'`);
+    await engine.dropPrevious(previous, bed.context());
+    expect(await engine.measurePrevious(previous, never)).toBeUndefined();
+
+    // Both see the database; the one that comes second finds it gone.
+    const name = await bed.database(`dropback_s_${bed.id}${bed.id}`);
+    const sessions = await Promise.all([bed.open('postgres'), bed.open('postgres')]);
+    const doomed = { name, kind: 'staging', oid: null } as const;
+    await Promise.all(sessions.map((session) => dropDatabase(session, doomed)));
+    for (const session of sessions) await session[Symbol.asyncDispose]();
+    expect(await bed.value(`SELECT count(*) FROM pg_database WHERE datname = '${name}'`)).toBe('0');
   });
 
   test('builds the new database with the encoding, provider and locale of the live one', async () => {

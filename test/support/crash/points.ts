@@ -2,6 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { appendFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+/** The n-th point, or the first of this name after one whose name contains `after`. */
+export type Target = number | { readonly name: string; readonly after: string };
+
 /**
  * Instants of a restore at which a crash test can end it, counted across all processes that take
  * part: the daemon, its tools, and the servers in front of which the test stands. The one that
@@ -18,32 +21,48 @@ export class Points {
     this.#passed = join(folder, 'passed');
   }
 
-  /** From now on points are counted, and the `at`-th is the end. */
-  arm(at: number): void {
+  /** From now on points are counted, and this one is the end. */
+  arm(target: Target): void {
     mkdirSync(this.folder, { recursive: true });
     writeFileSync(this.#passed, '');
-    writeFileSync(this.#armed, String(at));
+    writeFileSync(this.#armed, JSON.stringify(target));
+  }
+
+  /** Name of the armed point once it was passed: the daemon has been ended there, or soon is. */
+  get reachedName(): string | undefined {
+    const record = this.#passedTarget();
+    return record === undefined ? undefined : nameIn(record);
   }
 
   /** Stops counting; returns the names of the points that were passed, in order. */
   disarm(): string[] {
     rmSync(this.#armed, { force: true });
-    return this.#records().map((line) => line.slice(line.indexOf(' ') + 1));
+    return this.#records().map(nameIn);
   }
 
   /** True for the one caller that is to end the daemon here. */
   reached(name: string): boolean {
-    const at = this.#at();
-    if (at === undefined) return false;
+    if (this.#target() === undefined) return false;
     const id = randomUUID();
     // One write of O_APPEND: the order in the file is the order of all processes.
     appendFileSync(this.#passed, `${id} ${name}\n`);
-    return this.#records().findIndex((line) => line.startsWith(id)) === at - 1;
+    return this.#passedTarget()?.startsWith(id) ?? false;
   }
 
-  #at(): number | undefined {
+  #passedTarget(): string | undefined {
+    const target = this.#target();
+    if (target === undefined) return undefined;
+    const records = this.#records();
+    if (typeof target === 'number') return records[target - 1];
+    const from = records.findIndex((record) => record.includes(target.after));
+    return from < 0
+      ? undefined
+      : records.slice(from).find((record) => nameIn(record) === target.name);
+  }
+
+  #target(): Target | undefined {
     try {
-      return Number(readFileSync(this.#armed, 'latin1'));
+      return JSON.parse(readFileSync(this.#armed, 'utf8')) as Target;
     } catch {
       return undefined;
     }
@@ -56,4 +75,9 @@ export class Points {
       return [];
     }
   }
+}
+
+/** A record is an id and the name. */
+function nameIn(record: string): string {
+  return record.slice(record.indexOf(' ') + 1);
 }

@@ -1,4 +1,4 @@
-import { rename } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { ident, RestoreBed } from '../../integration/postgres-restore-bed.ts';
 import type { TestServer } from '../testbed.ts';
 import { type Content, type CrashSite, contentOf, ITEMS } from './site.ts';
@@ -17,16 +17,19 @@ export class PostgresSite implements CrashSite {
   /** What the daemon connects to: a proxy in front of the server, where there is one. */
   port: number;
   readonly #bed: RestoreBed;
+  readonly #isPrivate: boolean;
   readonly #dumps: Readonly<Record<Content, string>>;
 
-  private constructor(bed: RestoreBed, dumps: Record<Content, string>) {
+  private constructor(bed: RestoreBed, dumps: Record<Content, string>, isPrivate: boolean) {
+    this.#isPrivate = isPrivate;
     this.name = `PostgreSQL ${bed.server.major}`;
     this.port = bed.server.port;
     this.#bed = bed;
     this.#dumps = dumps;
   }
 
-  static async create(server: TestServer): Promise<PostgresSite> {
+  /** `isPrivate`: the server goes as a whole, with what is in it. */
+  static async create(server: TestServer, isPrivate = false): Promise<PostgresSite> {
     const bed = await RestoreBed.create(server);
     const dumps: Record<Content, string> = { A: '', B: '' };
     for (const content of ['A', 'B'] as const) {
@@ -39,7 +42,7 @@ export class PostgresSite implements CrashSite {
       dumps[content] = `${path}.${extension}`;
       await rename(path, dumps[content]);
     }
-    const site = new PostgresSite(bed, dumps);
+    const site = new PostgresSite(bed, dumps, isPrivate);
     await bed.sql(`UPDATE items SET v = 'A'`);
     return site;
   }
@@ -65,7 +68,7 @@ export class PostgresSite implements CrashSite {
 
   async leftovers(): Promise<string[]> {
     const databases = (await this.#databases()).filter((name) => !KEPT.test(name));
-    const roles = await this.#bed.admin.query<{ name: string }>(
+    const roles = await this.#query<{ name: string }>(
       `SELECT rolname AS name FROM pg_roles WHERE shobj_description(oid, 'pg_authid') LIKE $1`,
       [this.#mark],
     );
@@ -78,7 +81,7 @@ export class PostgresSite implements CrashSite {
 
   /** Those of this site, known by owner or mark: other tests use the same server. */
   async #databases(): Promise<string[]> {
-    const rows = await this.#bed.admin.query<{ name: string }>(
+    const rows = await this.#query<{ name: string }>(
       `SELECT datname AS name FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba
         WHERE datname LIKE 'dropback\\_%' AND (rolname = $1
            OR shobj_description(d.oid, 'pg_database') LIKE $2
@@ -86,6 +89,12 @@ export class PostgresSite implements CrashSite {
       [this.#bed.owner, this.#mark],
     );
     return rows.map(({ name }) => name);
+  }
+
+  /** In a session of its own: the server may have crashed since the last one. */
+  async #query<Row extends object>(text: string, values: readonly unknown[]): Promise<Row[]> {
+    await using session = await this.#bed.open('postgres');
+    return await session.query<Row>(text, values);
   }
 
   async #contentOf(database: string): Promise<string> {
@@ -102,8 +111,12 @@ export class PostgresSite implements CrashSite {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isPrivate) {
+      await rm(this.#bed.folder, { recursive: true, force: true });
+      return;
+    }
     for (const name of await this.#databases()) {
-      await this.#bed.admin.query(`DROP DATABASE IF EXISTS ${ident(name)} WITH (FORCE)`);
+      await this.#query(`DROP DATABASE IF EXISTS ${ident(name)} WITH (FORCE)`, []);
     }
     await this.#bed[Symbol.asyncDispose]();
   }

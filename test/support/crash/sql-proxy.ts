@@ -8,7 +8,8 @@ export interface Statement {
 
 /**
  * Told of each statement before it goes to the server (`before`) and right after it was sent there
- * (`sent`). False from `before` keeps it back and cuts the connection.
+ * (`sent`). While `before` has not settled, the statement and whatever follows it (the end of the
+ * connection too) are held back, as a slow network would; false keeps it back for ever.
  */
 export interface StatementWatch {
   before(statement: Statement): boolean | Promise<boolean>;
@@ -43,19 +44,15 @@ export class SqlProxy implements AsyncDisposable {
 
   #join(client: Socket, target: { host: string; port: number }, watch: StatementWatch): void {
     const upstream = connect(target.port, target.host);
-    for (const [socket, other] of [
-      [client, upstream],
-      [upstream, client],
-    ] as const) {
+    for (const socket of [client, upstream]) {
       this.#sockets.add(socket);
       socket.setNoDelay(true);
       socket.on('error', () => {});
-      // Ended, not destroyed: what was sent already still goes to the server.
-      socket.on('close', () => {
-        this.#sockets.delete(socket);
-        other.end();
-      });
+      socket.on('close', () => this.#sockets.delete(socket));
     }
+    // The other direction ends in order: the end of the client comes to the server after whatever
+    // is still held back.
+    upstream.on('close', () => client.destroy());
     upstream.pipe(client, { end: false });
     void forward(client, upstream, watch);
   }
@@ -87,18 +84,16 @@ async function forward(client: Socket, upstream: Socket, watch: StatementWatch):
           continue;
         }
         const statement = { text, isOurs };
-        if (!(await watch.before(statement))) {
-          client.destroy();
-          return;
-        }
+        if (!(await watch.before(statement))) return void client.destroy();
         await new Promise((resolve) => upstream.write(message, resolve));
         if (message[0] === 0x51) watch.sent(statement);
       }
     }
   } catch {
     // The client is gone.
+  } finally {
+    upstream.end();
   }
-  upstream.end();
 }
 
 /** Infinity while not even the length is there. */

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { RestoreReport } from '../../../src/core/requests/report.ts';
 import { Bench, Daemon } from '../daemon.ts';
 import { CrashContainers } from './containers.ts';
-import { Points } from './points.ts';
+import { Points, type Target } from './points.ts';
 import { PostgresSite } from './postgres-site.ts';
 import type { Content, CrashSite } from './site.ts';
 import { onlyReads, SqlProxy } from './sql-proxy.ts';
@@ -23,8 +23,19 @@ export interface Round {
   readonly points: readonly string[];
 }
 
-/** How a round ends the daemon: at a point, or so many milliseconds after the drop is claimed. */
-export type End = { readonly point: number } | { readonly afterMs: number };
+/** Where the first life ends: at a point, or so many milliseconds after the drop was claimed. */
+export type End = { readonly point: Target } | { readonly afterMs: number };
+
+export interface RoundOptions {
+  /** What else goes wrong, once the first daemon is dead; may start the next one (`daemon`). */
+  readonly between?: () => Promise<void>;
+  /** When the statement at whose point the daemon dies comes to the server all the same. */
+  readonly late?: Promise<void>;
+  /** The second life is killed too, so many milliseconds after its start. */
+  readonly secondLifeMs?: number;
+}
+
+export const RUN_THROUGH: End = { point: Number.MAX_SAFE_INTEGER };
 
 /**
  * One site with db-restore beside it, in rounds: a restore is begun and its daemon killed somewhere
@@ -35,33 +46,40 @@ export class CrashWorld implements AsyncDisposable {
   readonly bench: Bench;
   readonly containers: CrashContainers;
   readonly #points: Points;
-  readonly #environment: Readonly<Record<string, string>>;
+  readonly #signal: 'SIGKILL' | 'SIGTERM';
   #proxy: SqlProxy | undefined;
   #daemon: Daemon | undefined;
   #log: string[] = [];
   #live: Content = 'A';
+  #late: Promise<void> | undefined;
   #rounds = 0;
+  /** Daemons that worked on the present round's drop. */
+  #lives = 0;
 
-  private constructor(site: CrashSite, bench: Bench, environment: Record<string, string>) {
+  private constructor(site: CrashSite, bench: Bench, signal: 'SIGKILL' | 'SIGTERM') {
     this.site = site;
     this.bench = bench;
     this.#points = new Points(bench.path('points'));
-    this.#environment = environment;
+    this.#signal = signal;
     this.containers = new CrashContainers(CONTAINERS, (what) => this.#pass(what));
   }
 
+  /** `signal` is what ends the daemon at a point: killed, or asked to end. */
   static async create(
     site: CrashSite,
-    environment: Record<string, string> = {},
+    signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL',
   ): Promise<CrashWorld> {
-    const world = new CrashWorld(site, await Bench.create(), environment);
+    const world = new CrashWorld(site, await Bench.create(), signal);
     await world.containers.up();
     if (site instanceof PostgresSite) {
       world.#proxy = await SqlProxy.listen(
         { host: '127.0.0.1', port: site.port },
         {
-          before: ({ text, isOurs }) =>
-            !isOurs || onlyReads(text) || world.#pass(`before ${oneLine(text)}`),
+          before: async ({ text, isOurs }) => {
+            if (!isOurs || onlyReads(text) || world.#pass(`before ${oneLine(text)}`)) return true;
+            await world.#late;
+            return world.#late !== undefined;
+          },
           sent: ({ text, isOurs }) => {
             if (isOurs && !onlyReads(text)) world.#pass(`sent ${oneLine(text)}`);
           },
@@ -77,34 +95,74 @@ export class CrashWorld implements AsyncDisposable {
     return [...this.#log, ...(this.#daemon?.lines ?? [])].join('\n');
   }
 
+  /** Of the drop of the last round. */
+  async lastReport(): Promise<RestoreReport | undefined> {
+    return await this.bench.report(`round-${this.#rounds}.`);
+  }
+
+  /** The one that runs; started where none does. */
   get daemon(): Daemon {
     if (!this.#daemon?.isRunning) this.#daemon = this.#start();
     return this.#daemon;
   }
 
-  /** One restore, killed at `end` (if it comes so far) and brought in order; throws what is wrong. */
-  async round(end: End): Promise<Round> {
+  /** One restore, ended at `end` (if it comes so far) and brought in order; throws what is wrong. */
+  async round(end: End, options: RoundOptions = {}): Promise<Round> {
     const wanted: Content = this.#live === 'A' ? 'B' : 'A';
     const name = `round-${++this.#rounds}${extname(this.site.dumpOf(wanted))}`;
-    await this.daemon.says(/"watching for drops"/, PATIENCE_MS);
+    await this.#isWatching();
+    this.#lives = 1;
+    this.#late = options.late;
     this.#points.arm('point' in end ? end.point : Number.MAX_SAFE_INTEGER);
     await this.#drop(this.site.dumpOf(wanted), name);
     if ('afterMs' in end) await this.#killLater(name, end.afterMs);
-    await this.#until('the end of the first life', () => this.#hasDied || this.#isFiled(name));
-    const passed = this.#points.disarm();
-    const killedAt = this.#hasDied ? passed.at('point' in end ? end.point - 1 : -1) : undefined;
-    const told = `${this.site.name}, killed ${killedAt ? `at ${JSON.stringify(killedAt)}` : 'never'}`;
+    await this.#until(
+      'the end of the first life',
+      async () => this.#hasDied || (!this.#points.reachedName && (await this.#isFiled(name))),
+    );
+    const passed = this.#points.reachedName;
+    const points = this.#points.disarm();
+    const killedAt = this.#hasDied ? (passed ?? points.at(-1)) : undefined;
     try {
-      this.#require(['A', 'B'].includes(await this.site.live()), 'the live database is whole');
-      await this.daemon.says(/"watching for drops"/, PATIENCE_MS);
+      if (this.#hasDied) await this.#otherLives(options);
+      await this.#isWatching();
       await this.#until('the drop to be filed', () => this.#isFiled(name));
       await this.#judge(name, wanted);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      throw new Error(`${told}: ${why}\n${passed.join('\n')}\n${this.log.slice(-12_000)}`);
+      const when = killedAt ? `ended at ${JSON.stringify(killedAt)}` : 'not ended';
+      const what = `${this.site.name}, ${when} (${JSON.stringify({ end, ...options })})`;
+      throw new Error(`${what}: ${why}\n${points.join('\n')}\n${this.log.slice(-12_000)}`);
     }
     this.#live = wanted;
-    return { killedAt, points: passed };
+    return { killedAt, points };
+  }
+
+  /** What must hold at every instant; then whatever else this round has in store. */
+  async #otherLives({ between, secondLifeMs }: RoundOptions): Promise<void> {
+    if (this.#signal === 'SIGTERM') {
+      await this.#requireInOrder();
+      const { code } = (await this.#daemon?.exited) ?? {};
+      this.#requireEqual(code, 0, 'the exit code');
+    }
+    await between?.();
+    this.#require(['A', 'B'].includes(await this.site.live()), 'the live database is whole');
+    if (secondLifeMs === undefined) return;
+    const { daemon } = this;
+    await sleep(secondLifeMs);
+    daemon.kill('SIGKILL');
+    await daemon.exited;
+    this.#require(['A', 'B'].includes(await this.site.live()), 'the live database is whole');
+  }
+
+  /** A daemon that was asked to end leaves nothing undone, save the drop itself. */
+  async #requireInOrder(): Promise<void> {
+    this.#requireEqual(this.containers.stopped, [], 'containers that are down after SIGTERM');
+    this.#requireEqual(await this.site.leftovers(), [], 'what is left over after SIGTERM');
+  }
+
+  async #isWatching(): Promise<void> {
+    await this.daemon.says(/"watching for drops"/, PATIENCE_MS);
   }
 
   get #hasDied(): boolean {
@@ -117,6 +175,9 @@ export class CrashWorld implements AsyncDisposable {
     const report = await this.bench.report(name);
     this.#require(report?.outcome === 'restored', `restored: ${JSON.stringify(report)}`);
     this.#require(report?.folder === 'done', 'the report is in done/');
+    // What is away for a while is waited for: only a death costs an attempt.
+    const { attempts = 0 } = report ?? {};
+    this.#require(attempts <= this.#lives, `at most ${this.#lives} attempts, not ${attempts}`);
     this.#requireEqual(await this.site.live(), wanted, 'what is live');
     const kept = report?.previous ? await this.site.kept() : ['no previous in the report'];
     this.#requireEqual(kept, [old], 'what is kept');
@@ -174,11 +235,12 @@ export class CrashWorld implements AsyncDisposable {
 
   #pass(name: string): boolean {
     if (!this.#points.reached(name)) return true;
-    this.#daemon?.kill('SIGKILL');
-    return false;
+    this.#daemon?.kill(this.#signal);
+    return this.#signal === 'SIGTERM';
   }
 
   #start(): Daemon {
+    this.#lives += 1;
     if (this.#daemon) this.#log = [...this.#log, ...this.#daemon.lines].slice(-400);
     const { DATABASE_URL, ...others } = this.site.environment();
     return new Daemon(
@@ -193,8 +255,8 @@ export class CrashWorld implements AsyncDisposable {
         NODE_OPTIONS: `--import=${preload}`,
         NODE_COMPILE_CACHE: join(tmpdir(), 'dropback-compile-cache'),
         CRASH_POINTS: this.#points.folder,
+        CRASH_SIGNAL: this.#signal,
         CRASH_UNDER: join(tmpdir(), 'dropback-'),
-        ...this.#environment,
       }),
     );
   }

@@ -35,9 +35,11 @@ export async function discardRestore(
   state: PostgresRestoreState,
   { signal, log }: StepContext,
 ): Promise<void> {
-  await using session = await server.open({ applicationName: 'dropback discard', signal });
+  // One name for all: a DROP that an earlier attempt has left running is ended too.
+  const ours = applicationName(state.id);
+  await using session = await server.open({ applicationName: ours, signal });
   const bounds = { clock: server.options.clock, signal, mostMs: TERMINATE_MOST_MS };
-  await terminateNamed(session, applicationName(state.id), bounds);
+  await terminateNamed(session, ours, bounds);
   if (state.kind === 'restore') {
     const { stagingName: name, stagingOid: oid } = state;
     await dropDatabase(session, { name, kind: 'staging', oid });

@@ -1,4 +1,5 @@
 import { DropbackError } from '../../../runtime/errors.ts';
+import { sqlState } from '../connection-errors.ts';
 import { ident } from '../quoting.ts';
 import type { Session } from '../session.ts';
 import { type DatabaseKind, parseDatabaseName } from './names.ts';
@@ -13,6 +14,7 @@ export interface Doomed {
 
 /** What an interrupted DROP DATABASE leaves behind: nothing but another DROP works on it. */
 const HALF_DROPPED = -2;
+const NO_SUCH_DATABASE = '3D000';
 
 /**
  * The only place that drops a database. Prefix, exact length and OID must all match; a name that
@@ -45,6 +47,8 @@ export async function dropDatabase(session: Session, doomed: Doomed): Promise<bo
     if (error instanceof DropbackError && (error.retryable || error.code === 'run/aborted')) {
       throw error;
     }
+    // A DROP that a dead daemon had begun came to its end first.
+    if (sqlState(error) === NO_SUCH_DATABASE) return true;
     throw dropFailed(doomed, error);
   }
   return true;

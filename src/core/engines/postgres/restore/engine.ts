@@ -18,18 +18,16 @@ import { describeConnection } from '../environment.ts';
 import { takeLock } from '../lock.ts';
 import { discardRestore, finishRestore } from './clean-up.ts';
 import { detailsOf } from './details.ts';
-import { dropDatabase } from './drop-database.ts';
 import { finishStaging } from './finish-staging.ts';
 import { inspectDrop } from './inspect.ts';
 import { readDatabase } from './live.ts';
 import { readOutcome, readReplaced } from './outcome.ts';
 import { planRestore, planUndo } from './plan.ts';
-import { measure } from './previous.ts';
+import { dropKept, measure } from './previous.ts';
 import { requireSwappable } from './ready.ts';
 import { restoreChecks } from './restore-checks.ts';
 import { type PostgresRestoreOptions, Server } from './server.ts';
 import { type Loaded, stageDrop } from './stage.ts';
-import { tidyStandIns } from './stand-in.ts';
 import { fromState, toState } from './state.ts';
 import { swapAndReport } from './swap-and-report.ts';
 import { sweepLeftovers } from './sweep.ts';
@@ -139,10 +137,7 @@ export class PostgresRestoreEngine implements RestoreEngine {
   }
 
   async dropPrevious(previous: PreviousDatabase, { signal }: StepContext): Promise<void> {
-    await using session = await this.#server.open({ applicationName: 'dropback drop', signal });
-    const { name, identity } = previous;
-    await dropDatabase(session, { name, kind: 'previous', oid: identity });
-    await tidyStandIns(session, this.#server.liveName);
+    await dropKept(this.#server, previous, signal);
   }
 
   sweep(known: readonly RestoreState[], context: StepContext): Promise<string[]> {

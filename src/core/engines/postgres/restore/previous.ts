@@ -1,6 +1,12 @@
 import type { PreviousDatabase } from '../../engine.ts';
 import type { Session } from '../session.ts';
+import { dropDatabase } from './drop-database.ts';
 import { parseDatabaseName } from './names.ts';
+import type { Server } from './server.ts';
+import { tidyStandIns } from './stand-in.ts';
+import { terminateNamed } from './terminate.ts';
+
+const TERMINATE_MOST_MS = 30_000;
 
 /** Size in bytes of a kept database; undefined where name and OID no longer belong together. */
 export async function measure(
@@ -15,4 +21,18 @@ export async function measure(
     [previous.name, previous.identity],
   );
   return row && Number(row.bytes);
+}
+
+/** Drops a kept database, after ending a DROP of it that a dead daemon may have left running. */
+export async function dropKept(
+  server: Server,
+  { id, name, identity }: PreviousDatabase,
+  signal: AbortSignal,
+): Promise<void> {
+  const applicationName = `dropback drop ${id}`;
+  await using session = await server.open({ applicationName, signal });
+  const bounds = { clock: server.options.clock, signal, mostMs: TERMINATE_MOST_MS };
+  await terminateNamed(session, applicationName, bounds);
+  await dropDatabase(session, { name, kind: 'previous', oid: identity });
+  await tidyStandIns(session, server.liveName);
 }

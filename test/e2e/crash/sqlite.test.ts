@@ -1,0 +1,23 @@
+import { expect, test } from 'vitest';
+import { SqliteSite } from '../../support/crash/sqlite-site.ts';
+import { endAtEveryPoint, seedOfThisRun } from '../../support/crash/sweep.ts';
+import { CrashWorld } from '../../support/crash/world.ts';
+
+test('WAL mode: killed at any step, and again at any time, the next daemon brings all in order', {
+  timeout: 1_200_000,
+}, async () => {
+  await using world = await CrashWorld.create(await SqliteSite.create('wal'));
+  const seed = seedOfThisRun();
+  const ended = await endAtEveryPoint(world, { thin: 8, seed, randomly: 25 });
+  expect(ended.length).toBeGreaterThan(25);
+  expect(ended).toContain('replace: rename .app.db.dropback_s_… → app.db');
+});
+
+test('delete mode: killed at some steps, and again at any time, the next daemon brings all in order', {
+  timeout: 600_000,
+}, async () => {
+  await using world = await CrashWorld.create(await SqliteSite.create('delete'));
+  const seed = seedOfThisRun();
+  const ended = await endAtEveryPoint(world, { thin: 8, nth: 4, seed, randomly: 6 });
+  expect(ended.length).toBeGreaterThan(5);
+});
