@@ -1,18 +1,33 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { buildImage, docker, findEngine } from './engine.ts';
+import { buildImage, docker, findEngine, testImage } from './engine.ts';
 import { Stack, until } from './stack.ts';
 
 const engine = await findEngine();
+
+/** Prints what is posted to it, on the network that db-restore is not in. */
+const receiverFile = `
+services:
+  receiver:
+    image: ${testImage}
+    entrypoint: [node, -e]
+    command:
+      - >-
+        require('http').createServer(async (q, r) => { let b = ''; for await (const c of q) b += c;
+        console.log(b); r.end(); }).listen(9000)
+    init: true
+`;
 
 describe.skipIf(!engine)('the hardened overlay', () => {
   let stack: Stack;
 
   beforeAll(async () => {
     await buildImage();
-    const names = ['prod', 'backup', 'hardened'];
+    const names = ['prod', 'backup', 'hardened', 'receiver'];
     stack = await Stack.create({
       files: names.map((name) => `docker/compose.${name}.yml`),
       profiles: ['postgres'],
+      settings: { ALERT_WEBHOOK_URL: 'http://receiver:9000/hook' },
+      extraFiles: { 'docker/compose.receiver.yml': receiverFile },
     });
     await stack.compose(['up', '--build', '-d']);
     await until('the application', async () => (await stack.fetch()).status === 200, 400);
@@ -27,8 +42,9 @@ describe.skipIf(!engine)('the hardened overlay', () => {
     const [{ Mounts: mounts, NetworkSettings: network }] = JSON.parse(stdout);
     const targets = mounts.map((mount: { Destination: string }) => mount.Destination).sort();
     expect(targets).toEqual(['/backups', '/restore']);
-    expect(Object.keys(network.Networks)).toEqual([`${stack.project}_restore`]);
-    for (const name of ['web:8000', 'gateway:8080', 'db-backup:8080', '1.1.1.1:443']) {
+    const networks = [`${stack.project}_alerts`, `${stack.project}_restore`];
+    expect(Object.keys(network.Networks).sort()).toEqual(networks);
+    for (const name of ['web:8000', 'gateway:8080', '1.1.1.1:443']) {
       const [host, port] = name.split(':');
       const script = `exec 3<>/dev/tcp/${host}/${port}`;
       const tried = await stack.exec('db-restore', ['timeout', '4', 'bash', '-c', script], {
@@ -80,6 +96,12 @@ describe.skipIf(!engine)('the hardened overlay', () => {
     expect(report.outcome).toBe('restored');
     expect(await stack.countRecords()).toBe(500);
     const after = await stack.startTimes();
+    // db-restore can't send it: db-backup has fetched it and posted it.
+    const receiver = await until('the alert', async () => {
+      const posted = await stack.logs('receiver');
+      return posted.includes('restore-done') ? posted : undefined;
+    });
+    expect(receiver).toMatch(/"restore-started".*"program":"db-restore"/);
     const changed = Object.keys(before).filter((name) => before[name] !== after[name]);
     expect(changed).toEqual([`/${stack.name('web')}`]);
   }, 150_000);

@@ -2,6 +2,7 @@ import { mkdtempSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Alerts } from '../../../src/core/alerts/alert.ts';
 import type { Manifest } from '../../../src/core/archive/manifest.ts';
 import type { HooksConfig } from '../../../src/core/config/config.ts';
 import { Application } from '../../../src/core/containers/application.ts';
@@ -27,6 +28,7 @@ export interface WorldOptions {
   readonly start?: readonly string[];
   readonly manifests?: ReadonlyMap<string, Manifest>;
   readonly hooks?: HooksConfig;
+  readonly alerts?: Alerts;
   readonly log?: Logger;
   /** The daemon's; where it is stepped, waiting lets its time pass. */
   readonly clock?: Clock;
@@ -168,6 +170,7 @@ export class World {
       clock: this.#clock,
       log,
       ...(options.hooks ? { hooks: options.hooks } : {}),
+      ...(options.alerts ? { alerts: options.alerts } : {}),
       ...(options.checkpoint ? { checkpoint: options.checkpoint } : {}),
     });
   }

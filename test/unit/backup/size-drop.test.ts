@@ -16,7 +16,7 @@ function backup(at: number, bytes: number, form: object = {}): Manifest {
 it.each<[string, number, number[], number | undefined]>([
   ['less than half', 49, [100, 90, 110], 100],
   ['half is not less', 50, [100, 90, 110], undefined],
-  ['one that was small before is no measure', 49, [1, 100, 100, 100, 2], undefined],
+  ['those that were small before are no measure', 49, [1, 100, 100, 100, 2], 100],
   ['an even number', 49, [90, 100, 110, 1000], 105],
   ['too few to know', 1, [100, 100], undefined],
   ['only the last ten count', 49, [...Array(9).fill(1000), ...Array(10).fill(60)], undefined],
