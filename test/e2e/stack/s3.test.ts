@@ -39,7 +39,7 @@ describe.skipIf(!engine)('S3 inside the stack', () => {
     await buildImage();
     stack = await Stack.create({
       files: ['docker/compose.prod.yml', 'docker/compose.backup.yml', 'docker/s3.yml'],
-      profiles: ['postgres'],
+      profiles: ['postgres', 'verify'],
       extraFiles: { 'docker/s3.yml': endpoint },
       settings: {
         S3_BUCKET: 'backups',
@@ -49,6 +49,8 @@ describe.skipIf(!engine)('S3 inside the stack', () => {
         AWS_ACCESS_KEY_ID: keys.id,
         AWS_SECRET_ACCESS_KEY: keys.secret,
         BACKUP_ON_START: 'false',
+        BACKUP_VERIFY: 'restore',
+        BACKUP_VERIFY_URL: 'postgresql://verify:5432',
       },
     });
     await stack.compose(['up', '--build', '-d']);
@@ -65,6 +67,30 @@ describe.skipIf(!engine)('S3 inside the stack', () => {
   afterAll(async () => {
     await stack?.[Symbol.asyncDispose]();
   }, 120_000);
+
+  test('a backup is restored as a test on the server of the profile, not on production', async () => {
+    await until(
+      'the server for it',
+      async () => (await stack.inspect('verify')).health === 'healthy',
+    );
+    const made = await stack.exec('db-backup', ['dropback', 'backup']);
+    expect(made.stdout).toContain('verified');
+    const scratch = ['psql', '-U', 'app', '-d', 'postgres', '-XAtqc'];
+    const facts = await stack.exec('verify', [
+      ...scratch,
+      "SELECT current_setting('fsync'), (SELECT count(*) FROM pg_database WHERE datname LIKE 'dropback%')",
+    ]);
+    expect(facts.stdout.trim()).toBe('off|0');
+    const verify = ['dropback', 'verify', '--restore'];
+    const good = await stack.exec('db-backup', verify);
+    expect(good.stdout).toMatch(/^ok .*local: restored as a test, \d+ rows? in \d+ tables?/m);
+    await stack.compose(['stop', '-t', '5', 'verify']);
+    const without = await stack.exec('db-backup', verify, { check: false });
+    expect(without.code, without.stdout).toBe(75);
+    expect(without.stdout).toContain('database/unreachable');
+    await stack.compose(['start', 'verify']);
+    await until('it again', async () => (await stack.inspect('verify')).health === 'healthy');
+  }, 240_000);
 
   test('restore latest, after ./backups was emptied', async () => {
     await stack.addRecords('kept', 1000);
