@@ -9,7 +9,7 @@ import {
   readBackupStatus,
 } from '../core/requests/backup-status.ts';
 import type { Clock } from '../core/runtime/clock.ts';
-import { DropbackError, type ErrorReport, errorReport, isAbort } from '../core/runtime/errors.ts';
+import { errorReport, isAbort } from '../core/runtime/errors.ts';
 import type { LocalStore } from '../core/stores/local/store.ts';
 import type { S3Store } from '../core/stores/s3/store.ts';
 import { type AlertDependencies, BackupAlerts } from './backup-alerts.ts';
@@ -17,6 +17,7 @@ import { prune } from './prune.ts';
 import { BackupRun, type FinishedRun, type RunDependencies, type RunProgress } from './run.ts';
 import { nextRun, overdueAfter, type ScheduleFacts } from './schedule.ts';
 import { StatusFile } from './status-file.ts';
+import { notRehearsed, notUploaded } from './unfinished.ts';
 import { UploadLoop } from './upload-loop.ts';
 import { Uploads } from './uploads.ts';
 import { VerifyLoop } from './verify/loop.ts';
@@ -91,8 +92,8 @@ export class BackupDaemon {
   /** Until the signal fires; never ends because of a failed backup. */
   async serve(signal: AbortSignal): Promise<void> {
     await this.#readLastFailure();
-    const uploading = this.#tidyRemote(signal).then(() => this.#loop?.run(signal));
-    const rehearsing = this.#rehearsals?.run(signal);
+    const over = new AbortController();
+    const beside = this.#besides(AbortSignal.any([signal, over.signal]));
     try {
       await this.#readLastGood(signal);
       await waitForDatabase(
@@ -111,9 +112,16 @@ export class BackupDaemon {
     } catch (error) {
       if (!isAbort(error)) throw error;
     } finally {
-      await Promise.all([uploading, rehearsing]);
+      over.abort();
+      await beside;
       await this.#keepStatus();
     }
+  }
+
+  /** What goes on beside the schedule. */
+  async #besides(signal: AbortSignal): Promise<void> {
+    const uploading = this.#tidyRemote(signal).then(() => this.#loop?.run(signal));
+    await Promise.all([uploading, this.#rehearsals?.run(signal)]);
   }
 
   /**
@@ -277,30 +285,4 @@ export class BackupDaemon {
     this.#deps.log.info(facts, 'backup listed');
     for (const warning of warnings) this.#deps.log.warn({ id }, warning);
   }
-}
-
-function notRehearsed(
-  id: string,
-  status: 'failed' | 'inconclusive',
-  error: ErrorReport,
-): DropbackError {
-  const [code, what] =
-    status === 'failed'
-      ? ['backup/does-not-restore', 'it does not restore']
-      : ['backup/not-rehearsed', 'it could not be restored as a test'];
-  return new DropbackError(code, `${id} is listed, but ${what}: ${error.message}`, {
-    hint: error.hint,
-    facts: { id, rehearsal: error },
-  });
-}
-
-function notUploaded(id: string, error: ErrorReport): DropbackError {
-  return new DropbackError(
-    'backup/not-uploaded',
-    `${id} is listed, but not uploaded: ${error.message}`,
-    {
-      hint: `${error.hint} The local backup is good; the daemon uploads it when the store is back.`,
-      facts: { id, upload: error },
-    },
-  );
 }

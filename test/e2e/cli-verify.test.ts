@@ -35,6 +35,9 @@ describe('dropback verify, prune and status', () => {
     const status = await stack.run('dropback', ['status']);
     expect(status).toMatchObject({ code: 4, output: expect.stringContaining('no backup yet') });
     expect((await stack.run('dropback', ['prune', '-n'])).code).toBe(0);
+    const other = { DROPBACK_DAEMON: 'db-restore' };
+    const elsewhere = await stack.run('dropback', ['verify'], other);
+    expect(elsewhere).toMatchObject({ code: 3, output: expect.stringContaining('exec db-backup') });
   });
 
   test('a good one, by id, latest and all, restored too; its state says so', async () => {

@@ -1,6 +1,7 @@
 import { parseArchiveId } from '../../core/archive/archive-name.ts';
 import type { StorePrune } from '../../core/retention/report.ts';
 import type { CliContext } from '../context.ts';
+import { requireBackupContainer } from '../own-container.ts';
 import { tableLines } from '../table.ts';
 import { colour, printable, type Terminal } from '../terminal.ts';
 import { bytesText, durationText } from '../units.ts';
@@ -13,6 +14,7 @@ export interface PruneOptions {
 /** Retention now, with a reason for each backup; exits with 1 when a store could not be pruned. */
 export async function prune(options: PruneOptions, context: CliContext): Promise<void> {
   const { terminal, operations, signal } = context;
+  requireBackupContainer('prune', context);
   const config = context.config.backup();
   const reports = await operations.prune(config, options.dryRun === true, signal);
   if (options.json) terminal.out(JSON.stringify(reports, null, 2));

@@ -2,6 +2,7 @@ import { parseArchiveId } from '../../core/archive/archive-name.ts';
 import { EXIT_CODES } from '../../core/requests/protocol.ts';
 import type { StorePrune } from '../../core/retention/report.ts';
 import type { CliContext } from '../context.ts';
+import { requireBackupContainer } from '../own-container.ts';
 import { sparkline } from '../sparkline.ts';
 import { type DatabaseStatus, gatherStatus, type VerifiedBackup } from '../status/gather.ts';
 import { colour, printable, type Terminal } from '../terminal.ts';
@@ -14,6 +15,7 @@ export interface StatusOptions {
 /** How the backups stand, at a glance; exits with 4 when somebody should look. */
 export async function status(options: StatusOptions, context: CliContext): Promise<void> {
   const { terminal, clock } = context;
+  requireBackupContainer('status', context);
   const databases = [await gatherStatus(context.config.backup(), context)];
   if (options.json) terminal.out(JSON.stringify({ databases }, null, 2));
   else for (const database of databases) print(database, terminal, clock.now());

@@ -2,6 +2,7 @@ import type { VerifyOutcome, VerifyReport } from '../../core/archive/verify-repo
 import { EXIT_CODES, type ExitCode } from '../../core/requests/protocol.ts';
 import { DropbackError } from '../../core/runtime/errors.ts';
 import type { CliContext } from '../context.ts';
+import { requireBackupContainer } from '../own-container.ts';
 import { ProgressBar } from '../progress-bar.ts';
 import { colour, printable, type Terminal } from '../terminal.ts';
 import { bytesText, counted, durationText } from '../units.ts';
@@ -20,6 +21,7 @@ export async function verify(
   context: CliContext,
 ): Promise<void> {
   const { terminal, operations, signal } = context;
+  requireBackupContainer('verify', context);
   if (options.all && id !== undefined) {
     throw new DropbackError('request/ambiguous', 'an id and --all were both given', {
       hint: 'give one of the two.',
