@@ -8,7 +8,7 @@ import type { JobRecord } from './journal/record.ts';
 import { nextAttempt } from './machine.ts';
 import { returnOrphans } from './orphans.ts';
 import type { MachineParts } from './parts.ts';
-import { discardStaging, startAgain, stopsOf } from './roll-back.ts';
+import { discardStaging, freeWorkFolder, startAgain, stopsOf } from './roll-back.ts';
 import { startEveryListed } from './start-listed.ts';
 import { finishFiling } from './steps/file-away.ts';
 import type { BringBackOptions } from './steps/start.ts';
@@ -71,6 +71,7 @@ async function resolve(
   }
   await startEveryNoted(parts, signal, stopsOf(job.record));
   await discardStaging(job, parts, signal);
+  await freeWorkFolder(job);
   const wasParked = job.record.parked === true;
   if (wasParked || job.record.attempt < parts.settings.mostAttempts) {
     const next = nextAttempt(job.record, !wasParked);

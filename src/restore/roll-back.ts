@@ -1,3 +1,4 @@
+import { removeUnpacked } from '../core/archive/unpack.ts';
 import { type DropbackError, isAbort, messageOf } from '../core/runtime/errors.ts';
 import { type Backoff, retry } from '../core/runtime/retry.ts';
 import type { Job } from './job.ts';
@@ -29,7 +30,15 @@ export async function rollBack(
   }
   await startAgain(job, parts, late);
   if (state) await discardStaging(job, parts, late);
+  await freeWorkFolder(job);
   return 'rolled-back';
+}
+
+/** What was unpacked may be what has filled the volume that the journal is on. Never throws. */
+export async function freeWorkFolder(job: Job): Promise<void> {
+  await removeUnpacked(job.workFolder).catch((error: unknown) =>
+    job.log.warn({ error }, 'what was unpacked could not be removed yet'),
+  );
 }
 
 /** Throws when the database goes on not answering: nothing may be discarded then. */

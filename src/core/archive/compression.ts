@@ -1,6 +1,7 @@
 import { type FileHandle, statfs } from 'node:fs/promises';
 import { openExclusive } from '../runtime/durable-files.ts';
 import { DropbackError, toDropbackError } from '../runtime/errors.ts';
+import { diskError } from '../runtime/process/disk-full.ts';
 import { requireProgram } from '../runtime/process/find-program.ts';
 import { runPipeline } from '../runtime/process/pipeline.ts';
 import type { Program } from '../runtime/process/program.ts';
@@ -70,12 +71,11 @@ function tooLarge(limits: ContentLimits): DropbackError {
 
 /** Tells a cut file from a damaged one; the tools' own words decide only which of the two. */
 export function decompressionError(error: unknown, compression: string): DropbackError {
-  const known = toDropbackError(error);
+  const known = toDropbackError(diskError(error, 'the volume of the drop folder'));
   if (known.code !== 'tool/failed' || known.facts['program'] !== compression) return known;
   const stderr = known.facts['stderr'];
   const said = Array.isArray(stderr) ? stderr.join('\n') : '';
   const facts = { compression, exitCode: known.facts['exitCode'], said };
-  if (/No space left/i.test(said)) return known;
   if (/unexpected end|premature end|Read error.*incomplete|truncated/i.test(said)) {
     return new DropbackError('drop/truncated', `the ${compression} data end too early`, {
       hint: 'the file was not transferred whole, or its writer was interrupted: copy it again.',

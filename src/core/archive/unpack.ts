@@ -28,8 +28,21 @@ export async function unpack(request: UnpackRequest, signal: AbortSignal): Promi
   throwIfAborted(signal);
   const promised = promisedBy(request.fileName);
   if (!promised) throw unknownExtension(request.fileName);
-  await removeEarlierAttempt(request.workFolder);
+  await removeUnpacked(request.workFolder);
+  try {
+    return await unpackWhole(request, promised, signal);
+  } catch (error) {
+    // It may be what has filled the volume that the journal is on.
+    await removeUnpacked(request.workFolder);
+    throw error;
+  }
+}
 
+async function unpackWhole(
+  request: UnpackRequest,
+  promised: NonNullable<ReturnType<typeof promisedBy>>,
+  signal: AbortSignal,
+): Promise<UnpackedDrop> {
   const outer = recognise(await readHead(request.path));
   requireCompression(outer, promised);
   let content = request.path;
@@ -50,7 +63,8 @@ export async function unpack(request: UnpackRequest, signal: AbortSignal): Promi
 const contentPath = (workFolder: string) => join(workFolder, 'content');
 const folderPath = (workFolder: string) => join(workFolder, 'directory');
 
-async function removeEarlierAttempt(workFolder: string): Promise<void> {
+/** What `unpack` has made; the claimed file itself stays. */
+export async function removeUnpacked(workFolder: string): Promise<void> {
   await rm(contentPath(workFolder), { force: true });
   await rm(folderPath(workFolder), { force: true, recursive: true });
 }

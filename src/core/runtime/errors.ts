@@ -74,6 +74,13 @@ export function toDropbackError(error: unknown): DropbackError {
       cause: error,
     });
   }
+  if (systemCode === 'EIO') {
+    return new DropbackError('disk/failing', `the disk reports an error: ${messageOf(error)}`, {
+      hint: "look at the kernel's log (dmesg) and at that disk before anything else.",
+      facts: { path: (error as NodeJS.ErrnoException).path },
+      cause: error,
+    });
+  }
   if (systemCode === 'EACCES' || systemCode === 'EPERM' || systemCode === 'EROFS') {
     return new DropbackError('disk/not-permitted', `not permitted: ${messageOf(error)}`, {
       hint: 'the folder must be writable by the user that the daemon runs as (PUID and PGID).',

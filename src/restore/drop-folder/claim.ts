@@ -3,6 +3,7 @@ import { chmod, type FileHandle, open, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openExclusive, syncFolder } from '../../core/runtime/durable-files.ts';
 import { DropbackError } from '../../core/runtime/errors.ts';
+import { diskError } from '../../core/runtime/process/disk-full.ts';
 import { requireProgram } from '../../core/runtime/process/find-program.ts';
 import { runPipeline } from '../../core/runtime/process/pipeline.ts';
 import { between, type Checkpoint } from '../checkpoint.ts';
@@ -68,7 +69,13 @@ async function copyAcross(
   {
     await using copy = await openExclusive(partial);
     const cat = { name: 'cat', file: requireProgram('cat', 'coreutils'), args: [] };
-    await runPipeline([cat], { signal, stdinFd: file.fd, stdoutFd: copy.fd });
+    await runPipeline([cat], { signal, stdinFd: file.fd, stdoutFd: copy.fd }).catch(
+      async (error: unknown) => {
+        // It may be what has filled the volume that the journal is on.
+        await unlink(partial);
+        throw diskError(error, 'the volume of the drop folder');
+      },
+    );
     await copy.sync();
     await requireUnchanged(file, request.signature);
     const [{ size }, original] = [await copy.stat(), await file.stat()];

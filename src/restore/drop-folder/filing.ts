@@ -7,6 +7,7 @@ import {
   syncFolder,
   writeDurably,
 } from '../../core/runtime/durable-files.ts';
+import { diskError } from '../../core/runtime/process/disk-full.ts';
 import { requireProgram } from '../../core/runtime/process/find-program.ts';
 import { runPipeline } from '../../core/runtime/process/pipeline.ts';
 import { between, type Checkpoint } from '../checkpoint.ts';
@@ -77,7 +78,12 @@ export async function moveClaimed(
     await using source = await open(path, 'r');
     await using copy = await openExclusive(partial);
     const cat = { name: 'cat', file: requireProgram('cat', 'coreutils'), args: [] };
-    await runPipeline([cat], { signal, stdinFd: source.fd, stdoutFd: copy.fd });
+    await runPipeline([cat], { signal, stdinFd: source.fd, stdoutFd: copy.fd }).catch(
+      async (error: unknown) => {
+        await rm(partial, { force: true });
+        throw diskError(error, `the volume of ${place.folder}`);
+      },
+    );
     await copy.sync();
   }
   await renameDurably(partial, target);

@@ -45,7 +45,10 @@ export async function stopStep(
   await parts.checkpoint('before stop of containers');
   if (running.length > 0) await stopAll(running, job, parts, signal, late);
   await parts.checkpoint('after stop of containers');
-  return { stopped: running, stoppedAt: parts.clock.now().toISOString() };
+  const seen = { stopped: running, stoppedAt: parts.clock.now().toISOString() };
+  // Also where the next write fails: no stop is on its way any more.
+  job.note(seen);
+  return seen;
 }
 
 /** What an earlier restore stopped and could not start yet must not be forgotten. */

@@ -24,6 +24,8 @@ export interface WorldOptions {
   /** Containers of a real engine instead of files. */
   readonly application?: ApplicationControl;
   readonly checkpoint?: Checkpoint;
+  /** An empty folder, or one to be made; default: a temporary one. */
+  readonly root?: string;
   readonly stop?: readonly string[];
   readonly start?: readonly string[];
   readonly manifests?: ReadonlyMap<string, Manifest>;
@@ -63,8 +65,8 @@ export class World {
   }
 
   static async create(options: WorldOptions = {}): Promise<World> {
-    const root = mkdtempSync(join(tmpdir(), 'dropback-machine-'));
-    await mkdir(join(root, 'data'));
+    const root = options.root ?? mkdtempSync(join(tmpdir(), 'dropback-machine-'));
+    await mkdir(join(root, 'data'), { recursive: true });
     await writeFile(join(root, 'data', 'app.db'), script('old'));
     const world = new World(root, options);
     await mkdir(world.incoming, { recursive: true });

@@ -1,4 +1,5 @@
 import { DropbackError } from '../../../runtime/errors.ts';
+import { saysDiskFull } from '../../../runtime/process/disk-full.ts';
 
 const CONNECTION = /server closed the connection|connection to server|terminating connection/;
 /**
@@ -25,6 +26,13 @@ export function loadError(
       hint: "look into the server's log for why it ended the connection; the restore can be tried again.",
       facts: { program, stderr: lines },
       retryable: true,
+      cause,
+    });
+  }
+  if (lines.some(saysDiskFull)) {
+    return new DropbackError('disk/full', `the server has no space left: ${first}`, {
+      hint: "free space on the server's volume, or make it larger; then drop the file again. RESTORE_SERVER_DATA_DIR lets a load end before the server is full.",
+      facts: { program, stderr: lines },
       cause,
     });
   }

@@ -59,6 +59,12 @@ export function translate(error: unknown): unknown {
         hint: 'mount its folder read-write (SQLite keeps -wal, -shm and -journal files there) and run the daemon with rights to act as the owner of the file.',
         cause: error,
       });
+    case 'SQLITE_IOERR':
+      // In WAL mode SQLite says this, too, where a full volume has no room for -wal and -shm.
+      return new DropbackError('disk/failing', `the file can't be read or written: ${said}`, {
+        hint: "see whether its volume is full (df), then look at the kernel's log (dmesg).",
+        cause: error,
+      });
     case 'SQLITE_FULL':
       return new DropbackError('disk/full', `no space left: ${said}`, {
         hint: 'free space on that volume, or make it larger; then try again.',
