@@ -136,6 +136,10 @@ describe.each(servers)('a backup of PostgreSQL $major', (server) => {
       { schema: 'public', name: 'log_1', rows: 0 },
     ]);
     expect(dump.warnings).toEqual([expect.stringContaining('public.log_1 (5 rows)')]);
+
+    const misspelt = await bed.engine.dump(bed.request({ excludeTableData: ['lgo_*'] }), never);
+    expect(misspelt.warnings).toEqual([expect.stringContaining('leaves nothing out')]);
+    expect(misspelt.tables.map(({ rows }) => rows)).toEqual([1, 5]);
   });
 
   test('takes the counts from the archive where it is told to', async () => {

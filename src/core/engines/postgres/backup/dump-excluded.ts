@@ -17,6 +17,9 @@ export async function leaveOutExcluded(
   const warnings = leftOut.map(({ schema, name, rows }) => {
     return `rows left out by BACKUP_EXCLUDE_TABLE_DATA: ${schema}.${name} (${rows} rows)`;
   });
+  if (leftOut.length === 0) {
+    warnings.push('BACKUP_EXCLUDE_TABLE_DATA leaves nothing out: no table fits its patterns');
+  }
   const tables = dump.tables.map((table) =>
     found.has(key(table)) ? table : { ...table, rows: 0 },
   );

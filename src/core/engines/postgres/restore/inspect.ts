@@ -1,3 +1,4 @@
+import type { Manifest } from '../../../archive/manifest.ts';
 import type { UnpackedDrop } from '../../../archive/unpacked.ts';
 import { DropbackError } from '../../../runtime/errors.ts';
 import type { CheckResult, Inspection, StepContext } from '../../engine.ts';
@@ -197,6 +198,7 @@ async function describe(
     warnings: [
       ...content.warnings,
       ...found.comparison.warnings,
+      ...withoutRows(manifest),
       ...missing.map((name) => `the tablespace ${name} is unknown here: the default one is used`),
       ...(live && !found.inPlace ? await leftBehind(session, live.oid) : []),
     ],
@@ -207,6 +209,16 @@ async function describe(
     ),
     details: toDetails(details),
   };
+}
+
+/** Whoever restores such a backup loses those rows: said before anything is stopped. */
+function withoutRows(manifest: Manifest | undefined): string[] {
+  const patterns = manifest?.excludedTableData ?? [];
+  if (patterns.length === 0) return [];
+  const what = patterns.join(', ');
+  return [
+    `the backup was made without the rows of ${what} (BACKUP_EXCLUDE_TABLE_DATA): none will be there`,
+  ];
 }
 
 async function missingTablespaces(session: Session, names: readonly string[]): Promise<string[]> {
