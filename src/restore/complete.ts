@@ -3,6 +3,7 @@ import { isAbort, messageOf, toDropbackError } from '../core/runtime/errors.ts';
 import { type Backoff, retry } from '../core/runtime/retry.ts';
 import { conclude } from './conclude.ts';
 import type { Job } from './job.ts';
+import type { Ending } from './late-signal.ts';
 import type { MachineParts } from './parts.ts';
 import { fileAway } from './steps/file-away.ts';
 import { startStep } from './steps/start.ts';
@@ -16,7 +17,7 @@ const finishing: Backoff = { firstMs: 500, mostMs: 5000, attempts: 5 };
 export async function complete(
   job: Job,
   parts: MachineParts,
-  late: AbortSignal,
+  late: Ending,
 ): Promise<RestoreReport> {
   if (job.record.report) {
     await fileAway(job, parts, job.record.report);
@@ -24,12 +25,12 @@ export async function complete(
   }
   const isStarted = job.record.step === 'start' && job.record.phase === 'done';
   if (job.description.target.kind === 'live' && !isStarted) {
-    await job.step('start', late, () => startStep(job, parts, late));
+    await job.step('start', late.signal, () => startStep(job, parts, late.soonSignal));
   }
-  await keepPrevious(job, parts, late);
-  await finishEngine(job, parts, late);
+  await keepPrevious(job, parts, late.signal);
+  await finishEngine(job, parts, late.signal);
   const outcome = job.description.kind === 'undo' ? 'undone' : 'restored';
-  return await conclude(job, parts, { outcome }, late);
+  return await conclude(job, parts, { outcome }, late.signal);
 }
 
 /** The record of what was replaced; an undo's own previous database is live now. */

@@ -55,6 +55,8 @@ export interface RestoreDaemonParts {
 const QUIET_MS = 1000;
 /** What bringing things in order may take when the daemon is asked to end. Milliseconds. */
 const END_GRACE_MS = 60_000;
+/** Of which the containers, which may be ending, too: whoever ends us waits. Milliseconds. */
+const START_GRACE_MS = 10_000;
 const MOST_ATTEMPTS = 3;
 
 /**
@@ -260,6 +262,7 @@ function machineParts(
       keepPreviousMs: config.keepPreviousMs,
       waitForBackupMs: config.waitForBackupMs,
       ...(config.timeoutMs === undefined ? {} : { timeoutMs: config.timeoutMs }),
+      startGraceMs: START_GRACE_MS,
       endGraceMs: END_GRACE_MS,
       mostAttempts: MOST_ATTEMPTS,
     },

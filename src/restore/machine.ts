@@ -7,7 +7,7 @@ import { removeWorkFolder } from './drop-folder/filing.ts';
 import { HeldLock } from './held-lock.ts';
 import { Job, type OnProgress } from './job.ts';
 import type { JobRecord } from './journal/record.ts';
-import { lateSignal } from './late-signal.ts';
+import { type Ending, lateSignal } from './late-signal.ts';
 import type { MachineParts } from './parts.ts';
 import { outcomeOf } from './report.ts';
 import { discardStaging, rollBack, startAgain } from './roll-back.ts';
@@ -46,23 +46,19 @@ export class RestoreMachine {
   /** `signal` asks the daemon to end. Never throws. */
   async run(record: JobRecord, signal: AbortSignal, onProgress: OnProgress): Promise<JobEnd> {
     const job = new Job(record, this.#parts, onProgress);
-    using late = lateSignal(signal, this.#parts.clock, this.#parts.settings.endGraceMs);
+    const { startGraceMs, endGraceMs } = this.#parts.settings;
+    using late = lateSignal(signal, this.#parts.clock, startGraceMs, endGraceMs);
     await using locks = new HeldLock(job.log);
     try {
-      return await this.#runToEnd(job, locks, signal, late.signal);
+      return await this.#runToEnd(job, locks, signal, late);
     } catch (error) {
-      return await this.#leaveToRecovery(job, error, late.signal);
+      return await this.#leaveToRecovery(job, error, late);
     }
   }
 
-  async #runToEnd(
-    job: Job,
-    locks: HeldLock,
-    signal: AbortSignal,
-    late: AbortSignal,
-  ): Promise<JobEnd> {
+  async #runToEnd(job: Job, locks: HeldLock, signal: AbortSignal, late: Ending): Promise<JobEnd> {
     try {
-      await this.#untilSwapped(job, locks, signal, late);
+      await this.#untilSwapped(job, locks, signal, late.signal);
     } catch (error) {
       locks.release();
       if (!job.record.swapped) return this.#giveUp(job, error, signal, late);
@@ -70,16 +66,16 @@ export class RestoreMachine {
     }
     locks.release();
     if (job.description.kind === 'check') {
-      return this.#report(job, { outcome: 'checked' }, late);
+      return this.#report(job, { outcome: 'checked' }, late.signal);
     }
     return { kind: 'reported', report: await complete(job, this.#parts, late) };
   }
 
   /** The journal can't be written, or the database doesn't say which one is live. */
-  async #leaveToRecovery(job: Job, error: unknown, late: AbortSignal): Promise<JobEnd> {
+  async #leaveToRecovery(job: Job, error: unknown, late: Ending): Promise<JobEnd> {
     if (isAbort(error)) return { kind: 'parked' };
     job.log.error({ error }, 'left to recovery');
-    await startAgain(job, this.#parts, late);
+    await startAgain(job, this.#parts, late.soonSignal);
     return { kind: 'unresolved', error: toDropbackError(error) };
   }
 
@@ -162,16 +158,11 @@ export class RestoreMachine {
   }
 
   async #discardChecked(job: Job, signal: AbortSignal): Promise<void> {
-    await discardStaging(job, this.#parts, signal);
+    await discardStaging(job, this.#parts, { signal, soonSignal: signal });
     throwIfAborted(signal);
   }
 
-  async #giveUp(
-    job: Job,
-    thrown: unknown,
-    signal: AbortSignal,
-    late: AbortSignal,
-  ): Promise<JobEnd> {
+  async #giveUp(job: Job, thrown: unknown, signal: AbortSignal, late: Ending): Promise<JobEnd> {
     const parts = this.#parts;
     const error = toDropbackError(thrown);
     const decision = await rollBack(job, parts, error, late);
@@ -191,7 +182,7 @@ export class RestoreMachine {
       job.log.warn({ error }, 'undone; trying again');
       return { kind: 'again', record: nextAttempt(job.record), error };
     }
-    return this.#report(job, { outcome: outcomeOf(error), error }, late);
+    return this.#report(job, { outcome: outcomeOf(error), error }, late.signal);
   }
 
   async #report(

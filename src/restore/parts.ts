@@ -37,6 +37,8 @@ export interface MachineSettings {
   readonly timeoutMs?: number;
   /** Milliseconds that bringing things in order may take once the daemon has been asked to end. */
   readonly endGraceMs: number;
+  /** Of which its containers may take to be back; the next start goes on. Milliseconds. */
+  readonly startGraceMs: number;
   /** How often a job is begun before it is given up. */
   readonly mostAttempts: number;
 }

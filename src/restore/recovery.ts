@@ -65,13 +65,14 @@ async function resolve(
   }
   if (job.record.swapped || (await isSwapped(job, parts, signal))) {
     if (!job.record.swapped) await job.save({ swapped: true }, 'swapped, says the database');
-    job.log.info('the swap had been done: going on from there');
-    await complete(job, parts, signal);
+    job.warn(`${interrupted(job)}, with the databases swapped: went on from there`);
+    await complete(job, parts, { signal, soonSignal: signal });
     return undefined;
   }
   await startEveryNoted(parts, signal, stopsOf(job.record));
-  await discardStaging(job, parts, signal);
+  await discardStaging(job, parts, { signal, soonSignal: signal });
   await freeWorkFolder(job);
+  job.warn(`${interrupted(job)}: undone, and begun again`);
   const wasParked = job.record.parked === true;
   if (wasParked || job.record.attempt < parts.settings.mostAttempts) {
     const next = nextAttempt(job.record, !wasParked);
@@ -81,6 +82,11 @@ async function resolve(
   const error = tooOften(job.record);
   await conclude(job, parts, { outcome: 'failed', error }, signal);
   return undefined;
+}
+
+function interrupted(job: Job): string {
+  const { attempt, step } = job.record;
+  return `interrupted at the step ${step} of attempt ${attempt}, because db-restore ended`;
 }
 
 /**

@@ -1,8 +1,9 @@
 import { removeUnpacked } from '../core/archive/unpack.ts';
-import { type DropbackError, isAbort, messageOf } from '../core/runtime/errors.ts';
+import { type DropbackError, isAbort, messageOf, toDropbackError } from '../core/runtime/errors.ts';
 import { type Backoff, retry } from '../core/runtime/retry.ts';
 import type { Job } from './job.ts';
 import type { JobRecord } from './journal/record.ts';
+import type { Ending } from './late-signal.ts';
 import type { MachineParts } from './parts.ts';
 import { bringBack } from './steps/start.ts';
 
@@ -19,16 +20,16 @@ export async function rollBack(
   job: Job,
   parts: MachineParts,
   reason: DropbackError,
-  late: AbortSignal,
+  late: Ending,
 ): Promise<'rolled-back' | 'swapped'> {
   const { step, state } = job.record;
   const steps = { step, code: reason.code };
   job.log.warn({ ...steps, error: reason }, 'undoing what was begun; the live database stays');
-  if (step === 'swap' && state && (await askOutcome(job, parts, late)) === 'swapped') {
+  if (step === 'swap' && state && (await askOutcome(job, parts, late.signal)) === 'swapped') {
     await job.save({ swapped: true }, 'swapped after all');
     return 'swapped';
   }
-  await startAgain(job, parts, late);
+  await startAgain(job, parts, late.soonSignal);
   if (state) await discardStaging(job, parts, late);
   await freeWorkFolder(job);
   return 'rolled-back';
@@ -64,8 +65,11 @@ export async function startAgain(
     const result = await bringBack(parts, signal, { stops: stopsOf(job.record) });
     job.warn(...(result?.warnings ?? []));
   } catch (error) {
-    const what = isAbort(error) ? 'the daemon ended first' : messageOf(error);
-    job.warn(`the containers are not all back (${what}): the daemon goes on trying`);
+    job.warn(
+      isAbort(error)
+        ? 'the daemon ended before the containers were all back: it brings them back when it is started'
+        : `the containers are not all back (${messageOf(error)}): the daemon goes on trying`,
+    );
   }
 }
 
@@ -78,7 +82,7 @@ export function stopsOf({ stoppedAt }: JobRecord): 'seen' | 'broken-off' {
 export async function discardStaging(
   job: Job,
   parts: MachineParts,
-  signal: AbortSignal,
+  { signal, soonSignal }: Ending,
 ): Promise<void> {
   const { state } = job.record;
   if (!state) return;
@@ -88,6 +92,7 @@ export async function discardStaging(
       clock: parts.clock,
       signal,
       backoff: discarding,
+      isRetryable: (error) => toDropbackError(error).retryable && !soonSignal.aborted,
     });
     await parts.checkpoint('after discard');
   } catch (error) {

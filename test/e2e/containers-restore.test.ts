@@ -59,7 +59,7 @@ function briefDaemon(bench: Bench, { host, project }: TestContainers, name: stri
       resolve: (signal) => application.resolve(signal),
       running: (names, signal) => application.running(names, signal),
       stop: (names, options) => application.stop(names, options),
-      confirmStopped: (names, signal) => application.confirmStopped(names, signal),
+      confirmStopped: (names, options) => application.confirmStopped(names, options),
       start,
       lateStopMs: application.lateStopMs,
     },

@@ -22,6 +22,8 @@ export interface StopOptions {
   readonly signal: AbortSignal;
   /** Told each name once its container is seen stopped. */
   readonly onStopped?: (name: string) => void | Promise<void>;
+  /** Told those that ran again after they had been stopped, before they are stopped once more. */
+  readonly onCameBack?: (names: readonly string[]) => void;
 }
 
 /** A hiccup of the socket should not fail a restore; a longer outage should, with nothing swapped. */
@@ -109,23 +111,22 @@ export class Application {
       await this.#stopOne(name, options.signal);
       await options.onStopped?.(name);
     }
-    await this.confirmStopped(names, options.signal);
+    await this.confirmStopped(names, options);
   }
 
   /**
    * To be called again right before the swap: an engine that restarted meanwhile starts
-   * `restart: always` containers. Throws `containers/stop-failed` for one that keeps coming back.
+   * `restart: always` containers, and somebody may have re-created one. Throws
+   * `containers/stop-failed` for one that keeps coming back.
    */
-  async confirmStopped(names: readonly string[], signal: AbortSignal): Promise<void> {
+  async confirmStopped(names: readonly string[], options: StopOptions): Promise<void> {
     for (let round = 1; ; round++) {
-      const back = await this.running(names, signal);
+      const back = await this.running(names, options.signal);
       if (back.length === 0) return;
       if (round > STOP_ROUNDS) throw keepsComingBack(back);
-      this.#log.warn(
-        { containers: back },
-        'containers came back by themselves; stopping them again',
-      );
-      for (const name of back) await this.#stopOne(name, signal);
+      this.#log.warn({ containers: back }, 'containers came back; stopping them again');
+      options.onCameBack?.(back);
+      for (const name of back) await this.#stopOne(name, options.signal);
     }
   }
 
@@ -177,21 +178,35 @@ export class Application {
 
   #stopOne(name: string, signal: AbortSignal): Promise<void> {
     const grace = this.#config.stopGraceSeconds;
-    return this.#patiently(name, signal, () => this.#runtime.stop(name, grace, signal));
+    const stop = () => this.#runtime.stop(name, grace, signal);
+    return this.#patiently(name, signal, stop, isAwayOrRecreated);
   }
 
-  #patiently<T>(name: string, signal: AbortSignal, operation: () => Promise<T>): Promise<T> {
+  #patiently<T>(
+    name: string,
+    signal: AbortSignal,
+    operation: () => Promise<T>,
+    isRetryable?: (error: unknown) => boolean,
+  ): Promise<T> {
     return retry(operation, {
       clock: this.#clock,
       signal,
       backoff: stopBackoff,
+      ...(isRetryable ? { isRetryable } : {}),
       onRetry: (error, attempt, delayMs) =>
         this.#log.warn(
           { container: name, attempt, delayMs, error },
-          'docker does not answer; trying again',
+          'docker did not do it yet; trying again',
         ),
     });
   }
+}
+
+/** While a container is re-created there is none of its name for a moment. */
+function isAwayOrRecreated(error: unknown): boolean {
+  return (
+    error instanceof DropbackError && (error.retryable || error.code === 'containers/not-found')
+  );
 }
 
 function keepsComingBack(names: readonly string[]): DropbackError {

@@ -80,15 +80,27 @@ async function stopAll(
     endIfAsked();
   };
   endIfAsked();
-  await parts.application.stop(names, { signal: late, onStopped });
+  await parts.application.stop(names, {
+    signal: late,
+    onStopped,
+    onCameBack: tellIn(job),
+  });
 }
 
-/** Containers that came back on their own (an engine's restart policy) are stopped once more. */
+/** Containers that came back (an engine's restart policy, a deployment) are stopped once more. */
 export async function confirmStopped(
   job: Job,
   parts: MachineParts,
   signal: AbortSignal,
 ): Promise<void> {
   const names = job.record.stopped ?? [];
-  if (names.length > 0) await parts.application.confirmStopped(names, signal);
+  if (names.length === 0) return;
+  await parts.application.confirmStopped(names, { signal, onCameBack: tellIn(job) });
+}
+
+function tellIn(job: Job): (names: readonly string[]) => void {
+  return (names) =>
+    job.warn(
+      `came back while stopped for the restore, and stopped again: ${names.join(', ')} (started or re-created by somebody else, or by a restart of Docker)`,
+    );
 }

@@ -141,7 +141,21 @@ describe.skipIf(!testbed.docker)('an application on a real engine', () => {
     const app = application({ stop: [name] });
     await app.stop([name], { signal });
     await world.docker.getContainer(name).start();
-    await app.confirmStopped([name], signal);
+    const told: string[] = [];
+    await app.confirmStopped([name], { signal, onCameBack: (back) => void told.push(...back) });
+    expect(told).toEqual([name]);
+    expect(await app.running([name], signal)).toEqual([]);
+  });
+
+  it('stops one that is re-created at that very moment', async () => {
+    const name = await world.create('replaced');
+    const app = application({ stop: [name] });
+    // As Compose does it: the new one gets the name once the old one is gone.
+    const successor = world.docker.getContainer(await world.create('replaced-new'));
+    await world.remove(name);
+    const stopped = app.stop([name], { signal });
+    await successor.rename({ name });
+    await stopped;
     expect(await app.running([name], signal)).toEqual([]);
   });
 

@@ -4,6 +4,10 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import {
+  type RestoreDaemonStatus,
+  readDaemonStatus,
+} from '../../../src/core/requests/daemon-status.ts';
 import { docker, imageSettings, type Ran, repository, run, testImage } from './engine.ts';
 
 /** The user who owns ./backups and ./restore, and copies files there. */
@@ -16,12 +20,14 @@ export class Stack implements AsyncDisposable {
   readonly port: number;
   readonly #files: readonly string[];
   readonly #profiles: readonly string[];
+  readonly #engine: Readonly<Record<string, string>>;
 
   private constructor(folder: string, port: number, options: StackOptions) {
     this.folder = folder;
     this.port = port;
     this.#files = options.files;
     this.#profiles = options.profiles ?? [];
+    this.#engine = options.dockerHost ? { DOCKER_HOST: options.dockerHost } : {};
   }
 
   static async create(options: StackOptions): Promise<Stack> {
@@ -68,24 +74,18 @@ export class Stack implements AsyncDisposable {
   compose(args: readonly string[], options: { readonly check?: boolean } = {}): Promise<Ran> {
     const files = this.#files.flatMap((file) => ['-f', file]);
     const profiles = this.#profiles.flatMap((profile) => ['--profile', profile]);
-    return docker(
-      [
-        'compose',
-        '-p',
-        this.project,
-        '--env-file',
-        '.env.production',
-        ...files,
-        ...profiles,
-        ...args,
-      ],
-      // Nothing of the caller's environment may stand in for what .env.production says.
-      {
-        cwd: this.folder,
-        env: { PATH: process.env['PATH'], HOME: process.env['HOME'] },
-        ...options,
-      },
-    );
+    const project = ['compose', '-p', this.project, '--env-file', '.env.production'];
+    return this.docker([...project, ...files, ...profiles, ...args], {
+      cwd: this.folder,
+      ...options,
+    });
+  }
+
+  /** On the engine that the stack runs on. */
+  docker(args: readonly string[], options: object = {}): Promise<Ran> {
+    const { DOCKER_HOST = '', PATH, HOME } = { ...process.env, ...this.#engine };
+    // Nothing else of the caller's environment may stand in for what .env.production says.
+    return docker(args, { env: { PATH, HOME, ...(DOCKER_HOST && { DOCKER_HOST }) }, ...options });
   }
 
   /** Name of a service's container. */
@@ -94,7 +94,7 @@ export class Stack implements AsyncDisposable {
   }
 
   async inspect(service: string): Promise<ContainerFacts> {
-    const { stdout } = await docker(['inspect', this.name(service)]);
+    const { stdout } = await this.docker(['inspect', this.name(service)]);
     const [{ State: state }] = JSON.parse(stdout);
     const { StartedAt: startedAt, Running: running, Health: health } = state;
     return { startedAt, running, health: health?.Status ?? 'none' };
@@ -103,7 +103,12 @@ export class Stack implements AsyncDisposable {
   async startTimes(): Promise<Record<string, string>> {
     const format = '{{.Name}} {{.State.StartedAt}}';
     const { stdout: ids } = await this.compose(['ps', '-aq']);
-    const { stdout } = await docker(['inspect', '--format', format, ...ids.trim().split('\n')]);
+    const { stdout } = await this.docker([
+      'inspect',
+      '--format',
+      format,
+      ...ids.trim().split('\n'),
+    ]);
     return Object.fromEntries(
       stdout
         .trim()
@@ -113,7 +118,7 @@ export class Stack implements AsyncDisposable {
   }
 
   async logs(service: string): Promise<string> {
-    const { stdout, stderr } = await docker(['logs', this.name(service)]);
+    const { stdout, stderr } = await this.docker(['logs', this.name(service)]);
     return stdout + stderr;
   }
 
@@ -122,8 +127,8 @@ export class Stack implements AsyncDisposable {
     return this.compose(['exec', '-T', service, ...command], options);
   }
 
-  async sql(text: string): Promise<string> {
-    const psql = ['psql', '-U', 'app', '-d', 'app', '-XAtqc', text];
+  async sql(text: string, database = 'app'): Promise<string> {
+    const psql = ['psql', '-U', 'app', '-d', database, '-XAtqc', text];
     return (await this.exec('postgres', psql)).stdout.trim();
   }
 
@@ -187,6 +192,13 @@ export class Stack implements AsyncDisposable {
     return Object.fromEntries(await Promise.all(names.map(read)));
   }
 
+  /** What db-restore says of itself. */
+  async restoreStatus(): Promise<RestoreDaemonStatus> {
+    const status = await readDaemonStatus(join(this.folder, 'restore/requests'));
+    if (!status) throw new Error('db-restore has said nothing yet');
+    return status;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.compose(['down', '-v', '--remove-orphans', '-t', '3'], { check: false });
     await rm(this.folder, { recursive: true, force: true });
@@ -201,6 +213,8 @@ export interface StackOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** The repository, where the stack builds the image itself. */
   readonly source?: string;
+  /** An engine other than the usual one. */
+  readonly dockerHost?: string;
   /** Path below the stack's folder → content. */
   readonly extraFiles?: Readonly<Record<string, string>>;
 }

@@ -10,7 +10,7 @@ import { aptInstall, mirror, requireInstall } from './debian.mjs';
 import { run } from './processes.mjs';
 import { stateSubdir } from './state.mjs';
 
-const SUITE = 'forky';
+export const SUITE = 'forky';
 const CA_BUNDLE = '/etc/ssl/certs/ca-certificates.crt';
 
 // nodejs is 24 and PostgreSQL 18 in forky.

@@ -2,6 +2,7 @@
  * The images of the test bed, all on one shared layer:
  *   dropback-test/base           the root file system with Node 24, PostgreSQL 18, nginx, zstd, age, sqlite3
  *   dropback-test/postgres:18    base + an entrypoint that behaves like the official image's
+ *   dropback-test/postgres:17    base + PostgreSQL 17 of Debian trixie, and the same entrypoint
  *   dropback-test/app            base + a small HTTP server that ends on SIGTERM
  *   dropback-test/app:stubborn   the same, deaf to SIGTERM
  *   dropback-test/s3             base + Ceph and its S3 gateway
@@ -9,7 +10,7 @@
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { ensureRootfs, recipe } from './base-rootfs.mjs';
+import { ensureRootfs, recipe, SUITE } from './base-rootfs.mjs';
 import { docker } from './docker-engine.mjs';
 import { run } from './processes.mjs';
 
@@ -18,12 +19,20 @@ const folder = new URL('./image/', import.meta.url);
 
 export const baseImage = 'dropback-test/base:forky';
 export const postgresImage = 'dropback-test/postgres:18';
+export const postgres17Image = 'dropback-test/postgres:17';
 export const s3Image = 'dropback-test/s3:latest';
 export const appImage = 'dropback-test/app:latest';
 export const stubbornAppImage = 'dropback-test/app:stubborn';
 
 /** All of them. */
-export const imageNames = [baseImage, postgresImage, appImage, stubbornAppImage, s3Image];
+export const imageNames = [
+  baseImage,
+  postgresImage,
+  postgres17Image,
+  appImage,
+  stubbornAppImage,
+  s3Image,
+];
 
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
@@ -62,6 +71,24 @@ const derived = [
       'ENV LANG=en_US.utf8',
       'ENV PGDATA=/var/lib/postgresql/18/docker',
       'VOLUME /var/lib/postgresql',
+      'EXPOSE 5432',
+      'ENTRYPOINT ["docker-entrypoint.sh"]',
+      'CMD ["postgres"]',
+    ],
+  },
+  {
+    tag: postgres17Image,
+    file: 'postgres-entrypoint.sh',
+    target: '/usr/local/bin/docker-entrypoint.sh',
+    suite: 'trixie',
+    install: ['postgresql-17'],
+    create: ['--stop-signal', 'SIGINT'],
+    changes: [
+      `ENV PATH=/usr/lib/postgresql/17/bin:${PATH}`,
+      'ENV PG_MAJOR=17',
+      'ENV LANG=en_US.utf8',
+      'ENV PGDATA=/var/lib/postgresql/data',
+      'VOLUME /var/lib/postgresql/data',
       'EXPOSE 5432',
       'ENTRYPOINT ["docker-entrypoint.sh"]',
       'CMD ["postgres"]',
@@ -120,7 +147,8 @@ async function importBase() {
 }
 
 /** A container made and committed, not a build: needs no builder and no pull. */
-async function derive({ tag, file, target, changes, create = [], install = [] }, contentHash) {
+async function derive(image, contentHash) {
+  const { tag, file, target, changes, create = [], install = [], suite } = image;
   const id = (
     await docker([
       'create',
@@ -130,7 +158,7 @@ async function derive({ tag, file, target, changes, create = [], install = [] },
       baseImage,
       'bash',
       '-c',
-      installScript(install),
+      installScript(install, suite),
     ])
   ).stdout.trim();
   try {
@@ -146,12 +174,18 @@ async function derive({ tag, file, target, changes, create = [], install = [] },
   }
 }
 
-function installScript(packages) {
+/** `suite`: a release of Debian that still has what the base's no longer has. */
+function installScript(packages, suite) {
   if (packages.length === 0) return 'true';
   const apt = 'apt-get -q -o Acquire::Check-Valid-Until=false';
   const install = `DEBIAN_FRONTEND=noninteractive ${apt} install -y --no-install-recommends ${packages.join(' ')}`;
   // Without an init system the packages must not try to start anything.
   const policy =
     "printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d";
-  return `set -e; ${policy}; ${apt} update; ${install}; rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb`;
+  // Debian's PostgreSQL packages create a cluster; the image's entrypoint makes its own.
+  const cluster =
+    "mkdir -p /etc/postgresql-common/createcluster.d; echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.d/none.conf";
+  const lists = '/etc/apt/sources.list';
+  const older = suite ? `sed 's/${SUITE}/${suite}/g' ${lists} >${lists}.d/older.list` : 'true';
+  return `set -e; ${policy}; ${cluster}; ${older}; ${apt} update; ${install}; rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb`;
 }
