@@ -1,17 +1,16 @@
-import { type FSWatcher, watch } from 'node:fs';
+import { type FSWatcher, watch } from 'chokidar';
 import type { Logger } from '../../core/observability/log.ts';
 import { lookAt } from './scan.ts';
 
 /**
  * File events of a few folders. They only hasten the next scan: what they say is not relied on, and
- * where there are none (network mounts) the scans do without. One watch a folder, however many
- * files are in it.
+ * where there are none (network mounts) the scans do without.
  */
 export class FolderEvents {
   readonly #folders: readonly string[];
   readonly #log: Logger;
   readonly #onEvent: () => void;
-  readonly #watched = new Map<string, { readonly identity: string; readonly events: FSWatcher }>();
+  #watched: { readonly identity: string; readonly events: FSWatcher } | undefined;
   #isTold = false;
 
   constructor(folders: readonly string[], log: Logger, onEvent: () => void) {
@@ -22,38 +21,42 @@ export class FolderEvents {
 
   /** Listens to what the folders are now: one that was replaced has another inode. Never throws. */
   async refresh(): Promise<void> {
-    for (const folder of this.#folders) {
+    const identity = await this.#identity();
+    if (this.#watched?.identity === identity) return;
+    await this.close();
+    this.#watched = { identity, events: this.#listen() };
+  }
+
+  async close(): Promise<void> {
+    await this.#watched?.events.close();
+    this.#watched = undefined;
+  }
+
+  async #identity(): Promise<string> {
+    const looks = this.#folders.map(async (folder) => {
       const stats = await lookAt(folder).catch(() => undefined);
-      const identity = stats && `${stats.dev}:${stats.ino}`;
-      if (this.#watched.get(folder)?.identity === identity) continue;
-      this.#forget(folder);
-      if (identity !== undefined) this.#listen(folder, identity);
-    }
+      return stats ? `${stats.dev}:${stats.ino}` : 'none';
+    });
+    return (await Promise.all(looks)).join(' ');
   }
 
-  close(): void {
-    for (const folder of this.#folders) this.#forget(folder);
-  }
-
-  #listen(folder: string, identity: string): void {
-    try {
-      const events = watch(folder, { persistent: false }, this.#onEvent);
-      events.on('error', (error) => this.#tell(error));
-      this.#watched.set(folder, { identity, events });
-    } catch (error) {
-      this.#tell(error);
-    }
-  }
-
-  #forget(folder: string): void {
-    this.#watched.get(folder)?.events.close();
-    this.#watched.delete(folder);
-  }
-
-  #tell(error: unknown): void {
-    if (!this.#isTold) {
-      this.#log.warn({ error }, 'no file events here: the folder is rescanned instead');
-    }
-    this.#isTold = true;
+  #listen(): FSWatcher {
+    const events = watch([...this.#folders], {
+      // One watch a folder, however many files are in it; what lies deeper is no drop.
+      depth: 0,
+      ignoreInitial: true,
+      followSymlinks: false,
+      atomic: false,
+      ignorePermissionErrors: true,
+      persistent: false,
+    });
+    events.on('all', this.#onEvent);
+    events.on('error', (error) => {
+      if (!this.#isTold) {
+        this.#log.warn({ error }, 'no file events here: the folder is rescanned instead');
+      }
+      this.#isTold = true;
+    });
+    return events;
   }
 }

@@ -59,7 +59,7 @@ export class DropWatcher {
         await this.#wake.wait(Math.max(0, this.#untilNextScan() - rest), signal);
       }
     } finally {
-      events.close();
+      await events.close();
     }
   }
 
