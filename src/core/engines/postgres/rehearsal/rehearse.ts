@@ -90,7 +90,8 @@ async function load(
   const watch = {
     session,
     oid,
-    budgetBytes: stagingBudget(expected, 0, undefined),
+    // Our own archive, of a size that is known: only a load that runs wild is to be stopped.
+    budgetBytes: stagingBudget(2 * expected, 0, undefined),
     expectedBytes: expected,
     serverDataDir: undefined,
     clock: server.options.clock,
