@@ -41,7 +41,8 @@ export async function endAtEveryPoint(world: CrashWorld, options: SweepOptions):
   let again = options.randomly ?? 0;
   for (let round = 0; lists.some((list) => list.length > 0) || again > 0; round++) {
     const point = lists[round % 2]?.shift();
-    const end = point === undefined ? { afterMs: random() * longest } : { point };
+    const atAnyTime = options.randomly ? { afterMs: random() * longest } : RUN_THROUGH;
+    const end = point === undefined ? atAnyTime : { point };
     const second = again-- > 0 ? { secondLifeMs: random() * longest } : {};
     const since = performance.now();
     const { killedAt, points } = await world.round(end, {

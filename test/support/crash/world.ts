@@ -49,6 +49,7 @@ export class CrashWorld implements AsyncDisposable {
   readonly #signal: 'SIGKILL' | 'SIGTERM';
   #proxy: SqlProxy | undefined;
   #daemon: Daemon | undefined;
+  #spare: Daemon | undefined;
   #log: string[] = [];
   #live: Content = 'A';
   #late: Promise<void> | undefined;
@@ -102,8 +103,18 @@ export class CrashWorld implements AsyncDisposable {
 
   /** The one that runs; started where none does. */
   get daemon(): Daemon {
-    if (!this.#daemon?.isRunning) this.#daemon = this.#start();
+    if (this.#daemon?.isRunning) return this.#daemon;
+    if (this.#daemon) this.#log = [...this.#log, ...this.#daemon.lines].slice(-400);
+    this.#lives += 1;
+    this.#daemon = this.#spare ?? this.#start();
+    this.#spare = undefined;
     return this.#daemon;
+  }
+
+  /** A second daemon on the same folder; it is the `daemon` when the first one is dead. */
+  standBy(): Daemon {
+    this.#spare = this.#start();
+    return this.#spare;
   }
 
   /** One restore, ended at `end` (if it comes so far) and brought in order; throws what is wrong. */
@@ -229,7 +240,7 @@ export class CrashWorld implements AsyncDisposable {
       return !files.includes(name) || this.#hasDied;
     });
     await sleep(afterMs);
-    daemon.kill('SIGKILL');
+    daemon.kill(this.#signal);
     await daemon.exited;
   }
 
@@ -240,8 +251,6 @@ export class CrashWorld implements AsyncDisposable {
   }
 
   #start(): Daemon {
-    this.#lives += 1;
-    if (this.#daemon) this.#log = [...this.#log, ...this.#daemon.lines].slice(-400);
     const { DATABASE_URL, ...others } = this.site.environment();
     return new Daemon(
       'db-restore',
@@ -291,6 +300,7 @@ export class CrashWorld implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#spare?.[Symbol.asyncDispose]();
     await this.#daemon?.[Symbol.asyncDispose]();
     await this.containers[Symbol.asyncDispose]();
     await this.#proxy?.[Symbol.asyncDispose]();

@@ -1,0 +1,101 @@
+// Kills restores of real databases for as long as you like: at every point there is (`--every`), or
+// in random ways. `node scripts/with-setup.mjs scripts/soak.ts --rounds 1000 --engine sqlite-wal`.
+// Ends with a non-zero code at the first round whose end is not as it must be.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { PostgresSite } from '../test/support/crash/postgres-site.ts';
+import { SqliteSite } from '../test/support/crash/sqlite-site.ts';
+import { endAtEveryPoint, randomNumbers } from '../test/support/crash/sweep.ts';
+import { CrashWorld, type RoundOptions, RUN_THROUGH } from '../test/support/crash/world.ts';
+import { PrivatePostgres } from '../test/support/private-postgres.ts';
+import { testbed } from '../test/support/testbed.ts';
+
+const ENGINES = ['postgres15', 'postgres18', 'sqlite-wal', 'sqlite-delete'] as const;
+type Engine = (typeof ENGINES)[number];
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '100' },
+    seed: { type: 'string' },
+    engine: { type: 'string', multiple: true, default: [...ENGINES] },
+    every: { type: 'boolean', default: false },
+    sigterm: { type: 'boolean', default: false },
+  },
+});
+const rounds = Number(values.rounds);
+const seed = Number(values.seed ?? Math.floor(Math.random() * 1e6));
+const unknown = values.engine.filter((name) => !ENGINES.includes(name as Engine));
+if (unknown.length > 0 || !Number.isInteger(rounds) || !Number.isInteger(seed)) {
+  console.error(`--engine ${ENGINES.join(' | ')}, --rounds N, --seed N, --every, --sigterm`);
+  process.exit(64);
+}
+const random = randomNumbers(seed);
+console.log(`seed ${seed}`);
+
+for (const engine of values.engine as Engine[]) {
+  await using resources = new AsyncDisposableStack();
+  const postgres = engine === 'postgres15' ? await privateServer(resources) : undefined;
+  const site = await siteOf(engine, postgres);
+  if (!site) {
+    console.log(`${engine}: left out, this machine has none`);
+    continue;
+  }
+  const world = await CrashWorld.create(site, values.sigterm ? 'SIGTERM' : 'SIGKILL');
+  resources.use(world);
+  const onRound = (line: string) => console.log(`${engine}: ${line}`);
+  if (values.every) await endAtEveryPoint(world, { thin: 1, seed, onRound });
+  else await randomly(world, postgres, onRound);
+  console.log(`${engine}: no violation`);
+}
+
+async function privateServer(
+  resources: AsyncDisposableStack,
+): Promise<PrivatePostgres | undefined> {
+  const like = testbed.postgres15;
+  if (!like || !existsSync(join(like.binDir, 'initdb'))) return undefined;
+  return resources.use(await PrivatePostgres.create(like));
+}
+
+async function siteOf(engine: Engine, postgres: PrivatePostgres | undefined) {
+  if (engine === 'sqlite-wal') return SqliteSite.create('wal');
+  if (engine === 'sqlite-delete') return SqliteSite.create('delete');
+  if (postgres) return PostgresSite.create(postgres.server, true);
+  const server = engine === 'postgres15' ? testbed.postgres15 : testbed.postgres18;
+  return server && PostgresSite.create(server);
+}
+
+/** At a random point or a random time; every third is killed again, every fifth meets outages too. */
+async function randomly(
+  world: CrashWorld,
+  postgres: PrivatePostgres | undefined,
+  onRound: (line: string) => void,
+): Promise<void> {
+  const since = performance.now();
+  const { points } = await world.round(RUN_THROUGH);
+  const longest = performance.now() - since;
+  for (let round = 1; round <= rounds; round++) {
+    const point = 1 + Math.floor(random() * points.length);
+    const end = random() < 0.5 ? { point } : { afterMs: random() * longest };
+    const isOutage = random() < 0.2 && !values.sigterm;
+    const options: RoundOptions = {
+      ...(random() < 0.33 && !values.sigterm ? { secondLifeMs: random() * longest } : {}),
+      ...(isOutage ? { between: () => outage(world, postgres) } : {}),
+    };
+    const { killedAt } = await world.round(end, options);
+    const shown = JSON.stringify({ ...end, ...options, isOutage });
+    onRound(`${round} ${shown}: ${killedAt ?? 'ran through'}`);
+  }
+}
+
+/** Server and Docker go, the next daemon begins without them, and they come back one by one. */
+async function outage(world: CrashWorld, postgres: PrivatePostgres | undefined): Promise<void> {
+  await postgres?.crash();
+  await world.containers.down();
+  void world.daemon;
+  await sleep(random() * 2000);
+  await postgres?.start();
+  await sleep(random() * 1000);
+  await world.containers.up();
+}
