@@ -20,16 +20,17 @@ async function lateCommits(server: TestServer): Promise<void> {
 
   // After recovery has decided that nothing was swapped: the COMMIT must not count any more.
   const decided = await round(async (arrive) => {
-    await world.daemon.says(/"taking the file in"/);
+    await world.daemon.says(/"taking the file in"/, 120_000);
     arrive();
   });
   expect(decided.killedAt).toBe('before COMMIT');
   expect((await world.lastReport())?.attempts).toBe(2);
 
   // Before the next daemon asks: it finds the swap done.
+  const before = await world.site.live();
   await round(async (arrive) => {
     arrive();
-    await sleep(1000);
+    await expect.poll(() => world.site.live(), { timeout: 60_000 }).not.toBe(before);
   });
   expect((await world.lastReport())?.attempts).toBe(1);
 

@@ -26,7 +26,7 @@ test.skipIf(!like || !existsSync(join(like.binDir, 'initdb')))(
         await postgres.crash();
         await world.containers.down();
         // It begins while neither is there, and must not give anything up for that.
-        await world.daemon.says(/"db-restore started"/);
+        await world.daemon.says(/"db-restore started"/, 120_000);
         await sleep(500);
         await postgres.start();
         await world.containers.up();

@@ -8,7 +8,7 @@ test('two daemons on one folder: one works, the other waits, says so, and takes 
   await using world = await CrashWorld.create(await SqliteSite.create('wal'));
   await world.round(RUN_THROUGH);
   const spare = world.standBy();
-  await spare.says(/another db-restore works on this folder: waiting/);
+  await spare.says(/another db-restore works on this folder: waiting/, 120_000);
   await world.round(RUN_THROUGH);
   expect(spare.output).not.toContain('watching for drops');
   expect(spare.output).not.toContain('"step"');

@@ -1,4 +1,5 @@
 import { rename, rm } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ident, RestoreBed } from '../../integration/postgres-restore-bed.ts';
 import type { TestServer } from '../testbed.ts';
 import { type Content, type CrashSite, contentOf, ITEMS } from './site.ts';
@@ -97,16 +98,21 @@ export class PostgresSite implements CrashSite {
     return await session.query<Row>(text, values);
   }
 
+  /** Whoever connects at the very moment of a swap may be turned away: asked again for a while. */
   async #contentOf(database: string): Promise<string> {
-    try {
-      await using session = await this.#bed.open(database);
-      return contentOf(
-        await session.query<{ v: string; n: number }>(
-          'SELECT v, count(*)::int AS n FROM public.items GROUP BY v',
-        ),
-      );
-    } catch (error) {
-      return `unreadable: ${error instanceof Error ? error.message : error}`;
+    const deadline = performance.now() + 30_000;
+    for (;;) {
+      try {
+        await using session = await this.#bed.open(database);
+        return contentOf(
+          await session.query<{ v: string; n: number }>(
+            'SELECT v, count(*)::int AS n FROM public.items GROUP BY v',
+          ),
+        );
+      } catch (error) {
+        if (performance.now() > deadline) return `unreadable: ${String(error)}`;
+        await sleep(100);
+      }
     }
   }
 

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { RestoreReport } from '../../../src/core/requests/report.ts';
 import { Bench, Daemon } from '../daemon.ts';
 import { CrashContainers } from './containers.ts';
+import { comesTrue, judge, requireEqual } from './judge.ts';
 import { Points, type Target } from './points.ts';
 import { PostgresSite } from './postgres-site.ts';
 import type { Content, CrashSite } from './site.ts';
@@ -138,7 +139,7 @@ export class CrashWorld implements AsyncDisposable {
       if (this.#hasDied) await this.#otherLives(options);
       await this.#isWatching();
       await this.#until('the drop to be filed', () => this.#isFiled(name));
-      await this.#judge(name, wanted);
+      await judge({ world: this, name, wanted, mostAttempts: this.#lives, withinMs: PATIENCE_MS });
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       const when = killedAt ? `ended at ${JSON.stringify(killedAt)}` : 'not ended';
@@ -154,22 +155,29 @@ export class CrashWorld implements AsyncDisposable {
     if (this.#signal === 'SIGTERM') {
       await this.#requireInOrder();
       const { code } = (await this.#daemon?.exited) ?? {};
-      this.#requireEqual(code, 0, 'the exit code');
+      requireEqual(code, 0, 'the exit code');
     }
     await between?.();
-    this.#require(['A', 'B'].includes(await this.site.live()), 'the live database is whole');
+    await this.#requireWhole();
     if (secondLifeMs === undefined) return;
     const { daemon } = this;
     await sleep(secondLifeMs);
     daemon.kill('SIGKILL');
     await daemon.exited;
-    this.#require(['A', 'B'].includes(await this.site.live()), 'the live database is whole');
+    await this.#requireWhole();
+  }
+
+  /** Looked at twice: a killed tool may still be in its last write. */
+  async #requireWhole(): Promise<void> {
+    if (isWhole(await this.site.live())) return;
+    await sleep(1000);
+    requireEqual(isWhole(await this.site.live()), true, 'the live database is whole');
   }
 
   /** A daemon that was asked to end leaves nothing undone, save the drop itself. */
   async #requireInOrder(): Promise<void> {
-    this.#requireEqual(this.containers.stopped, [], 'containers that are down after SIGTERM');
-    this.#requireEqual(await this.site.leftovers(), [], 'what is left over after SIGTERM');
+    requireEqual(this.containers.stopped, [], 'containers that are down after SIGTERM');
+    requireEqual(await this.site.leftovers(), [], 'what is left over after SIGTERM');
   }
 
   async #isWatching(): Promise<void> {
@@ -178,49 +186,6 @@ export class CrashWorld implements AsyncDisposable {
 
   get #hasDied(): boolean {
     return this.#daemon?.isRunning === false;
-  }
-
-  /** Everything that must hold once the daemon is idle again. */
-  async #judge(name: string, wanted: Content): Promise<void> {
-    const old = wanted === 'A' ? 'B' : 'A';
-    const report = await this.bench.report(name);
-    this.#require(report?.outcome === 'restored', `restored: ${JSON.stringify(report)}`);
-    this.#require(report?.folder === 'done', 'the report is in done/');
-    // What is away for a while is waited for: only a death costs an attempt.
-    const { attempts = 0 } = report ?? {};
-    this.#require(attempts <= this.#lives, `at most ${this.#lives} attempts, not ${attempts}`);
-    this.#requireEqual(await this.site.live(), wanted, 'what is live');
-    const kept = report?.previous ? await this.site.kept() : ['no previous in the report'];
-    this.#requireEqual(kept, [old], 'what is kept');
-    this.#requireEqual(this.containers.stopped, [], 'containers that are down');
-    const files = await this.bench.files('restore', 'done');
-    const own = files.filter((file) => file.startsWith(name) || file.includes(`-${name}`));
-    this.#requireEqual(own, [name, `${name}.report.json`], 'what is in done/');
-    // What could not be removed in one go is removed on one of the next polls.
-    let left: string[] = [];
-    const isClean = await this.#comesTrue(async () => {
-      left = await this.#leftovers();
-      return left.length === 0;
-    });
-    this.#require(isClean, `nothing is left over, but: ${left.join(', ')}`);
-  }
-
-  async #leftovers(): Promise<string[]> {
-    const known: Record<string, RegExp> = {
-      '': /^(incoming|work|done|failed|previous|requests|state\.json(\.1)?|\.db-restore\.lock)$/,
-      incoming: /^check$/,
-      work: /^$/,
-      failed: /^$/,
-      previous: /^[0-9a-f]{16}\.json$/,
-      requests: /^daemon\.json$/,
-      done: /^round-/,
-    };
-    const found = Object.entries(known).map(async ([folder, expected]) =>
-      (await this.bench.files('restore', folder)).filter((file) => !expected.test(file)),
-    );
-    const records = await this.bench.files('restore', 'previous');
-    const many = records.length === 1 ? [] : [`${records.length} records of previous databases`];
-    return [...(await Promise.all(found)).flat(), ...many, ...(await this.site.leftovers())];
   }
 
   /** The report is durable, and the journal says that nothing is in hand. */
@@ -278,25 +243,8 @@ export class CrashWorld implements AsyncDisposable {
   }
 
   async #until(what: string, look: () => boolean | Promise<boolean>): Promise<void> {
-    if (!(await this.#comesTrue(look))) throw new Error(`${what} did not come:\n${this.log}`);
-  }
-
-  async #comesTrue(look: () => boolean | Promise<boolean>): Promise<boolean> {
-    const deadline = performance.now() + PATIENCE_MS;
-    for (;;) {
-      if (await look()) return true;
-      if (performance.now() > deadline) return false;
-      await sleep(30);
-    }
-  }
-
-  #require(isTrue: boolean, what: string): void {
-    if (!isTrue) throw new Error(`expected: ${what}`);
-  }
-
-  #requireEqual(found: unknown, expected: unknown, what: string): void {
-    const [a, b] = [JSON.stringify(found), JSON.stringify(expected)];
-    if (a !== b) throw new Error(`${what}: ${a}, expected ${b}`);
+    if (await comesTrue(look, PATIENCE_MS)) return;
+    throw new Error(`${what} did not come:\n${this.log}`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -312,4 +260,8 @@ export class CrashWorld implements AsyncDisposable {
 function oneLine(text: string): string {
   const plain = text.replace(/\s+/g, ' ').trim();
   return plain.replace(/[0-9a-f]{8,}/g, '…').slice(0, 90);
+}
+
+function isWhole(live: string): boolean {
+  return live === 'A' || live === 'B';
 }
