@@ -4,6 +4,8 @@ import { Stack, until } from './stack.ts';
 
 const engine = await findEngine();
 
+const GRACE_SECONDS = 2;
+
 /** One that ignores SIGTERM, and one that is stopped all the time. */
 const workers = `
 services:
@@ -19,6 +21,9 @@ services:
     image: dropback-demo-web
     entrypoint: [node, -e, "process.on('SIGTERM', () => process.exit()); setInterval(() => {}, 1000)"]
     healthcheck: { disable: true }
+  # Sooner than in earnest.
+  db-restore:
+    healthcheck: { interval: 1s, start_period: 1s }
 `;
 
 describe.skipIf(!engine)('what a restore stops and starts', () => {
@@ -33,7 +38,8 @@ describe.skipIf(!engine)('what a restore stops and starts', () => {
       extraFiles: { 'docker/workers.yml': workers },
       settings: {
         RESTORE_STOP_CONTAINERS: 'service:web,service:stubborn,service:idle',
-        RESTORE_STOP_TIMEOUT: '2',
+        RESTORE_STOP_TIMEOUT: String(GRACE_SECONDS),
+        RESTORE_POLL_INTERVAL: '1',
       },
     };
     [stack, other] = [await Stack.create(options), await Stack.create(options)];
@@ -63,6 +69,13 @@ describe.skipIf(!engine)('what a restore stops and starts', () => {
     expect(report.outcome).toBe('restored');
     expect(await stack.countRecords()).toBe(100);
     expect(await other.countRecords()).toBe(0);
+    expect(report['stopped']).toEqual([stack.name('web'), stack.name('stubborn')]);
+    // It had its grace, and no more than that and what a busy engine needs to kill it.
+    const steps = report['steps'] as { name: string; durationMs: number }[];
+    const stopMs = steps.find(({ name }) => name === 'stop')?.durationMs;
+    expect(stopMs).toBeGreaterThan(GRACE_SECONDS * 1000 - 100);
+    expect(stopMs).toBeLessThan(GRACE_SECONDS * 1000 + 60_000);
+    expect(await stack.logs('stubborn')).toContain('no');
     expect((await stack.inspect('stubborn')).running).toBe(true);
     expect((await stack.inspect('idle')).running).toBe(false);
     const after = { ...(await stack.startTimes()), ...(await other.startTimes()) };
@@ -84,19 +97,21 @@ describe.skipIf(!engine)('what a restore stops and starts', () => {
     await stack.removeRecords();
     const before = await stack.startTimes();
     await stack.drop(await stack.newestArchive(), 'again.dump.zst');
-    // Longer than several rescans: it must stay as it is.
-    await new Promise((resolve) => setTimeout(resolve, 12_000));
+    const waits = async () =>
+      (await stack.restoreStatus()).queue.some(({ name }) => name === 'again.dump.zst');
+    await until('the drop to wait', waits);
     expect(await stack.startTimes()).toEqual(before);
     expect(await stack.countRecords()).toBe(0);
     await stack.compose(['up', '-d', '--no-deps', 'late']);
     await until(
       'healthy',
       async () => (await stack.inspect('db-restore')).health === 'healthy',
-      60,
+      120,
     );
-    // The drop has waited: it is restored now, and `late` is stopped and started for it.
-    const filed = async () => Object.keys(await stack.reports('done')).length === 2;
-    await until('the waiting drop to be restored', filed, 90);
+    // The drop has waited for this one: it is stopped and started for it.
+    const filed = async () => (await stack.reports('done'))['again.dump.zst.report.json'];
+    const report = await until('the waiting drop to be restored', filed, 120);
+    expect(report['stopped']).toContain(stack.name('late'));
     expect(await stack.countRecords()).toBe(100);
     expect((await stack.inspect('late')).running).toBe(true);
   }, 300_000);
