@@ -44,14 +44,15 @@ export class BackupAlerts {
   }
 
   async runFailed(error: unknown, failures: number, lastGood?: string): Promise<void> {
-    this.#deps.pings?.failed(this.#tail);
     const report = errorReport(error);
+    const { code, message, hint } = report;
+    this.#deps.pings?.failed(`${this.#tail}\n${code}: ${message}\nhint: ${hint}`);
     const times = failures > 1 ? ` (failed ${failures} times in a row)` : '';
     const last = lastGood === undefined ? 'there is no good backup yet' : `last good: ${lastGood}`;
     await this.#alerts.raise('backup', {
       event: 'backup-failed',
-      title: `backup failed: ${report.message}`,
-      lines: [`${last}; it is tried again${times}`],
+      title: `backup failed: ${message}`,
+      lines: [`${last}${times}`],
       error: report,
     });
   }

@@ -106,7 +106,9 @@ function hookError(
     return new DropbackError('hook/timed-out', text, { hint, facts: { hook: name, output } });
   }
   const { exitCode, exitSignal } = { exitCode: null, exitSignal: null, ...facts };
-  return new DropbackError('hook/failed', message, {
+  const last = output.at(-1);
+  const why = last === undefined || message.includes(last) ? '' : `: ${last}`;
+  return new DropbackError('hook/failed', `${message}${why}`, {
     hint: `what ${name} printed is in the log; it must exit with 0.`,
     facts: { hook: name, exitCode, exitSignal, output },
     cause: error,

@@ -73,6 +73,15 @@ test.each([
   });
 });
 
+test('its last words are in the message, whichever stream they came by', async () => {
+  expect((await run('echo nope; exit 1')).error).toMatchObject({
+    message: 'BACKUP_PRE_HOOK exited with code 1: nope',
+  });
+  expect((await run('echo nope >&2; exit 1')).error).toMatchObject({
+    message: 'BACKUP_PRE_HOOK exited with code 1: nope',
+  });
+});
+
 test('the deadline ends all of it', async () => {
   const pidFile = join(folder, 'pid');
   const { error } = await run(`sleep 600 & echo $! > ${pidFile}; echo waiting; wait`, 700);
