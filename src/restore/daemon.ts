@@ -37,6 +37,7 @@ export type RestoreDaemonConfig = Pick<
   | 'keepPreviousMs'
   | 'waitForBackupMs'
   | 'timeoutMs'
+  | 'ageIdentity'
 >;
 
 export interface RestoreDaemonParts {
@@ -266,6 +267,7 @@ function machineParts(
       endGraceMs: END_GRACE_MS,
       mostAttempts: MOST_ATTEMPTS,
     },
+    identity: config.ageIdentity,
     hooks: new RestoreHooks(given.hooks, engine.description, clock),
     clock,
     log,

@@ -138,9 +138,9 @@ export class Intake {
 
   async #stillGrows(drop: QueuedDrop, signal: AbortSignal): Promise<boolean> {
     const { queue } = this.#with.watcher;
-    const { clock, log } = this.#with.parts;
+    const { clock, log, identity } = this.#with.parts;
     if (drop.looksWhole || queue.waitedLongEnough(drop, clock.monotonic())) return false;
-    const reason = await looksTruncated(drop.sighting, signal);
+    const reason = await looksTruncated(drop.sighting, signal, identity);
     if (reason === undefined) {
       queue.markWhole(drop);
       return false;

@@ -1,5 +1,6 @@
 import type { Manifest } from '../core/archive/manifest.ts';
 import type { Application } from '../core/containers/application.ts';
+import type { AgeIdentity } from '../core/encryption/identity.ts';
 import type { RestoreEngine } from '../core/engines/engine.ts';
 import type { Logger } from '../core/observability/log.ts';
 import type { Clock } from '../core/runtime/clock.ts';
@@ -53,6 +54,8 @@ export interface MachineParts {
   readonly stopped: StoppedFile;
   readonly previous: PreviousRecords;
   readonly settings: MachineSettings;
+  /** RESTORE_AGE_IDENTITY: what opens encrypted drops. */
+  readonly identity?: AgeIdentity | undefined;
   readonly hooks: RestoreHooks;
   readonly news: RestoreNews;
   readonly clock: Clock;

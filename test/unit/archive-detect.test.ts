@@ -22,11 +22,12 @@ test.for([
   ['app.dump.zst', 'dump', 'zstd'],
   ['app.force.sqlite3', 'db', 'none'],
   ['app.tar.gz', 'tar', 'gzip'],
+  ['app.dump.zst.age', 'dump', 'zstd'],
 ] as const)('%s promises %s, %s', ([name, content, compression]) => {
   expect(promisedBy(name)).toMatchObject({ content, compression });
 });
 
-test.for(['app', 'app.txt', 'app.gz', 'app.sql.bz2', 'app.sql.gz.age', '.sqlx'])(
+test.for(['app', 'app.txt', 'app.gz', 'app.sql.bz2', 'app.age', 'app.sql.age.gz', '.sqlx'])(
   '%s is no dump’s name',
   (name) => {
     expect(promisedBy(name)).toBeUndefined();

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { readFile, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -6,9 +7,11 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import Database from 'better-sqlite3';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { AgeIdentity } from '../../src/core/encryption/identity.ts';
 import { looksTruncated } from '../../src/restore/drop-folder/completeness.ts';
 import { ensureFolders, foldersOf } from '../../src/restore/drop-folder/folders.ts';
 import { listDropFolder, sight } from '../../src/restore/drop-folder/scan.ts';
+import { encrypt, newAgeKey } from '../support/age.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'dropback-complete-'));
 const folders = foldersOf(join(root, 'incoming'));
@@ -42,11 +45,11 @@ async function makeDatabase(name: string, text: string): Promise<void> {
 }
 afterAll(() => rmSync(root, { recursive: true }));
 
-async function judged(name: string): Promise<string | undefined> {
+async function judged(name: string, identity?: AgeIdentity): Promise<string | undefined> {
   expect(await listDropFolder(folders)).toContain(name);
   const sighting = await sight(folders, name, false);
   if (!sighting) throw new Error('not there');
-  return looksTruncated(sighting, signal);
+  return looksTruncated(sighting, signal, identity);
 }
 
 test.for(['app.sql', 'pg.sql', 'app.sql.gz', 'app.sql.zst', 'app.db', 'app.tar'])(
@@ -84,4 +87,35 @@ test('countless empty blocks of zstd do not hold the queue', async () => {
   const before = await stat(path);
   expect(await judged('empty.sql.zst')).toBeUndefined();
   expect((await stat(path)).mtimeMs).toBe(before.mtimeMs);
+});
+
+test.for(['binary', 'armour'])('an encrypted copy is told from the whole (%s)', async (form) => {
+  const key = newAgeKey();
+  const name = 'app.sql.gz.age';
+  const path = join(folders.incoming, name);
+  // Three chunks, the last of them not full.
+  const content = randomBytes(150_000);
+  const whole = encrypt(content, [key.recipient], ...(form === 'armour' ? ['-a'] : []));
+  await writeFile(path, whole);
+  expect(await judged(name, key.identity)).toBeUndefined();
+  // Nobody can tell of all of them, and nobody waits for ever: the claim refuses it.
+  expect(await judged(name)).toBeUndefined();
+  const wrong: number[] = [];
+  const sizes = Array.from({ length: 12 }, (_, i) => Math.floor((whole.length * i) / 12));
+  const atBorders = [20, 150, 210, 230, 216 + 65_552, 216 + 2 * 65_552, whole.length - 2];
+  for (const size of [...sizes, ...atBorders]) {
+    await writeFile(path, whole.subarray(0, size));
+    if ((await judged(name, key.identity)) === undefined) wrong.push(size);
+    const hole = Buffer.concat([whole.subarray(0, size), Buffer.alloc(whole.length - size)]);
+    await writeFile(path, hole);
+    if (whole.length - size > 5000 && (await judged(name, key.identity)) === undefined) {
+      wrong.push(-size);
+    }
+  }
+  expect(wrong).toEqual([]);
+  const changed = Buffer.from(whole);
+  changed[1000] = (changed[1000] ?? 0) ^ 1;
+  await writeFile(path, changed);
+  if (form === 'binary') expect(await judged(name, key.identity)).toBeUndefined();
+  expect(await judged(name, newAgeKey().identity)).toBeUndefined();
 });

@@ -3,7 +3,7 @@ import { openExclusive } from '../runtime/durable-files.ts';
 import { DropbackError, toDropbackError } from '../runtime/errors.ts';
 import { diskError } from '../runtime/process/disk-full.ts';
 import { requireProgram } from '../runtime/process/find-program.ts';
-import { runPipeline } from '../runtime/process/pipeline.ts';
+import { type PipelineOptions, runPipeline } from '../runtime/process/pipeline.ts';
 import type { Program } from '../runtime/process/program.ts';
 
 /** Limits for content that nobody vouches for. Bytes. */
@@ -23,13 +23,21 @@ export function decompressor(compression: 'gzip' | 'zstd'): Program {
   return { name: compression, file: requireProgram(compression), args };
 }
 
+/** How a claimed file becomes its content. */
+export interface Unpacking {
+  /** Filters, the first of which is given `input`: decryption, decompression. */
+  readonly filters: readonly Program[];
+  readonly input: Pick<PipelineOptions, 'stdinFd' | 'feed'>;
+  /** What a failure of one of the filters means. */
+  readonly explain: (error: unknown) => DropbackError;
+}
+
 /**
- * Decompresses `source` whole into the new file `destination`, fsynced; returns its size in bytes.
- * Errors: `drop/truncated`, `drop/corrupt`, `drop/trailing-garbage`, `drop/too-large`, `disk/full`.
+ * Writes what the filters print whole into the new file `destination`, fsynced; returns its size in
+ * bytes. Errors: `drop/too-large`, `disk/full`, and what `explain` makes of a filter's failure.
  */
-export async function decompress(
-  source: FileHandle,
-  compression: 'gzip' | 'zstd',
+export async function writeContent(
+  { filters, input, explain }: Unpacking,
   destination: string,
   limits: ContentLimits,
   signal: AbortSignal,
@@ -43,17 +51,13 @@ export async function decompress(
   };
   let failure: unknown;
   try {
-    await runPipeline([decompressor(compression), cap], {
-      signal,
-      stdinFd: source.fd,
-      stdoutFd: target.fd,
-    });
+    await runPipeline([...filters, cap], { ...input, signal, stdoutFd: target.fd });
   } catch (error) {
     failure = error;
   }
   const { size } = await target.stat();
   if (size > limits.mostBytes) throw tooLarge(limits);
-  if (failure !== undefined) throw decompressionError(failure, compression);
+  if (failure !== undefined) throw explain(failure);
   await target.sync();
   return size;
 }
@@ -61,7 +65,7 @@ export async function decompress(
 function tooLarge(limits: ContentLimits): DropbackError {
   return new DropbackError(
     'drop/too-large',
-    `the decompressed content is larger than ${limits.mostBytes} bytes (${limits.because})`,
+    `the unpacked content is larger than ${limits.mostBytes} bytes (${limits.because})`,
     {
       hint: 'if the dump is genuine, make room on the volume of the drop folder, or drop it uncompressed.',
       facts: { mostBytes: limits.mostBytes, because: limits.because },
@@ -69,7 +73,7 @@ function tooLarge(limits: ContentLimits): DropbackError {
   );
 }
 
-/** Tells a cut file from a damaged one; the tools' own words decide only which of the two. */
+/** `drop/truncated`, `drop/corrupt`, `drop/trailing-garbage`. Tells a cut file from a damaged one; the tools' own words decide only which of the two. */
 export function decompressionError(error: unknown, compression: string): DropbackError {
   const known = toDropbackError(diskError(error, 'the volume of the drop folder'));
   if (known.code !== 'tool/failed' || known.facts['program'] !== compression) return known;

@@ -6,6 +6,7 @@ import type { ArchiveFormat, Compression } from './format.ts';
 export type Recognition =
   | { readonly kind: 'archive'; readonly format: ArchiveFormat; readonly what: string }
   | { readonly kind: 'compressed'; readonly compression: 'gzip' | 'zstd'; readonly what: string }
+  | { readonly kind: 'encrypted'; readonly what: string }
   | { readonly kind: 'tar'; readonly what: string }
   | { readonly kind: 'empty'; readonly what: string }
   | Refused;
@@ -79,7 +80,7 @@ function recogniseCustom(head: Buffer): Recognition {
   });
 }
 
-function recogniseForeignBinary(head: Buffer): Refused | undefined {
+function recogniseForeignBinary(head: Buffer): Recognition | undefined {
   const recompress = 'recompress it with gzip or zstd, or drop it uncompressed.';
   const unsupported = (what: string, hint = recompress) =>
     refused('drop/unsupported-format', what, { hint });
@@ -92,7 +93,7 @@ function recogniseForeignBinary(head: Buffer): Refused | undefined {
   if (startsWith(head, '7z\xbc\xaf\x27\x1c')) return unsupported('a 7-Zip archive');
   if (startsWith(head, 'Rar!')) return unsupported('a RAR archive');
   if (startsWith(head, 'age-encryption.org/') || startsWith(head, '-----BEGIN AGE ENCRYPTED')) {
-    return unsupported('a file encrypted with age', 'decrypt it first: age -d -i KEY FILE.');
+    return { kind: 'encrypted', what: 'a file encrypted with age' };
   }
   return recogniseWideText(head);
 }
@@ -151,6 +152,8 @@ export interface Promised {
   readonly extension: string;
   readonly content: 'sql' | 'dump' | 'db' | 'tar';
   readonly compression: Compression;
+  /** `.age`: what the rest of the extension says is inside, once decrypted. */
+  readonly encrypted: boolean;
 }
 
 const CONTENT: Readonly<Record<string, Promised['content']>> = {
@@ -164,12 +167,13 @@ const CONTENT: Readonly<Record<string, Promised['content']>> = {
 
 /** Undefined for names that no dump has. */
 export function promisedBy(name: string): Promised | undefined {
-  const match = /\.(sql|dump|db|sqlite3?|tar)(\.gz|\.zst)?$/i.exec(name);
+  const match = /\.(sql|dump|db|sqlite3?|tar)(\.gz|\.zst)?(\.age)?$/i.exec(name);
   const content = CONTENT[match?.[1]?.toLowerCase() ?? ''];
   if (!match || !content) return undefined;
   const suffix = match[2]?.toLowerCase();
   const compression = suffix === '.gz' ? 'gzip' : suffix === '.zst' ? 'zstd' : 'none';
-  return { extension: match[0].toLowerCase(), content, compression };
+  const encrypted = match[3] !== undefined;
+  return { extension: match[0].toLowerCase(), content, compression, encrypted };
 }
 
 const FORMATS: Readonly<Record<Promised['content'], readonly ArchiveFormat[]>> = {
@@ -179,7 +183,16 @@ const FORMATS: Readonly<Record<Promised['content'], readonly ArchiveFormat[]>> =
   tar: ['postgres-directory'],
 };
 
-/** Throws unless the content is what the name says; the message names both. */
+/** Throws unless the file is encrypted where its name says so, and only there. */
+export function requireEncryption(found: Recognition, promised: Promised): void {
+  if (found.kind === 'empty') throw emptyDrop();
+  if ((found.kind === 'encrypted') !== promised.encrypted) throw disagreement(found, promised);
+}
+
+/**
+ * Throws unless the content, decrypted where it was encrypted, is what the name says; the message
+ * names both.
+ */
 export function requireCompression(found: Recognition, promised: Promised): void {
   const compression = found.kind === 'compressed' ? found.compression : 'none';
   if (found.kind === 'empty') throw emptyDrop();
@@ -194,7 +207,9 @@ export function requireFormat(found: Recognition, promised: Promised): ArchiveFo
   if (found.kind === 'refused') {
     throw new DropbackError(found.code, `the file holds ${found.what}`, { hint: found.hint });
   }
-  if (found.kind === 'compressed') throw disagreement(found, promised);
+  if (found.kind === 'compressed' || found.kind === 'encrypted') {
+    throw disagreement(found, promised);
+  }
   if (found.kind === 'tar') {
     if (promised.content === 'tar') return 'tar';
     throw disagreement(found, promised);
@@ -215,7 +230,7 @@ function disagreement(found: Recognition, promised: Promised): DropbackError {
     'drop/wrong-extension',
     `the name ends in ${extension}, but the content is ${found.what}`,
     {
-      hint: 'give it the extension of what it holds: .sql, .dump, .db or .tar, then .gz or .zst if compressed.',
+      hint: 'give it the extension of what it holds: .sql, .dump, .db or .tar, then .gz or .zst if compressed, then .age if encrypted.',
       facts: { extension, content: found.what },
     },
   );

@@ -1,8 +1,30 @@
-import { open, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import {
+  ageDecrypt,
+  decryptionError,
+  feedIdentity,
+  peekDecrypted,
+  requireIdentity,
+} from '../encryption/age-decrypt.ts';
+import type { AgeIdentity } from '../encryption/identity.ts';
 import { DropbackError, throwIfAborted } from '../runtime/errors.ts';
-import { contentLimits, decompress } from './compression.ts';
-import { promisedBy, readHead, recognise, requireCompression, requireFormat } from './detect.ts';
+import {
+  contentLimits,
+  decompressionError,
+  decompressor,
+  type Unpacking,
+  writeContent,
+} from './compression.ts';
+import {
+  type Promised,
+  promisedBy,
+  readHead,
+  recognise,
+  requireCompression,
+  requireEncryption,
+  requireFormat,
+} from './detect.ts';
 import type { ArchiveFormat } from './format.ts';
 import type { Manifest } from './manifest.ts';
 import { unpackTar } from './unpack-tar.ts';
@@ -18,11 +40,13 @@ export interface UnpackRequest {
   readonly sha256: string;
   readonly manifest?: Manifest;
   readonly force: boolean;
+  /** RESTORE_AGE_IDENTITY: what opens an encrypted drop. */
+  readonly identity?: AgeIdentity | undefined;
 }
 
 /**
- * Decompresses a claimed drop whole, once, within limits, and recognises it by content. An
- * uncompressed drop is not copied. Errors: `drop/*` (the reason and what to do), `disk/full`.
+ * Decrypts and decompresses a claimed drop whole, once, within limits, and recognises it by content.
+ * A plain one is not copied. Errors: `drop/*` (the reason and what to do), `disk/full`.
  */
 export async function unpack(request: UnpackRequest, signal: AbortSignal): Promise<UnpackedDrop> {
   throwIfAborted(signal);
@@ -40,24 +64,48 @@ export async function unpack(request: UnpackRequest, signal: AbortSignal): Promi
 
 async function unpackWhole(
   request: UnpackRequest,
-  promised: NonNullable<ReturnType<typeof promisedBy>>,
+  promised: Promised,
   signal: AbortSignal,
 ): Promise<UnpackedDrop> {
-  const outer = recognise(await readHead(request.path));
-  requireCompression(outer, promised);
   let content = request.path;
-  if (outer.kind === 'compressed') {
+  await using source = await open(request.path, 'r');
+  const unpacking = await howToUnpack(source, request, promised, signal);
+  if (unpacking) {
     content = contentPath(request.workFolder);
-    await using source = await open(request.path, 'r');
     const { size } = await source.stat();
     const limits = await contentLimits(request.workFolder, size);
-    await decompress(source, outer.compression, content, limits, signal);
+    await writeContent(unpacking, content, limits, signal);
   }
   const format = requireFormat(recognise(await readHead(content)), promised);
   if (format !== 'tar') return describe(request, format, content, (await stat(content)).size);
   const tar = await unpackTar(content, folderPath(request.workFolder), signal);
   if (content !== request.path) await rm(content);
   return describe(request, 'postgres-directory', tar.folder, tar.contentBytes);
+}
+
+/** Undefined for a file that is its own content. */
+async function howToUnpack(
+  source: FileHandle,
+  { path, identity }: UnpackRequest,
+  promised: Promised,
+  signal: AbortSignal,
+): Promise<Unpacking | undefined> {
+  const outer = recognise(await readHead(path));
+  requireEncryption(outer, promised);
+  const key = outer.kind === 'encrypted' ? await requireIdentity(identity, source) : undefined;
+  const inner = key ? recognise(await peekDecrypted(source, key, signal)) : outer;
+  requireCompression(inner, promised);
+  const compression = inner.kind === 'compressed' ? inner.compression : undefined;
+  if (!key && !compression) return undefined;
+  const filters = compression ? [decompressor(compression)] : [];
+  return {
+    filters: key ? [ageDecrypt(source), ...filters] : filters,
+    input: key ? { feed: feedIdentity(key) } : { stdinFd: source.fd },
+    explain: (error) => {
+      const known = decryptionError(error);
+      return compression ? decompressionError(known, compression) : known;
+    },
+  };
 }
 
 const contentPath = (workFolder: string) => join(workFolder, 'content');
@@ -82,6 +130,6 @@ function describe(
 
 function unknownExtension(name: string): DropbackError {
   return new DropbackError('drop/unknown-extension', `${JSON.stringify(name)} is no dump's name`, {
-    hint: 'accepted are .sql, .dump, .db, .sqlite, .sqlite3 and .tar, each plain, .gz or .zst.',
+    hint: 'accepted are .sql, .dump, .db, .sqlite, .sqlite3 and .tar, each plain, .gz or .zst, and each of them .age.',
   });
 }

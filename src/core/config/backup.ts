@@ -1,7 +1,8 @@
+import { readAgeRecipients } from './age.ts';
 import { parseWith, readCommon } from './common.ts';
 import type { BackupConfig } from './config.ts';
 import { readDatabase } from './database.ts';
-import type { ConfigHost, RawEnvironment } from './environment.ts';
+import type { ConfigHost, Environment, RawEnvironment } from './environment.ts';
 import { readHooks } from './hooks.ts';
 import { readKeep } from './keep.ts';
 import { read, readIfSet } from './reader.ts';
@@ -32,9 +33,11 @@ export function parseBackupConfig(raw: RawEnvironment, host?: ConfigHost): Backu
       excludeTableData: readIfSet(environment, 'BACKUP_EXCLUDE_TABLE_DATA', list) ?? [],
       rowCounts: read(environment, 'BACKUP_ROW_COUNTS', choice('exact', 'archive')),
       verify: readVerify(environment, database),
+      ageRecipients: readAgeRecipients(environment),
       hooks: readHooks(environment, 'BACKUP'),
       retention: { local: readKeep(environment, 'BACKUP'), s3: readKeep(environment, 'S3') },
     };
+    if (config.ageRecipients.length > 0) requireEncryptable(environment, config);
     if (database?.kind === 'sqlite' && config.excludeTableData.length > 0) {
       environment.problem(
         'BACKUP_EXCLUDE_TABLE_DATA',
@@ -44,4 +47,22 @@ export function parseBackupConfig(raw: RawEnvironment, host?: ConfigHost): Backu
     }
     return database && { ...config, database, warnings: environment.warnings };
   });
+}
+
+/** What can't be had together with backups that this host itself can't read. */
+function requireEncryptable(
+  environment: Environment,
+  { jobs = 1, verify }: Pick<BackupConfig, 'jobs' | 'verify'>,
+): void {
+  if (jobs > 1) {
+    environment.warn(
+      'BACKUP_JOBS has no effect with BACKUP_AGE_RECIPIENTS: several jobs would write plaintext to the volume, so one dumps into the encryption',
+    );
+  }
+  if (verify.mode !== 'restore') return;
+  environment.problem(
+    'BACKUP_VERIFY',
+    '= restore needs to read the backups, which BACKUP_AGE_RECIPIENTS makes unreadable here',
+    'set it to archive (each backup is read back whole before it is encrypted), and rehearse where the identity is: `dropback check latest` in db-restore.',
+  );
 }

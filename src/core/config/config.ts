@@ -1,3 +1,5 @@
+import type { AgeIdentity } from '../encryption/identity.ts';
+
 /**
  * What the configuration is once it has been parsed and checked: the only form in which the rest of
  * the code sees what users set. `variables.ts` holds the table of names, defaults and meanings.
@@ -64,6 +66,8 @@ export interface BackupConfig extends CommonConfig {
   readonly excludeTableData: readonly string[];
   readonly rowCounts: 'exact' | 'archive';
   readonly verify: VerifyConfig;
+  /** BACKUP_AGE_RECIPIENTS; none: backups are not encrypted. */
+  readonly ageRecipients: readonly string[];
   readonly hooks: HooksConfig;
   readonly retention: { readonly local: KeepPolicy; readonly s3: KeepPolicy };
 }
@@ -173,6 +177,8 @@ export interface RestoreConfig extends CommonConfig {
   readonly admin?: PostgresConnection;
   readonly load?: PostgresConnection;
   readonly containers: ContainersConfig;
+  /** RESTORE_AGE_IDENTITY. */
+  readonly ageIdentity?: AgeIdentity;
   readonly stopFirst: boolean;
   readonly hooks: HooksConfig;
   readonly inPlace: boolean;

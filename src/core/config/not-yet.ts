@@ -6,11 +6,7 @@ import { dropbackVersion } from './version.ts';
  * Variables whose feature this version does not have. One that is set is a problem: whoever asks
  * for encryption must not get a plaintext backup. To enable a feature, remove its line.
  */
-const notYet: readonly VariableName[] = [
-  'DATABASES_FILE',
-  'BACKUP_AGE_RECIPIENTS',
-  'RESTORE_AGE_IDENTITY',
-];
+const notYet: readonly VariableName[] = ['DATABASES_FILE', 'BACKUP_AGE_RECIPIENTS'];
 
 export function refuseNotYetAvailable(environment: Environment): void {
   for (const name of notYet) {

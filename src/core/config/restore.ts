@@ -1,6 +1,7 @@
 import { basename, dirname, relative } from 'node:path';
 import { parseSelector } from '../containers/selectors.ts';
 import { messageOf } from '../runtime/errors.ts';
+import { readAgeIdentity } from './age.ts';
 import { parseWith, readCommon } from './common.ts';
 import type { ContainersConfig, DatabaseConfig, RestoreConfig } from './config.ts';
 import { readDatabase, readIdentity } from './database.ts';
@@ -33,6 +34,7 @@ export function parseRestoreConfig(raw: RawEnvironment, host?: ConfigHost): Rest
       ...(admin === undefined ? {} : { admin }),
       ...(load === undefined ? {} : { load }),
       containers: readContainers(environment),
+      ...readAgeIdentity(environment),
       stopFirst: read(environment, 'RESTORE_STOP_FIRST', boolean),
       hooks: readHooks(environment, 'RESTORE'),
       inPlace: read(environment, 'RESTORE_IN_PLACE', boolean),

@@ -234,7 +234,8 @@ const backups = [
     name: 'BACKUP_AGE_RECIPIENTS',
     section: 'backup',
     usedBy: backup,
-    meaning: 'age recipients that backups are encrypted to',
+    meaning:
+      'age recipients (age1…, or SSH public keys), separated by commas: backups are encrypted to all of them',
   },
   {
     name: 'BACKUP_PRE_HOOK',
@@ -519,7 +520,8 @@ const restores = [
     section: 'restore',
     secret: true,
     usedBy: restore,
-    meaning: 'age identity that encrypted drops are opened with',
+    meaning:
+      'file of the age identity that encrypted backups and drops are opened with, or the identity itself',
   },
   {
     name: 'RESTORE_PRE_HOOK',

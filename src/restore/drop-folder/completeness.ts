@@ -2,6 +2,8 @@ import type { FileHandle } from 'node:fs/promises';
 import { testCompressed } from '../../core/archive/compression.ts';
 import { zstdEndsEarly } from '../../core/archive/compression-end.ts';
 import { HEAD_BYTES, type Recognition, readAt, recognise } from '../../core/archive/detect.ts';
+import { ageEndsEarly } from '../../core/encryption/age-end.ts';
+import type { AgeIdentity } from '../../core/encryption/identity.ts';
 import { abortedError, DropbackError } from '../../core/runtime/errors.ts';
 import { customArchiveEndsEarly } from './custom-archive-end.ts';
 import { openDrop } from './open-drop.ts';
@@ -16,18 +18,19 @@ const ZEROS_BYTES = 4096;
 const TAR_PADDING_BYTES = 64 * 1024;
 
 /**
- * Why a file still looks as if it were being written, or undefined. Looks at its ends (for gzip,
- * which has no other way, at all of it) and writes nothing. Damage of other kinds is no reason to
+ * Why a file still looks as if it were being written, or undefined. Looks at its ends (for gzip and
+ * age, which have no other way, at all of it) and writes nothing. Damage of other kinds is no reason to
  * wait: the inspection after the claim refuses it.
  */
 export async function looksTruncated(
   sighting: Sighting,
   signal: AbortSignal,
+  identity?: AgeIdentity,
 ): Promise<string | undefined> {
   if (sighting.bytes === 0) return 'it is empty';
   try {
     await using file = await openDrop(sighting.path, sighting.signature);
-    return await judge(file, sighting.bytes, signal);
+    return await judge(file, sighting.bytes, identity, signal);
   } catch (error) {
     if (signal.aborted) throw abortedError(signal);
     const truncated = error instanceof DropbackError && error.code === 'drop/truncated';
@@ -38,19 +41,25 @@ export async function looksTruncated(
 async function judge(
   file: FileHandle,
   bytes: number,
+  identity: AgeIdentity | undefined,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const head = await readAt(file, 0, HEAD_BYTES);
-  if (isBegunOnly(head)) return 'it has only just begun';
   // Some programs give a file its final size before they write into it.
   if (head.every((byte) => byte === 0)) return 'it begins with nothing but zeros';
-  const found = recognise(withoutZeros(head));
+  const written = withoutZeros(head);
+  if (isBegunOnly(written)) return 'it has only just begun';
+  const found = recognise(written);
   // Others reserve the space for what is still to come.
   if (await endsInZeros(file, found, head, bytes)) return 'it ends with nothing but zeros';
   if (found.kind === 'compressed') {
     if (found.compression === 'gzip') await testCompressed(file, 'gzip', signal);
     else if (await zstdEndsEarly(file, signal)) return 'its last zstd frame is not complete';
     return undefined;
+  }
+  if (found.kind === 'encrypted') {
+    const early = await ageEndsEarly(file, identity, signal);
+    return early ? 'its last encrypted chunk is not complete' : undefined;
   }
   if (found.kind === 'tar') return tarEnd(file, bytes);
   if (found.kind !== 'archive') return undefined;
@@ -83,6 +92,8 @@ const BEGINNINGS = [
   '\u0028\u00b5\u002f\u00fd',
   '--\n-- PostgreSQL database dump\n',
   'PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;',
+  'age-encryption.org/v1\n',
+  '-----BEGIN AGE ENCRYPTED FILE-----\n',
 ];
 
 function isBegunOnly(head: Buffer): boolean {
@@ -121,6 +132,7 @@ async function endsInZeros(
   bytes: number,
 ): Promise<boolean> {
   if (found.kind === 'tar') return zerosAt(file, bytes - TAR_PADDING_BYTES, TAR_PADDING_BYTES);
+  if (found.kind === 'encrypted') return zerosAt(file, bytes - ZEROS_BYTES, ZEROS_BYTES);
   if (found.kind === 'compressed') return zerosAt(file, bytes - ZEROS_BYTES, ZEROS_BYTES);
   if (found.kind !== 'archive') return false;
   if (found.format === 'postgres-custom') return zerosAt(file, bytes - ZEROS_BYTES, ZEROS_BYTES);

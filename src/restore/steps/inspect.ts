@@ -29,6 +29,7 @@ export async function inspectStep(
       workFolder: job.workFolder,
       sha256,
       force,
+      identity: parts.identity,
       ...(manifest ? { manifest } : {}),
     },
     signal,

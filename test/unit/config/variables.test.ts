@@ -11,6 +11,8 @@ const files: Record<string, string> = {
   '/ca': 'pem',
   '/c': '',
   '/k': '',
+  '/age-key': '# created today\nAGE-SECRET-KEY-1ABC\n',
+  '/age-locked': 'age-encryption.org/v1\n',
 };
 const host: ConfigHost = {
   cwd: '/cwd',
@@ -368,12 +370,26 @@ const good: [Env, typeof backup | typeof restore, object][] = [
     backup,
     { owner: { uid: 0, gid: 5 }, healthPort: 81, log: { level: 'debug', format: 'text' } },
   ],
+  [
+    { RESTORE_AGE_IDENTITY: '/age-key' },
+    restore,
+    { ageIdentity: { text: files['/age-key'], path: '/age-key' } },
+  ],
+  [
+    { RESTORE_AGE_IDENTITY_FILE: '/age-key' },
+    restore,
+    { ageIdentity: { text: files['/age-key'], path: '/age-key' } },
+  ],
+  [
+    { RESTORE_AGE_IDENTITY: 'AGE-SECRET-KEY-1ABC' },
+    restore,
+    { ageIdentity: { text: 'AGE-SECRET-KEY-1ABC\n' } },
+  ],
 ];
 
 const notYet: Env = {
   DATABASES_FILE: '/x',
   BACKUP_AGE_RECIPIENTS: 'x',
-  RESTORE_AGE_IDENTITY: 'x',
 };
 
 function problems(parse: () => unknown) {
@@ -487,6 +503,9 @@ describe('what is wrong', () => {
     [{ DOCKER_TLS_VERIFY: '1' }, restore, 'DOCKER_TLS_VERIFY'],
     [{ RESTORE_STOP_CONTAINERS: 'service:web' }, restore, 'RESTORE_STOP_CONTAINERS'],
     [{ RESTORE_STOP_CONTAINERS: '../x' }, restore, 'RESTORE_STOP_CONTAINERS'],
+    [{ RESTORE_AGE_IDENTITY: '/nowhere' }, restore, 'RESTORE_AGE_IDENTITY'],
+    [{ RESTORE_AGE_IDENTITY: '/age-locked' }, restore, 'RESTORE_AGE_IDENTITY'],
+    [{ RESTORE_AGE_IDENTITY: 'age1abc' }, restore, 'RESTORE_AGE_IDENTITY'],
     [{ PUID: '-1' }, restore, 'PUID'],
     [{ LOG_LEVEL: 'loud' }, restore, 'LOG_LEVEL'],
     [{ DROPBACK_DAEMON: 'backup' }, restore, 'DROPBACK_DAEMON'],

@@ -12,6 +12,8 @@ export interface Program {
   /** Added to the minimal environment (PATH, LC_ALL, HOME, TZ). */
   readonly environment?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** Descriptors that it inherits, as 3, 4 and so on: `/dev/fd/3` in its arguments. */
+  readonly files?: readonly number[];
   /** Start as this user instead of the daemon's; needs CAP_SETUID and CAP_SETGID. */
   readonly runAs?: UserIdentity;
   /** CPU niceness, 0 to 19; with it the lowest best-effort I/O priority. */

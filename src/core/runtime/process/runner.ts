@@ -41,7 +41,7 @@ export class Runner {
       env: line.environment,
       cwd: program.cwd ?? '/',
       detached: true,
-      stdio: [stdin, stdout, 'pipe'],
+      stdio: [stdin, stdout, 'pipe', ...(program.files ?? [])],
     });
     const tail = new StderrTail(onStderr);
     this.child.stderr?.on('data', (chunk: Buffer) => tail.push(chunk));
@@ -128,9 +128,11 @@ export class Runner {
     };
     const how = exitSignal ? `was ended by ${exitSignal}` : `exited with code ${exitCode}`;
     const said = stderr.at(-1);
+    // Its reader went away first: whoever knows why that was has the better reason.
+    const closed = this.diedOfPipe ? { closedPipe: true } : {};
     return new DropbackError('tool/failed', said ? `${name} ${how}: ${said}` : `${name} ${how}`, {
       hint: `the last lines that ${name} printed are in the report and in the log.`,
-      facts: { program: name, exitCode, exitSignal, stderr: stderr.slice(-20) },
+      facts: { program: name, exitCode, exitSignal, stderr: stderr.slice(-20), ...closed },
     });
   }
 
