@@ -5,7 +5,11 @@ import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import Database from 'better-sqlite3';
 import { describe, expect, test, vi } from 'vitest';
-import { decompress } from '../../src/core/archive/compression.ts';
+import {
+  decompressionError,
+  decompressor,
+  writeContent,
+} from '../../src/core/archive/compression.ts';
 import { healthOf } from '../../src/restore/serve.ts';
 import { failSyncBelow } from '../support/failing-sync.ts';
 import { script, World } from '../support/restore/world.ts';
@@ -121,7 +125,12 @@ describe.runIf(canMount).concurrent('a disk that is full', () => {
       await writeFile(path, pack(text));
       await using source = await open(path);
       const target = join(disk.path, kind);
-      const unpacked = decompress(source, kind, target, limits, new AbortController().signal);
+      const unpacking = {
+        filters: [decompressor(kind)],
+        input: { stdinFd: source.fd },
+        explain: (error: unknown) => decompressionError(error, kind),
+      };
+      const unpacked = writeContent(unpacking, target, limits, new AbortController().signal);
       await expect(unpacked).rejects.toMatchObject({ code: 'disk/full' });
       await rm(target);
     }
