@@ -248,7 +248,8 @@ EXCEPTION WHEN others THEN
   EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database());
 END $$;
 DO $$ BEGIN EXECUTE format('ALTER ROLE %I SET search_path = public, pg_catalog', current_user); END $$;`;
-    const { check } = await bed.restore(bed.engine(), await bed.script(dump(body)));
+    const drop = { ...(await bed.script(dump(body))), force: true };
+    const { check } = await bed.restore(bed.engine(), drop);
     expect(check.tables).toContainEqual({ schema: 'public', name: 't', rows: 8 });
     await untouched();
     const superusers = `SELECT count(*) FROM public.calls JOIN pg_catalog.pg_roles ON rolname = who WHERE rolsuper`;

@@ -1,11 +1,21 @@
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
-import { lstat, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import {
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { noCheckpoint } from '../../src/restore/checkpoint.ts';
 import { claimFile, recheckClaimed } from '../../src/restore/drop-folder/claim.ts';
-import { signatureOf } from '../../src/restore/drop-folder/scan.ts';
+import { foldersOf } from '../../src/restore/drop-folder/folders.ts';
+import { listDropFolder, signatureOf } from '../../src/restore/drop-folder/scan.ts';
 
 let work: string;
 let far: string;
@@ -80,5 +90,37 @@ test('a file that is written after the claim is found out, also with its time pu
   await utimes(claimed.path, atime, mtime);
   await expect(recheckClaimed(claimed.path, claimed, signal)).rejects.toMatchObject({
     code: 'drop/changed-after-claim',
+  });
+});
+
+describe('check/, of which a link is made during the claim', () => {
+  test('nothing is moved out of the folder that it leads to', async () => {
+    const check = join(far, 'check');
+    const elsewhere = join(far, 'elsewhere');
+    await mkdir(check);
+    await mkdir(elsewhere);
+    const request = await dropped(check, 'the drop');
+    await writeFile(join(elsewhere, 'app.sql'), 'precious');
+    const checkpoint = async (name: string) => {
+      if (name !== 'before move into work') return;
+      await rename(check, join(far, 'moved'));
+      await symlink(elsewhere, check);
+    };
+    const claimed = await claimFile({ ...request, checkpoint }, signal);
+    expect(await readFile(claimed.path, 'utf8')).toBe('the drop');
+    expect(await readFile(join(elsewhere, 'app.sql'), 'utf8')).toBe('precious');
+  });
+
+  test('a link from the beginning leads nowhere', async () => {
+    const elsewhere = join(far, 'elsewhere');
+    await mkdir(elsewhere);
+    const request = await dropped(elsewhere, 'precious');
+    await symlink(elsewhere, join(far, 'check'));
+    const source = Buffer.from(join(far, 'check', 'app.sql'));
+    await expect(claimFile({ ...request, source }, signal)).rejects.toMatchObject({
+      code: 'drop/changed',
+    });
+    expect(await listDropFolder(foldersOf(far))).toEqual(['elsewhere']);
+    expect(await readdir(elsewhere)).toEqual(['app.sql']);
   });
 });

@@ -9,6 +9,7 @@ import { runPipeline } from '../../core/runtime/process/pipeline.ts';
 import { between, type Checkpoint } from '../checkpoint.ts';
 import { sha256OfFile } from './hash.ts';
 import { changed, hardLink, notAFile, openDrop } from './open-drop.ts';
+import { inPinnedFolder } from './pinned.ts';
 import { lookAt, signatureOf, typeOf } from './scan.ts';
 
 export interface ClaimRequest {
@@ -36,7 +37,11 @@ export const claimedPath = (workFolder: string) => join(workFolder, 'drop');
  * `drop/changed` (retryable: it is settled anew), `drop/not-a-file`, `drop/hard-link`,
  * `drop/not-readable`.
  */
-export async function claimFile(request: ClaimRequest, signal: AbortSignal): Promise<ClaimedFile> {
+export function claimFile(request: ClaimRequest, signal: AbortSignal): Promise<ClaimedFile> {
+  return inPinnedFolder(request.source, (source) => claimPinned({ ...request, source }, signal));
+}
+
+async function claimPinned(request: ClaimRequest, signal: AbortSignal): Promise<ClaimedFile> {
   const { source, workFolder, checkpoint } = request;
   await using file = await openDrop(source, request.signature);
   const target = claimedPath(workFolder);

@@ -33,7 +33,11 @@ const CHECK = 'check/';
  */
 export async function listDropFolder(folders: Folders): Promise<string[]> {
   const keys = await readdir(folders.incoming, { encoding: 'latin1' });
-  for (const name of await readdir(folders.check, { encoding: 'latin1' })) keys.push(CHECK + name);
+  // Whoever may drop files could make a link of it: nothing is taken from where that leads.
+  if ((await lookAt(folders.check))?.isDirectory()) {
+    const names = await readdir(folders.check, { encoding: 'latin1' });
+    for (const name of names) keys.push(CHECK + name);
+  }
   return keys.filter((key) => key !== 'check');
 }
 

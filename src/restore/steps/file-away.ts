@@ -7,6 +7,7 @@ import {
   removeWorkFolder,
   writeReport,
 } from '../drop-folder/filing.ts';
+import { inPinnedFolder } from '../drop-folder/pinned.ts';
 import { lookAt } from '../drop-folder/scan.ts';
 import type { Job } from '../job.ts';
 import type { MachineParts } from '../parts.ts';
@@ -59,7 +60,9 @@ async function moveUnclaimed(job: Job, parts: MachineParts): Promise<void> {
   const { place } = job.record;
   const source = sourcePath(job.description, parts);
   if (!place || !(await lookAt(source))) return;
-  const moved = await moveAside(source, place, parts.checkpoint);
+  const moved = await inPinnedFolder(source, (pinned) =>
+    moveAside(pinned, place, parts.checkpoint),
+  );
   if (!moved) job.log.warn(`${job.description.name} lies on another mount and stays where it is`);
 }
 
