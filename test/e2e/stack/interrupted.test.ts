@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildImage, findEngine } from './engine.ts';
+import { heldSettings, heldWorker, holdStart, holdStop, letStart, letStop } from './held-worker.ts';
 import { Stack, until } from './stack.ts';
 
 const engine = await findEngine();
@@ -10,13 +11,13 @@ describe.skipIf(!engine)('docker compose down in the middle', () => {
   beforeAll(async () => {
     await buildImage();
     stack = await Stack.create({
-      files: ['docker/compose.prod.yml', 'docker/compose.backup.yml'],
+      files: ['docker/compose.prod.yml', 'docker/compose.backup.yml', 'docker/worker.yml'],
       profiles: ['postgres'],
-      settings: { RESTORE_POLL_INTERVAL: '1' },
+      extraFiles: { 'docker/worker.yml': heldWorker },
+      settings: { ...heldSettings, BACKUP_ON_START: 'false' },
     });
-    await stack.compose(['up', '--build', '-d']);
-    await until('the application', async () => (await stack.fetch()).status === 200, 400);
-    await until('a first backup', async () => (await stack.backups()).length > 0, 90);
+    await stack.compose(['build', 'web']);
+    await up();
     // Enough for a dump and a load to be caught in the middle.
     await stack.sql(
       'INSERT INTO records (title) SELECT md5(i::text) || repeat(md5((i * 7)::text), 8) FROM generate_series(1, 400000) i',
@@ -27,39 +28,95 @@ describe.skipIf(!engine)('docker compose down in the middle', () => {
     await stack?.[Symbol.asyncDispose]();
   }, 120_000);
 
+  const SERVICES = ['web', 'postgres', 'worker', 'db-backup', 'db-restore'];
+
+  async function up(): Promise<void> {
+    await stack.compose(['up', '-d', ...SERVICES]);
+    await letStart(stack);
+    await until('the table', async () => (await rows()) >= 0, 300);
+  }
+
+  const rows = async () => Number(await stack.sql('SELECT count(*) FROM records'));
+  /** What is asked while the live database is being renamed. */
+  const sql = (text: string) => stack.sql(text, 'postgres');
   const stagings = () =>
-    stack.sql("SELECT count(*) FROM pg_database WHERE datname LIKE 'dropback\\_s\\_%'");
+    sql("SELECT count(*) FROM pg_database WHERE datname LIKE 'dropback\\_s\\_%'");
 
   test('of a backup: nothing half-made is listed, and the next one is made', async () => {
     const listed = await stack.backups();
     const backup = stack.exec('db-backup', ['dropback', 'backup'], { check: false });
     const running = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '%dump%'";
-    await until('a dump', async () => Number(await stack.sql(running)) > 0, 30, 50);
+    await until('a dump', async () => Number(await stack.sql(running)) > 0, 60, 50);
     await stack.compose(['down']);
     await backup;
     expect(await stack.backups()).toEqual(listed);
-    await stack.compose(['up', '-d']);
-    await until('the application', async () => (await stack.fetch()).status === 200, 300);
+    await up();
     await stack.exec('db-backup', ['dropback', 'backup']);
     expect((await stack.backups()).length).toBe(listed.length + 1);
-  }, 240_000);
+  }, 400_000);
 
-  test('of a restore: the next start continues or undoes it, and nothing is left over', async () => {
-    const full = await stack.countRecords();
-    await stack.sql('DELETE FROM records WHERE id % 2 = 0');
-    const half = await stack.countRecords();
-    await stack.drop(await stack.newestArchive());
-    await until('staging', async () => Number(await stagings()) > 0, 60, 50);
-    await stack.compose(['down']);
-    await stack.compose(['up', '-d']);
-    await until('the application', async () => (await stack.fetch()).status === 200, 400);
-    const ended = async () => {
-      const reports = { ...(await stack.reports('done')), ...(await stack.reports('failed')) };
-      return Object.values(reports).at(0);
-    };
-    const report = await until('the end of the restore', ended, 120);
-    expect(await stack.countRecords()).toBe(report.outcome === 'restored' ? full : half);
-    await until('no staging database', async () => (await stagings()) === '0', 60);
-    expect((await stack.inspect('web')).running).toBe(true);
-  }, 300_000);
+  /** Each settles when the restore is in the middle of that step, and stays there. */
+  const reach = {
+    stage: () => until('staging', async () => Number(await stagings()) > 0, 120, 50),
+    stop: () => until('web stopped', async () => !(await stack.inspect('web')).running, 120),
+    swap: async () => {
+      await reach.stop();
+      // The renames need what this has; it goes down with the server.
+      const hold = 'BEGIN; LOCK TABLE pg_database IN SHARE MODE; SELECT pg_sleep(3600)';
+      const psql = ['psql', '-U', 'app', '-d', 'postgres', '-Xqc', hold];
+      void stack.exec('postgres', psql, { check: false });
+      const held =
+        "SELECT count(*) FROM pg_locks WHERE relation = 'pg_database'::regclass AND mode = 'ShareLock' AND granted";
+      await until('the lock', async () => (await sql(held)) === '1');
+      await letStop(stack);
+      const waiting =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name LIKE 'dropback%'";
+      await until('the swap', async () => Number(await sql(waiting)) > 0, 120, 50);
+    },
+    start: async () => {
+      await reach.stop();
+      await holdStart(stack);
+      await letStop(stack);
+      await until(
+        'the start',
+        async () => (await stack.restoreStatus()).current?.step === 'start',
+        120,
+        50,
+      );
+    },
+  };
+
+  test.each(['stage', 'stop', 'swap', 'start'] as const)(
+    'of a restore, at the step %s: the next start continues or undoes it, and nothing is left over',
+    async (name) => {
+      // Small from the second on: those are held, and need not be caught.
+      if (name === 'stop') {
+        await stack.sql('DELETE FROM records WHERE id > 1000');
+        await stack.exec('db-backup', ['dropback', 'backup']);
+      }
+      const full = await rows();
+      await stack.sql('DELETE FROM records WHERE id % 2 = 0');
+      const half = await rows();
+      expect(half).toBeLessThan(full);
+      await holdStop(stack);
+      await stack.drop(await stack.newestArchive(), `${name}.dump.zst`);
+      await reach[name]();
+      await stack.compose(['down']);
+      await up();
+      await letStop(stack);
+      const ended = async () => {
+        const reports = { ...(await stack.reports('done')), ...(await stack.reports('failed')) };
+        return reports[`${name}.dump.zst.report.json`];
+      };
+      const report = await until('the end of the restore', ended, 240);
+      // After the swap there is no way back.
+      if (name === 'start') expect(report.outcome).toBe('restored');
+      expect(await rows()).toBe(report.outcome === 'restored' ? full : half);
+      await until('no staging database', async () => (await stagings()) === '0', 60);
+      for (const service of ['web', 'worker']) {
+        await until(`${service}`, async () => (await stack.inspect(service)).running, 60);
+      }
+    },
+    400_000,
+  );
 });
