@@ -25,12 +25,13 @@ export async function openTelling(
 ): Promise<Telling> {
   const { clock, log, logTail } = options;
   const { pingUrl, secrets } = config.alerts;
-  const alerting = await openAlerts(config.alerts, {
+  const alerting = openAlerts(config.alerts, {
     file: join(ownFolder(config.backupDir, config.name), 'alerts.json'),
     source: { program: 'db-backup', name: config.name, database },
     clock,
     log,
   });
+  await alerting.begin();
   const pings =
     pingUrl === undefined ? undefined : new Pings(pingUrl, new Redactor(secrets), { clock, log });
   return {

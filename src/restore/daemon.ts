@@ -47,6 +47,8 @@ export interface RestoreDaemonParts {
   readonly catalogue: BackupCatalogue;
   readonly hooks?: HooksConfig;
   readonly alerts?: Alerts;
+  /** Called once no other daemon works on the folders. */
+  readonly onAlone?: () => Promise<void>;
   readonly clock: Clock;
   readonly log: Logger;
   readonly checkpoint?: Checkpoint;
@@ -75,12 +77,14 @@ export class RestoreDaemon {
   readonly #housekeeping: Housekeeping;
   readonly #worker: Worker;
   readonly #intake: Intake;
+  readonly #onAlone: (() => Promise<void>) | undefined;
   #nextHousekeeping = Number.NEGATIVE_INFINITY;
 
   constructor(given: RestoreDaemonParts) {
     const { config, clock, log } = given;
     const checkpoint = given.checkpoint ?? noCheckpoint;
     this.#config = config;
+    this.#onAlone = given.onAlone;
     this.#folders = foldersOf(config.watchDir);
     const news = new RestoreNews(given.alerts ?? noAlerts);
     this.#board = new StatusBoard(this.#folders.requests, clock, log, news);
@@ -120,6 +124,7 @@ export class RestoreDaemon {
       await ensureFolders(this.#folders);
       this.#board.state = 'waiting-for-other-daemon';
       await using lock = await lockInstance(dirname(this.#folders.incoming), clock, log, signal);
+      await this.#onAlone?.();
       const running = AbortSignal.any([signal, lock.lost]);
       await this.#recoverUntilClean(running);
       log.info({ folder: this.#folders.incoming }, 'watching for drops');

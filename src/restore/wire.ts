@@ -42,7 +42,7 @@ export async function wireRestore(
     reservedAddresses(config),
   );
   const catalogue = catalogueFor(new Catalogue(local, remote, clock));
-  const alerting = tells ? await openRestoreAlerts(config, engine.description, log) : undefined;
+  const alerting = tells ? openRestoreAlerts(config, engine.description, log) : undefined;
   return {
     daemon: new RestoreDaemon({
       config,
@@ -50,7 +50,7 @@ export async function wireRestore(
       application,
       catalogue,
       hooks: config.hooks,
-      ...(alerting ? { alerts: alerting.alerts } : {}),
+      ...(alerting ? { alerts: alerting.alerts, onAlone: () => alerting.begin() } : {}),
       clock,
       log,
     }),
@@ -95,11 +95,7 @@ function catalogueFor(catalogue: Catalogue): BackupCatalogue {
   };
 }
 
-function openRestoreAlerts(
-  config: RestoreConfig,
-  database: string,
-  log: Logger,
-): Promise<Alerting> {
+function openRestoreAlerts(config: RestoreConfig, database: string, log: Logger): Alerting {
   return openAlerts(config.alerts, {
     file: join(dirname(config.stateFile), 'alerts.json'),
     source: { program: 'db-restore', name: config.name, database },

@@ -11,9 +11,11 @@ import { AlertRelay } from './relay.ts';
 import { AlertSender } from './sender.ts';
 import { Webhook } from './webhook.ts';
 
-/** A daemon's alerts, under way from here until disposal. */
+/** A daemon's alerts: noted from the start, under way from `begin` until disposal. */
 export interface Alerting extends AsyncDisposable {
   readonly alerts: Alerts;
+  /** Takes up what the file holds. Not before this process alone writes it. Never throws. */
+  begin(): Promise<void>;
   /** For `/alerts`; undefined where nobody is meant to fetch them. */
   readonly relayed: (() => readonly Alert[]) | undefined;
   /** For `/status`; undefined where nobody is told. */
@@ -38,8 +40,8 @@ export function openChannels(config: AlertsConfig): AlertChannel[] {
   ];
 }
 
-/** `file`: absolute path of the outbox's file, on a volume. Never throws. */
-export async function openAlerts(
+/** `file`: absolute path of the outbox's file, on a volume. */
+export function openAlerts(
   config: AlertsConfig,
   options: {
     readonly file: string;
@@ -47,24 +49,28 @@ export async function openAlerts(
     readonly clock: Clock;
     readonly log: Logger;
   },
-): Promise<Alerting> {
+): Alerting {
   const channels = openChannels(config);
   const receivers = [...channels.map(({ id }) => id), ...(config.relay ? ['relay'] : [])];
   if (receivers.length === 0) return nobody;
   const { clock, log } = options;
   const redactor = new Redactor(config.secrets);
   const { least, repeatMs } = config;
-  const outbox = await AlertOutbox.open({ ...options, receivers, least, repeatMs, redactor });
+  const outbox = new AlertOutbox({ ...options, receivers, least, repeatMs, redactor });
   const sender = new AlertSender(outbox, channels, { clock, log });
   const relay = config.relayUrl && new AlertRelay(config.relayUrl, outbox, { clock, log });
   const ending = new AbortController();
   const late = new AbortController();
-  const running = Promise.all([
-    sender.run(ending.signal, late.signal),
-    relay ? relay.run(ending.signal) : undefined,
-  ]);
+  let running: Promise<unknown> | undefined;
   return {
     alerts: outbox,
+    async begin() {
+      await outbox.load();
+      running ??= Promise.all([
+        sender.run(ending.signal, late.signal),
+        relay ? relay.run(ending.signal) : undefined,
+      ]);
+    },
     relayed: config.relay ? () => outbox.waiting('relay') : undefined,
     status: () => ({
       channels: channels.map(({ description }) => description),
@@ -82,6 +88,7 @@ export async function openAlerts(
 
 const nobody: Alerting = {
   alerts: noAlerts,
+  async begin() {},
   relayed: undefined,
   status: () => undefined,
   async [Symbol.asyncDispose]() {},

@@ -13,7 +13,6 @@ import {
 import { FloodGate } from './flood.ts';
 import {
   EMPTY_OUTBOX,
-  type OutboxState,
   type PendingAlert,
   readOutbox,
   type ToldTrouble,
@@ -51,31 +50,43 @@ const rank: Readonly<Record<Severity, number>> = { info: 0, warning: 1, error: 2
 export class AlertOutbox implements Alerts {
   readonly #options: OutboxOptions;
   readonly #flood = new FloodGate();
-  #pending: PendingAlert[];
-  readonly #troubles: Map<string, ToldTrouble>;
-  #told: string[];
+  #pending: PendingAlert[] = [];
+  readonly #troubles = new Map<string, ToldTrouble>();
+  #told: string[] = [];
   #wake = new AbortController();
+  #isLoaded = false;
   #isDirty = false;
   #isDiskBad = false;
   #saving: Promise<void> = Promise.resolve();
 
-  private constructor(options: OutboxOptions, state: OutboxState) {
+  constructor(options: OutboxOptions) {
     this.#options = options;
-    const known = new Set(options.receivers);
-    this.#pending = state.pending
-      .map(({ alert, waiting }) => ({ alert, waiting: waiting.filter((who) => known.has(who)) }))
-      .filter(({ waiting }) => waiting.length > 0);
-    this.#troubles = new Map(Object.entries(state.troubles));
-    this.#told = [...state.told];
   }
 
-  /** Never throws: what can't be read is told and begun anew. */
-  static async open(options: OutboxOptions): Promise<AlertOutbox> {
-    const state = await readOutbox(options.file).catch((error: unknown) => {
-      options.log.warn({ error, file: options.file }, 'the noted alerts can not be read');
+  /**
+   * Takes up what the file holds; nothing is written before. Never throws: what can't be read is
+   * told and begun anew.
+   */
+  async load(): Promise<void> {
+    if (this.#isLoaded) return;
+    const { file, log, receivers } = this.#options;
+    const state = await readOutbox(file).catch((error: unknown) => {
+      log.warn({ error, file }, 'the noted alerts can not be read');
       return EMPTY_OUTBOX;
     });
-    return new AlertOutbox(options, state);
+    const before = state.pending
+      .map(({ alert, waiting }) => ({
+        alert,
+        waiting: waiting.filter((w) => receivers.includes(w)),
+      }))
+      .filter(({ waiting }) => waiting.length > 0);
+    this.#pending.unshift(...before);
+    for (const [name, told] of Object.entries(state.troubles)) {
+      if (!this.#troubles.has(name)) this.#troubles.set(name, told);
+    }
+    this.#told.unshift(...state.told);
+    this.#isLoaded = true;
+    if (this.#isDirty) await this.#save();
   }
 
   async tell(news: News): Promise<void> {
@@ -207,7 +218,7 @@ export class AlertOutbox implements Alerts {
   }
 
   async #saveNow(): Promise<void> {
-    if (!this.#isDirty) return;
+    if (!this.#isDirty || !this.#isLoaded) return;
     this.#isDirty = false;
     const { file, log } = this.#options;
     const troubles = Object.fromEntries(this.#troubles);

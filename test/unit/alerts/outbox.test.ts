@@ -22,8 +22,14 @@ const clock: Clock = {
 };
 const HOUR = 3_600_000;
 
-function open(more: Partial<OutboxOptions> = {}): Promise<AlertOutbox> {
-  return AlertOutbox.open({
+async function open(more: Partial<OutboxOptions> = {}): Promise<AlertOutbox> {
+  const outbox = notLoaded(more);
+  await outbox.load();
+  return outbox;
+}
+
+function notLoaded(more: Partial<OutboxOptions> = {}): AlertOutbox {
+  return new AlertOutbox({
     file: join(folder, 'alerts.json'),
     source: { program: 'db-backup', name: 'app', database: 'postgresql://db/app' },
     receivers: ['webhook', 'email'],
@@ -154,4 +160,20 @@ test('an alert that is handed on is told once, as it is', async () => {
   for (const alert of there.waiting('relay')) await next.accept(alert);
   expect(titles(next)).toEqual([]);
   expect(next.waiting('email')).toEqual(there.waiting('relay'));
+});
+
+test('a daemon that waits for another leaves its file alone', async () => {
+  const first = await open();
+  await first.tell(failed('a'));
+  const standby = notLoaded();
+  await standby.tell(recovered);
+  await first.tell(failed('b'));
+  expect((await open()).size).toBe(2);
+  await standby.load();
+  expect(standby.waiting('webhook').map(({ title }) => title)).toEqual([
+    'failed: a',
+    'failed: b',
+    'works again',
+  ]);
+  expect((await open()).size).toBe(3);
 });

@@ -31,7 +31,7 @@ const clock: Clock = {
 };
 const log = silentLogger();
 
-function open(more: object = {}, file = 'alerts.json'): Promise<Alerting> {
+async function open(more: object = {}, file = 'alerts.json'): Promise<Alerting> {
   const config = {
     webhook: { url: http.url('/hook'), format: 'json' as const },
     email: { host: '127.0.0.1', port: smtp.port, secure: false, from: 'a@x.org', to: ['b@y.org'] },
@@ -42,7 +42,9 @@ function open(more: object = {}, file = 'alerts.json'): Promise<Alerting> {
     ...more,
   };
   const source = { program: 'db-backup', name: 'app', database: 'sqlite:///a.db' } as const;
-  return openAlerts(config, { file: join(folder, file), source, clock, log });
+  const alerting = openAlerts(config, { file: join(folder, file), source, clock, log });
+  await alerting.begin();
+  return alerting;
 }
 
 const news = (title: string) => ({ event: 'restore-done', title }) as const;
