@@ -4,6 +4,7 @@ import { expect, test, vi } from 'vitest';
 import type { BackupState, Verification } from '../../src/core/archive/state-file.ts';
 import type { BackupStatus } from '../../src/core/requests/backup-status.ts';
 import { PostgresStack } from '../support/postgres-stack.ts';
+import { SqliteStack } from '../support/sqlite-stack.ts';
 import { testbed } from '../support/testbed.ts';
 
 // Generous: other test files load the machine.
@@ -127,6 +128,21 @@ test.skipIf(!server)(
     expect(await scratches(stack, name)).toEqual([]);
   },
 );
+
+test('BACKUP_VERIFY_CRON: at its times, whether there is a new backup or not', async () => {
+  await using stack = await SqliteStack.create();
+  const daemon = stack.start('db-backup', [], {
+    BACKUP_VERIFY: 'restore',
+    BACKUP_VERIFY_CRON: '*/2 * * * * *',
+    BACKUP_VERIFY_SQL: 'SELECT count(*) = 3 FROM t',
+  });
+  await daemon.until('two rehearsals', () => {
+    const told = daemon.lines.filter((line) => line.includes('restored as a test'));
+    return told.length >= 2 ? true : undefined;
+  });
+  expect(await stack.bench.manifests()).toHaveLength(1);
+  await daemon.stop();
+});
 
 function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {

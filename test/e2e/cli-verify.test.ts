@@ -1,5 +1,6 @@
 import { randomInt } from 'node:crypto';
-import { copyFile, open, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { copyFile, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { TestPrefix } from '../support/s3.ts';
 import { SqliteStack, s3Environment } from '../support/sqlite-stack.ts';
@@ -107,6 +108,32 @@ describe('dropback verify, prune and status', () => {
     expect(await stack.bench.manifests()).toEqual([second]);
   });
 
+  test('nothing goes after a failed run, whoever asks', async () => {
+    await backup();
+    const few = { BACKUP_KEEP_LAST: '1', ...keepNothingElse };
+    const own = stack.bench.path('backups', '.dropback', 'app');
+    // What db-backup leaves when its database was away.
+    const error = { code: 'database/unreachable', message: 'it is away', hint: 'look' };
+    const status = {
+      program: 'db-backup',
+      name: 'app',
+      database: 'sqlite',
+      lastFailure: { at: new Date().toISOString(), error },
+      failuresSinceGood: 1,
+      overdueAfter: new Date(Date.now() + 3_600_000).toISOString(),
+    };
+    await writeFile(join(own, 'status.json'), JSON.stringify(status));
+    const held = await stack.run('dropback', ['prune'], few);
+    expect(held.output).toContain('nothing is removed: the last run failed');
+    const told = await stack.run('dropback', ['status']);
+    expect(told.code).toBe(4);
+    expect(told.output).toContain('! the last run failed: it is away');
+    await rm(join(own, 'status.json'));
+    const done = await stack.run('dropback', ['prune'], few);
+    expect(done.output).not.toContain('nothing is removed');
+    expect(done.output).toMatch(/keep .* newest that was restored as a test$/m);
+  });
+
   test('status: at a glance, and as JSON', async () => {
     await backup();
     const shown = await stack.run('dropback', ['status']);
@@ -116,8 +143,8 @@ describe('dropback verify, prune and status', () => {
       /^ {2}last good +app_\d{8}T\d{6}Z, .* ago, \d+ B, 3 rows in 1 table/m,
     );
     expect(shown.output).toMatch(/^ {2}verified +read back .* ago .*; restored as a test .* ago/m);
-    expect(shown.output).toMatch(/^ {2}size +[▁-█]{2} /m);
-    expect(shown.output).toMatch(/^ {2}kept local +2 backups, /m);
+    expect(shown.output).toMatch(/^ {2}size +[▁-█]{3} /m);
+    expect(shown.output).toMatch(/^ {2}kept local +3 backups, /m);
     const json = jsonOf(await stack.run('dropback', ['status', '--json']));
     expect(json.databases).toEqual([
       expect.objectContaining({ name: 'app', health: 'healthy', problems: [] }),

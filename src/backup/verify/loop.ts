@@ -25,6 +25,7 @@ export interface VerifyLoopDependencies {
 const BACKOFF = { firstMs: 60_000, mostMs: 3_600_000, attempts: Number.POSITIVE_INFINITY };
 /** The wall clock may jump: it is looked at again at least this often. */
 const LONGEST_NAP_MS = 60_000;
+const SHORTEST_NAP_MS = 1000;
 
 /**
  * Rehearses the newest backup, beside the schedule of backups: whenever there is a new one, or at the
@@ -71,32 +72,43 @@ export class VerifyLoop {
     }
     while (!signal.aborted) {
       this.#wake = new AbortController();
+      let next: Date | undefined;
       try {
-        await this.#round(signal);
+        next = await this.#round(signal);
       } catch (error) {
-        if (isAbort(error)) return;
+        if (signal.aborted) return;
         log.warn({ error }, 'a rehearsal could not be begun');
       }
       const woken = AbortSignal.any([signal, this.#wake.signal]);
-      await this.#deps.clock.sleep(LONGEST_NAP_MS, woken).catch(() => {});
+      await this.#deps.clock.sleep(this.#napUntil(next), woken).catch(() => {});
     }
   }
 
-  async #round(signal: AbortSignal): Promise<void> {
+  /** When the next one is due; undefined: not before there is another backup. */
+  async #round(signal: AbortSignal): Promise<Date | undefined> {
     const { local, clock } = this.#deps;
     const newest = (await local.list(signal)).backups.at(-1);
-    if (!newest) return;
+    if (!newest) return undefined;
     const due = await this.#dueAt(newest);
-    if (due && due <= clock.now()) await this.#rehearse(newest, signal);
+    if (!due || due > clock.now()) return due;
+    await this.#rehearse(newest, signal);
+    return await this.#dueAt(newest);
   }
 
-  /** Undefined: nothing to do until there is another backup. */
+  #napUntil(next: Date | undefined): number {
+    const left = next ? next.getTime() - this.#deps.clock.now().getTime() : LONGEST_NAP_MS;
+    return Math.min(LONGEST_NAP_MS, Math.max(SHORTEST_NAP_MS, left));
+  }
+
   async #dueAt(newest: Manifest): Promise<Date | undefined> {
     const { verify, local, clock } = this.#deps;
     const retryAt = this.#retryAt();
     if (verify.schedule) return retryAt ?? nextTime(verify.schedule, this.#since);
+    // Its state may have been impossible to write.
+    const known = [this.#lastGood?.id, this.#lastProblem?.id].includes(newest.id);
     const { verifications } = await local.readState(newest.id);
-    return verifications.some(isVerdict) ? undefined : (retryAt ?? clock.now());
+    const isDone = verifications.some(isVerdict) || (known && this.#attempts === 0);
+    return isDone ? undefined : (retryAt ?? clock.now());
   }
 
   #retryAt(): Date | undefined {
