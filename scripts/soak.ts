@@ -45,7 +45,7 @@ for (const engine of values.engine as Engine[]) {
   const world = await CrashWorld.create(site, values.sigterm ? 'SIGTERM' : 'SIGKILL');
   resources.use(world);
   const onRound = (line: string) => console.log(`${engine}: ${line}`);
-  if (values.every) await endAtEveryPoint(world, { thin: 1, seed, onRound });
+  if (values.every) await endAtEveryPoint([world], { thin: 1, seed, onRound });
   else await randomly(world, postgres, onRound);
   console.log(`${engine}: no violation`);
 }

@@ -12,7 +12,7 @@ test('SQLite: SIGTERM at any step finishes the restore or undoes it', {
   timeout: 600_000,
 }, async () => {
   await using world = await CrashWorld.create(await SqliteSite.create('wal'), 'SIGTERM');
-  const ended = await endAtEveryPoint(world, { thin: 8, nth: 6, seed: seedOfThisRun() });
+  const ended = await endAtEveryPoint([world], { thin: 8, nth: 6, seed: seedOfThisRun() });
   expect(ended.length).toBeGreaterThan(2);
 });
 
@@ -23,7 +23,7 @@ test.skipIf(!testbed.postgres15)(
     if (!testbed.postgres15) return;
     const site = await PostgresSite.create(testbed.postgres15);
     await using world = await CrashWorld.create(site, 'SIGTERM');
-    const ended = await endAtEveryPoint(world, { thin: 8, nth: 6, seed: seedOfThisRun() });
+    const ended = await endAtEveryPoint([world], { thin: 8, nth: 6, seed: seedOfThisRun() });
     expect(ended.length).toBeGreaterThan(2);
   },
 );

@@ -17,7 +17,7 @@ test.skipIf(!like || !existsSync(join(like.binDir, 'initdb')))(
     if (!like) return;
     await using postgres = await PrivatePostgres.create(like);
     await using world = await CrashWorld.create(await PostgresSite.create(postgres.server, true));
-    const ended = await endAtEveryPoint(world, {
+    const ended = await endAtEveryPoint([world], {
       thin: 2,
       seed: seedOfThisRun(),
       only: /COMMIT$|RENAME|CREATE DATABASE|docker: (stop worker|start worker) done/,

@@ -16,43 +16,41 @@ export interface SweepOptions {
   readonly onRound?: (line: string) => void;
 }
 
-/** Every point, in both directions. */
-export const EVERYTHING = { thin: 1 } as const;
-
 /**
  * Restores in turns, each ended at another point, until every point of the list has had its turn. A
  * list comes from restores that nobody ends: one for each direction, since their files differ.
- * Returns the points at which one ended. Throws what the first bad round says.
+ * Several worlds share the work: they mostly wait. Returns the points at which one ended; throws
+ * what the first bad round says.
  */
-export async function endAtEveryPoint(world: CrashWorld, options: SweepOptions): Promise<string[]> {
+export async function endAtEveryPoint(
+  worlds: readonly CrashWorld[],
+  options: SweepOptions,
+): Promise<string[]> {
   const random = randomNumbers(options.seed);
-  const { between } = options;
-  const lists: number[][] = [];
-  let longest = 0;
   // The first restore finds no previous database to drop.
-  await world.round(RUN_THROUGH);
-  for (const direction of [0, 1]) {
-    const since = performance.now();
-    const { points } = await world.round(RUN_THROUGH);
-    longest = Math.max(longest, performance.now() - since);
-    lists.push(choose(points, direction, options));
-  }
-  const ended: string[] = [];
+  for (const world of worlds) await world.round(RUN_THROUGH);
+  const [first] = worlds;
+  if (!first) throw new Error('no world to end');
+  const since = performance.now();
+  const points = [await first.round(RUN_THROUGH), await first.round(RUN_THROUGH)];
+  const longest = (performance.now() - since) / 2;
+  // Of the second round on: from B to A, from A to B.
+  const lists = points.map((round, direction) => choose(round.points, direction, options));
   let again = options.randomly ?? 0;
-  for (let round = 0; lists.some((list) => list.length > 0) || again > 0; round++) {
-    const point = lists[round % 2]?.shift();
-    const atAnyTime = options.randomly ? { afterMs: random() * longest } : RUN_THROUGH;
-    const end = point === undefined ? atAnyTime : { point };
-    const second = again-- > 0 ? { secondLifeMs: random() * longest } : {};
-    const since = performance.now();
-    const { killedAt, points } = await world.round(end, {
-      ...second,
-      ...(between ? { between } : {}),
-    });
-    if (killedAt !== undefined) ended.push(killedAt);
-    const what = `${JSON.stringify({ ...end, ...second })} of ${points.length}: ${killedAt ?? 'ran through'}`;
-    options.onRound?.(`${what} (${Math.round(performance.now() - since)} ms)`);
-  }
+  const ended: string[] = [];
+  const work = async (world: CrashWorld) => {
+    for (let round = 0; lists.some((list) => list.length > 0) || again > 0; round++) {
+      const point = lists[round % 2]?.shift();
+      const atAnyTime = options.randomly ? { afterMs: random() * longest } : RUN_THROUGH;
+      const end = point === undefined ? atAnyTime : { point };
+      const second = again-- > 0 ? { secondLifeMs: random() * longest } : {};
+      const between = options.between ? { between: options.between } : {};
+      const { killedAt } = await world.round(end, { ...second, ...between });
+      if (killedAt !== undefined) ended.push(killedAt);
+      options.onRound?.(`${JSON.stringify({ ...end, ...second })}: ${killedAt ?? 'ran through'}`);
+    }
+  };
+  await Promise.all(worlds.map(work));
   return ended;
 }
 
