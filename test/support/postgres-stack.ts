@@ -36,7 +36,7 @@ export class PostgresStack implements AsyncDisposable {
   /** db-restore, watching. */
   async restoreDaemon(extra: Readonly<Record<string, string>> = {}): Promise<Daemon> {
     const daemon = this.#keep(new Daemon('db-restore', this.environment(extra)));
-    await daemon.says(/"watching/);
+    await daemon.says(/watching for drops/);
     return daemon;
   }
 
