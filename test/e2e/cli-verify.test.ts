@@ -156,10 +156,10 @@ describe('dropback verify, prune and status', () => {
     if (!manifest) throw new Error('there is a backup');
     const archive = stack.bench.archivePath(manifest);
     const seal = stack.bench.path('backups', 'app', `${manifest.id}.json`);
-    // The first and the last byte of both, and any other: through the program as users run it.
+    // Every byte in test/unit/verify; here through the program as users run it.
     for (const path of [archive, seal]) {
       const { size } = await stat(path);
-      for (const offset of new Set([0, randomInt(1, size - 1), size - 1])) {
+      for (const offset of [randomInt(0, size - 1), size - 1]) {
         await flip(path, offset);
         const found = await stack.run('dropback', ['verify']);
         await flip(path, offset);
@@ -213,8 +213,8 @@ describe.skipIf(!testbed.s3)('dropback verify in S3', () => {
     expect(alone.output).toMatch(/^ok .*s3: restored as a test, 3 rows in 1 table/m);
     expect(await stack.bench.files('backups', 'app')).toEqual([]);
 
-    const away = { ...remote, S3_ENDPOINT: 'http://127.0.0.1:1' };
-    const unasked = await stack.run('dropback', ['verify', '--all'], away);
+    const shut = { ...remote, AWS_SECRET_ACCESS_KEY: 'another' };
+    const unasked = await stack.run('dropback', ['verify', '--all'], shut);
     expect(unasked.code, unasked.output).toBe(75);
     expect(unasked.output).toContain('not asked');
   });
