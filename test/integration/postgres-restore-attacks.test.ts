@@ -1,10 +1,13 @@
 import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { servers } from '../support/testbed.ts';
 import { ownBackup } from './postgres-own-backup.ts';
 import { ident, RestoreBed } from './postgres-restore-bed.ts';
+
+// Some seconds each; a machine that is busy otherwise may take many times that.
+vi.setConfig({ testTimeout: 240_000 });
 
 const dump = (body: string) =>
   `--\n-- PostgreSQL database dump\n--\n\n${body}\n\n--\n-- PostgreSQL database dump complete\n--\n`;

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import type { RestoreState } from '../../src/core/engines/engine.ts';
 import {
   dropUnusedStandIns,
@@ -7,6 +7,9 @@ import {
 import { servers } from '../support/testbed.ts';
 import { ownBackup } from './postgres-own-backup.ts';
 import { ident, RestoreBed } from './postgres-restore-bed.ts';
+
+// Some seconds each; a machine that is busy otherwise may take many times that.
+vi.setConfig({ testTimeout: 240_000 });
 
 const dump = (body: string) =>
   `--\n-- PostgreSQL database dump\n--\n\n${body}\n\n--\n-- PostgreSQL database dump complete\n--\n`;
@@ -134,6 +137,24 @@ GRANT SELECT ON TABLE public.t TO ${bed.reader};`;
       await bed.admin.query(`DROP DATABASE IF EXISTS ${ident(name)} WITH (FORCE)`);
     }
     expect(await dropUnusedStandIns(bed.admin, bed.live)).toEqual([standIn]);
+  });
+
+  test('a control role that is neither superuser nor the owner hands over functions and types', async () => {
+    await using bed = await RestoreBed.create(server);
+    await bed.sql('CREATE TABLE t (i int); INSERT INTO t VALUES (1)');
+    const control = await bed.role(`test_control_${bed.id}`, 'CREATEDB CREATEROLE');
+    await bed.admin.query(`GRANT ${bed.owner}, pg_signal_backend, pg_read_all_data TO ${control}`);
+    const connection = bed.connection({ user: control, password: 'pw' });
+    const database = { kind: 'postgres' as const, connection, maintenanceDatabase: 'postgres' };
+    const body = `${simple}\nCREATE FUNCTION public.f() RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE TYPE public.colour AS ENUM ('red');\nCREATE SCHEMA apart;
+CREATE FUNCTION apart.f() RETURNS int LANGUAGE sql AS 'SELECT 1';`;
+    await bed.restore(bed.engine({ database }), await bed.script(dump(body)));
+    const owners = `SELECT string_agg(DISTINCT pg_get_userbyid(proowner), ',') FROM pg_proc
+      WHERE proname = 'f'`;
+    expect(await bed.value(owners)).toBe(bed.owner);
+    const acl = `SELECT nspacl FROM pg_namespace WHERE nspname = 'public'`;
+    expect(await bed.value(acl)).not.toContain(bed.owner);
   });
 
   test('temporary files of a load are bounded by the disk budget', async () => {

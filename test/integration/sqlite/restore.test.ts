@@ -399,6 +399,16 @@ describe('text dumps', () => {
     expect(await code(bomb)).toBe('drop/over-budget');
   });
 
+  test('end at the limits of their process: memory, temporary files', async () => {
+    site.fill('wal');
+    const large = `INSERT INTO t SELECT length(hex(zeroblob(400000000)) || hex(zeroblob(400000000)));`;
+    expect(await code(`${head}${table}${large}COMMIT;\n`)).toBe('drop/does-not-load');
+    const sort = `INSERT INTO t SELECT count(*) FROM (WITH RECURSIVE n(i) AS
+      (SELECT 1 UNION ALL SELECT i + 1 FROM n)
+      SELECT hex(randomblob(50000)) AS x FROM n ORDER BY x LIMIT -1 OFFSET 1);`;
+    expect(await code(`${head}${table}${sort}COMMIT;\n`)).toBe('drop/over-budget');
+  });
+
   test('with old double-quoted strings and triggers', async () => {
     site.fill('wal');
     const inspection = await inspect(`${head}CREATE TABLE d(a DEFAULT "x;y", b);
