@@ -8,7 +8,7 @@ export default defineConfig({
     // Every file has databases of its own on the shared servers; most of its time is waiting.
     maxWorkers: 3,
     pool: 'forks',
-    // On a shared machine a test may meet a stall that has nothing to do with it: CI asks twice.
-    retry: process.env['CI'] ? 1 : 0,
+    // On a shared machine a test may meet a stall that has nothing to do with it: CI asks again.
+    retry: process.env['CI'] ? 2 : 0,
   },
 });

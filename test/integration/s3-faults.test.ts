@@ -216,7 +216,9 @@ describe.skipIf(!testbed.s3)('S3 store, with faults on the wire', () => {
     const stop = new AbortController();
     proxy.inject({ when: isPart, fault: { kind: 'hang' }, times: 100 });
     const publishing = store.publish(backup.manifest, { path: backup.path }, stop.signal);
-    setTimeout(() => stop.abort(), 200);
+    publishing.catch(() => {});
+    await expect.poll(() => proxy.fired, { timeout: 30_000 }).toBeGreaterThan(0);
+    stop.abort();
     expect((await failureOf(publishing)).code).toBe('run/aborted');
     expect(await unfinished()).toBe(0);
   });
