@@ -108,7 +108,7 @@ export class BackupRun {
     const id = freeArchiveId(config.name, clock.now(), (candidate) => taken.has(candidate));
     const archiveFile = `${id}${engine.archiveExtension}`;
     const spool = local.spoolPath(archiveFile);
-    const upload = await this.#startUpload(archiveFile, spool, uploadSignal);
+    const upload = await this.#startUpload(archiveFile, spool, signal, uploadSignal);
     const durations: Record<string, number> = {};
     const timed = async <T>(step: string, work: () => Promise<T>): Promise<T> => {
       const started = clock.monotonic();
@@ -159,12 +159,13 @@ export class BackupRun {
     archiveFile: string,
     spool: string,
     signal: AbortSignal,
+    uploadSignal: AbortSignal,
   ): Promise<EarlyUpload | undefined> {
     const { startEarlyUpload, engine } = this.#deps;
     if (!startEarlyUpload) return undefined;
     // An archive larger than its database is rare; it is then uploaded again, in larger parts.
     const { sizeBytes } = await engine.probe(signal);
-    return startEarlyUpload({ archiveFile, spool, expectedBytes: sizeBytes }, signal);
+    return startEarlyUpload({ archiveFile, spool, expectedBytes: sizeBytes }, uploadSignal);
   }
 
   /** Ids of backups and of strays: an orphaned archive under a final name isn't overwritten. */

@@ -1,0 +1,139 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { RunProgress } from '../../src/backup/run.ts';
+import { silentLogger } from '../../src/core/observability/log.ts';
+import { failureOf } from '../support/failure.ts';
+import { ownPrograms, PostgresRunBed } from '../support/postgres-run-bed.ts';
+import { canMount, SmallDisk } from '../support/small-disk.ts';
+import { servers, type TestServer } from '../support/testbed.ts';
+import { never, until } from './postgres-backup-bed.ts';
+
+const server = servers.at(-1) as TestServer;
+const ROWS = 2000;
+/** Half of what the server sends for those rows, about 1 KiB each. */
+const HALF = (ROWS * 1024) / 2;
+
+describe.skipIf(!server)('a run that is broken off half-way', () => {
+  let bed: PostgresRunBed;
+  beforeAll(async () => {
+    bed = await PostgresRunBed.create(server);
+    await bed.bed.fill('t', ROWS);
+  });
+  afterAll(() => bed[Symbol.asyncDispose]());
+
+  /** A run whose dump stands still at its middle; `failure` is how it will end. */
+  async function halfWay(extra: Readonly<Record<string, string>> = {}) {
+    const onProgress = ({ step }: RunProgress) => {
+      if (step === 'dump') bed.proxy.holdAfter(HALF);
+    };
+    const failure = failureOf(bed.run(extra).execute(never, onProgress));
+    await until(() => ownPrograms().find(({ name }) => name === 'pg_dump'));
+    await bed.proxy.held;
+    return { failure };
+  }
+
+  async function expectNothingLeft() {
+    bed.proxy.release();
+    expect(ownPrograms().filter(({ name }) => name !== 'node')).toEqual([]);
+    expect(await bed.files()).toEqual([]);
+  }
+
+  test.each([
+    ['pg_dump', 'SIGKILL', 'tool/failed', 'pg_dump'],
+    // It cancels its query, and exits with 1.
+    ['pg_dump', 'SIGTERM', 'tool/failed', 'pg_dump'],
+    // What writes into them dies of a closed pipe; they are the cause.
+    ['zstd', 'SIGKILL', 'tool/failed', 'zstd'],
+    ['tee', 'SIGKILL', 'tool/failed', 'tee'],
+    ['sha256sum', 'SIGKILL', 'tool/failed', 'sha256sum'],
+  ] as const)('%s is ended by %s', async (program, signal, code, cause) => {
+    const { failure } = await halfWay();
+    const victim = await until(() => ownPrograms().find(({ name }) => name === program));
+    process.kill(victim.pid, signal);
+    // What the others wait for comes; that must not turn half a dump into a whole one.
+    bed.proxy.release();
+    expect(await failure).toMatchObject({ code, facts: { program: cause } });
+    await expectNothingLeft();
+  });
+
+  test('a server that hangs: ended by BACKUP_TIMEOUT_SECONDS', async () => {
+    const { failure } = await halfWay({ BACKUP_TIMEOUT_SECONDS: '5' });
+    expect(await failure).toMatchObject({ code: 'backup/timed-out' });
+    await expectNothingLeft();
+  });
+
+  test.each(['taking the lock', 'backup started'])(
+    'a server that hangs before anything is dumped (%s): the same',
+    async (at) => {
+      const hang = (said: string | undefined) => {
+        if (said === at) bed.proxy.holdAfter(0);
+      };
+      const log = Object.assign(Object.create(silentLogger()), {
+        info: (_: unknown, said?: string) => hang(said),
+      });
+      // With a remote store the size of the database is asked for first.
+      const startEarlyUpload = () => expect.fail('the server does not answer');
+      const run = bed.run({ BACKUP_TIMEOUT_SECONDS: '2' }, { log, startEarlyUpload });
+      const failure = failureOf(run.execute(never, ({ message }) => hang(message)));
+      expect(await failure).toMatchObject({ code: 'backup/timed-out' });
+      await expectNothingLeft();
+    },
+  );
+
+  test('the next run is good', async () => {
+    const { manifest } = await bed.run().execute(never);
+    expect(await bed.verified()).toEqual([manifest]);
+    expect(manifest.tables).toEqual([{ schema: 'public', name: 't', rows: ROWS }]);
+  });
+});
+
+describe.skipIf(!server || !canMount)('a volume that gets full during a run', () => {
+  let disk: SmallDisk;
+  let bed: PostgresRunBed;
+  /** Of the archive of a run that had space enough. */
+  let bytes: number;
+  beforeAll(async () => {
+    disk = new SmallDisk(16);
+    bed = await PostgresRunBed.create(server, disk.path);
+    await bed.bed.fill('t', ROWS);
+    const { manifest } = await bed.run().execute(never);
+    bytes = manifest.archive.bytes;
+    await bed.local.remove(manifest, never);
+  });
+  afterAll(async () => {
+    await bed[Symbol.asyncDispose]();
+    disk[Symbol.dispose]();
+  });
+
+  test.each([1, 50, 99])('at %i percent of the archive', async (percent) => {
+    disk.fill(Math.floor((bytes * percent) / 100));
+    expect(await failureOf(bed.run().execute(never))).toMatchObject({ code: 'disk/full' });
+    expect(await bed.files()).toEqual([]);
+    disk.free();
+    const { manifest } = await bed.run().execute(never);
+    expect(await bed.verified()).toEqual([manifest]);
+    await bed.local.remove(manifest, never);
+  });
+
+  test('at the manifest', async () => {
+    const onProgress = ({ step }: RunProgress) => {
+      if (step === 'publish') disk.fill();
+    };
+    const failure = await failureOf(bed.run().execute(never, onProgress));
+    expect(failure).toMatchObject({ code: 'disk/full' });
+    expect(await bed.files()).toEqual([]);
+    disk.free();
+  });
+
+  test('after the manifest: the backup is listed, though its state can not be noted', async () => {
+    const onProgress = ({ step }: RunProgress) => {
+      // One page: the manifest's.
+      if (step === 'publish') disk.fill(4096);
+    };
+    const { manifest } = await bed.run().execute(never, onProgress);
+    expect(await bed.verified()).toEqual([manifest]);
+    const { verifications } = await bed.local.readState(manifest.id);
+    expect(verifications).toEqual([]);
+    disk.free();
+    await bed.local.remove(manifest, never);
+  });
+});
