@@ -1,5 +1,6 @@
 import type { Manifest } from '../core/archive/manifest.ts';
 import type { Dump, EngineKind, ReadBack } from '../core/engines/engine.ts';
+import { restoreByHand } from './restore-by-hand.ts';
 
 export interface ManifestFacts {
   readonly id: string;
@@ -17,6 +18,12 @@ export interface ManifestFacts {
 /** Puts together what the dump and its read-back have shown. */
 export function manifestOf(facts: ManifestFacts): Manifest {
   const { dump, readBack } = facts;
+  const archive = {
+    ...dump.archive,
+    file: facts.archiveFile,
+    contentBytes: readBack.contentBytes,
+  };
+  const { database, tool } = dump;
   return {
     format: 'dropback-manifest',
     version: 1,
@@ -25,9 +32,9 @@ export function manifestOf(facts: ManifestFacts): Manifest {
     engine: facts.engine,
     createdAt: dump.snapshotAt,
     finishedAt: facts.finishedAt.toISOString(),
-    archive: { ...dump.archive, file: facts.archiveFile, contentBytes: readBack.contentBytes },
-    database: dump.database,
-    tool: dump.tool,
+    archive,
+    database,
+    tool,
     dropback: facts.version,
     tables: facts.rowCounts === 'exact' ? dump.tables : readBack.tables,
     rowCounts: facts.rowCounts,
@@ -35,28 +42,6 @@ export function manifestOf(facts: ManifestFacts): Manifest {
     extensions: dump.extensions,
     excludedTableData: facts.excludedTableData,
     warnings: dump.warnings,
-    restoreByHand: restoreByHand(facts),
+    restoreByHand: restoreByHand({ archive, database, tool }),
   };
-}
-
-/**
- * Commands of standard tools alone; `NEW` stands for the database or file to restore into, `DIR` for
- * a new folder.
- */
-function restoreByHand({ archiveFile, dump }: ManifestFacts): string[] {
-  const unpack =
-    dump.archive.compression === 'zstd' ? `zstd -d < ${archiveFile}` : `cat ${archiveFile}`;
-  const check = `echo '${dump.archive.sha256}  ${archiveFile}' | sha256sum -c`;
-  if (dump.archive.format === 'sqlite-file') {
-    return [check, `${unpack} > NEW.db`, "sqlite3 NEW.db 'PRAGMA integrity_check'"];
-  }
-  const create = 'createdb --template=template0 NEW';
-  if (dump.archive.format === 'postgres-directory') {
-    return [
-      check,
-      create,
-      `mkdir DIR && tar -xf ${archiveFile} -C DIR && pg_restore -j4 --exit-on-error --dbname=NEW DIR`,
-    ];
-  }
-  return [check, create, `${unpack} | pg_restore --exit-on-error --dbname=NEW`];
 }
