@@ -121,6 +121,27 @@ GRANT SELECT ON TABLE public.t TO ${bed.reader};`;
     expect(await bed.value(`SELECT tableowner FROM pg_tables WHERE tablename = 't'`)).toBe(standIn);
   });
 
+  test("a dump of what the role owns keeps everything, on a server that doesn't know the role", async () => {
+    await using bed = await superuserBed(server);
+    await bed.restore(bed.engine(), await bed.script(dump(simple)));
+    const standIn = standInName(bed.live);
+    await bed.sql(`ALTER TABLE t ENABLE ROW LEVEL SECURITY; GRANT SELECT ON v TO ${standIn};
+      CREATE POLICY p ON t TO ${standIn} USING (i > 0)`);
+    const drop = await bed.dump('postgres-plain', bed.live);
+    await bed.sql(`DROP OWNED BY ${standIn}; CREATE TABLE t (i int)`);
+    await bed.admin.query(`DROP ROLE ${standIn}`);
+    await bed.restore(bed.engine(), drop);
+    expect(await bed.value('SELECT sum(i) FROM public.v')).toBe('7');
+    expect(await bed.value(`SELECT tableowner FROM pg_tables WHERE tablename = 't'`)).toBe(standIn);
+    expect(await bed.value(`SELECT roles::text FROM pg_policies`)).toBe(`{${standIn}}`);
+    expect(await bed.leftovers()).toEqual([]);
+    // And where the role is known but the mark of a restore that is over must not be on it.
+    expect(await dropUnusedStandIns(bed.admin, bed.live)).toEqual([]);
+    expect(await bed.value(`SELECT shobj_description('${standIn}'::regrole, 'pg_authid')`)).toMatch(
+      /^owns what foreign files brought/,
+    );
+  });
+
   test('the role goes with the last database in which it owns something', async () => {
     await using bed = await superuserBed(server);
     const engine = bed.engine();

@@ -14,7 +14,7 @@ import { requireSwappable } from './ready.ts';
 import type { Server } from './server.ts';
 import type { Loaded } from './stage.ts';
 import { enterStaging, forgetChanges } from './staging-sessions.ts';
-import { createStandIn, equipStandIn, needsStandIn, standInName } from './stand-in.ts';
+import { createStandIn, equipStandIn, standInFor } from './stand-in.ts';
 import type { PostgresRestoreState } from './state.ts';
 
 /**
@@ -100,12 +100,11 @@ async function chooseHeir(
   state: PostgresRestoreState,
   loaded: Loaded,
 ): Promise<string> {
-  const { owner } = state;
-  if (!loaded.identity || !(await needsStandIn(maintenance, owner))) return owner;
-  const { liveName } = server;
-  const name = standInName(liveName);
-  if (!staysApart(state, loaded)) await createStandIn(maintenance, { name, liveName, owner });
-  return name;
+  if (!loaded.identity) return state.owner;
+  const standIn = await standInFor(maintenance, server.liveName, state.owner);
+  if (!standIn) return state.owner;
+  if (!staysApart(state, loaded)) await createStandIn(maintenance, standIn);
+  return standIn.name;
 }
 
 function standInWarning({ owner }: PostgresRestoreState, heir: string): string {

@@ -61,6 +61,8 @@ export async function emptyPlaceholders(
   names: readonly string[],
   owner: string,
 ): Promise<void> {
+  // Given to itself, it would be dropped with everything in it.
+  if (names.includes(owner)) throw new RangeError(`${owner} is a placeholder and the heir`);
   for (const name of names) {
     await inStaging.query(`REASSIGN OWNED BY ${ident(name)} TO ${ident(owner)}`);
     await inStaging.query(`DROP OWNED BY ${ident(name)}`);

@@ -2,12 +2,12 @@ import { DropbackError } from '../../../runtime/errors.ts';
 import type { Inspection, PreviousDatabase, RestoreTarget } from '../../engine.ts';
 import { fitsName } from '../quoting.ts';
 import type { Session } from '../session.ts';
-import { detailsOf } from './details.ts';
+import { detailsOf, type InspectionDetails } from './details.ts';
 import { oidOfName } from './live.ts';
 import { newNames, parseDatabaseName } from './names.ts';
 import { measure } from './previous.ts';
 import type { Server } from './server.ts';
-import { isStandIn } from './stand-in.ts';
+import { isStandIn, standInFor } from './stand-in.ts';
 import type { PostgresRestoreState } from './state.ts';
 
 /** Names for a restore, and the identity of what it would replace. Changes nothing. */
@@ -36,8 +36,22 @@ export async function planRestore(
     stagingOid: null,
     previousName: names.previous,
     loadRole: details.foreign && !server.load ? names.loadRole : null,
-    placeholders: details.missingRoles.filter((role) => details.foreign || !isStandIn(role)),
+    placeholders: await choosePlaceholders(session, server, details),
   };
+}
+
+/**
+ * Every role that the file names and the server doesn't know, but the stand-ins that get the content:
+ * what a placeholder still owns at the end is given to the heir, and the rest of it dropped.
+ */
+async function choosePlaceholders(
+  session: Session,
+  server: Server,
+  { foreign, missingRoles, owner }: InspectionDetails,
+): Promise<string[]> {
+  if (!foreign) return missingRoles.filter((role) => !isStandIn(role));
+  const standIn = await standInFor(session, server.liveName, owner);
+  return missingRoles.filter((role) => role !== standIn?.name);
 }
 
 /** The kept database takes staging's place; what is live now is kept in turn, under a new name. */

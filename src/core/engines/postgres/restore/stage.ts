@@ -95,17 +95,18 @@ export async function stageDrop(
   return { state, loaded: { ...loaded, identity: loader } };
 }
 
-/** On another server a backup's stand-ins are missing: what they own must not become its owner's. */
+/**
+ * On another server a file's stand-ins are missing. A backup's are made there, since what they own
+ * must not become its owner's; of a foreign file the one that will own everything: policies name it.
+ */
 async function createKnownStandIns(
   session: Session,
   liveName: string,
-  { owner }: PostgresRestoreState,
-  details: InspectionDetails,
+  { owner, placeholders }: PostgresRestoreState,
+  { missingRoles }: InspectionDetails,
 ): Promise<void> {
-  if (details.foreign) return;
-  for (const name of details.missingRoles.filter(isStandIn)) {
-    await createStandIn(session, { name, liveName, owner });
-  }
+  const known = missingRoles.filter((role) => isStandIn(role) && !placeholders.includes(role));
+  for (const name of known) await createStandIn(session, { name, liveName, owner });
 }
 
 async function loadIdentity(

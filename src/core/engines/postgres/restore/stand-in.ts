@@ -33,6 +33,16 @@ export async function needsStandIn(session: Session, owner: string): Promise<boo
   return rows.length > 0;
 }
 
+/** Who owns what a foreign file brings, where the owner of the database may not; else undefined. */
+export async function standInFor(
+  session: Session,
+  liveName: string,
+  owner: string,
+): Promise<StandIn | undefined> {
+  if (!(await needsStandIn(session, owner))) return undefined;
+  return { name: standInName(liveName), liveName, owner };
+}
+
 export interface StandIn {
   readonly name: string;
   readonly liveName: string;
