@@ -5,7 +5,7 @@ type Known = Pick<Manifest, 'archive' | 'database' | 'tool'>;
 /**
  * Shell commands of standard tools alone, each a line of its own, to be run in this order in the
  * folder of the archive. `NEW` stands for the database or file to restore into, `DIR` for a new
- * folder; PostgreSQL's programs find their server by PGHOST, PGPORT and PGUSER.
+ * folder, `KEY` for the file of the age identity; PostgreSQL's programs find their server by PGHOST, PGPORT and PGUSER.
  */
 export function restoreByHand(known: Known): string[] {
   const { archive } = known;
@@ -15,7 +15,8 @@ export function restoreByHand(known: Known): string[] {
 }
 
 function needs({ archive, tool }: Known): string[] {
-  const unpacks = archive.compression === 'zstd' ? ['zstd'] : [];
+  const opens = archive.encryption ? ['age'] : [];
+  const unpacks = [...opens, ...(archive.compression === 'zstd' ? ['zstd'] : [])];
   if (archive.format === 'sqlite-file') return ['sha256sum', ...unpacks, 'sqlite3'];
   const major = Number.parseInt(tool.version, 10);
   const client = `pg_restore ${major} or newer with createdb, psql and vacuumdb`;
@@ -41,6 +42,8 @@ function postgresSteps({ archive, database }: Known): string[] {
   ];
 }
 
-function unpack({ compression, file }: Manifest['archive']): string {
+function unpack({ compression, encryption, file }: Manifest['archive']): string {
+  const decrypt = `age -d -i KEY ${file}`;
+  if (encryption) return compression === 'zstd' ? `${decrypt} | zstd -d` : decrypt;
   return compression === 'zstd' ? `zstd -d < ${file}` : `cat ${file}`;
 }

@@ -1,6 +1,7 @@
 import type { Alerting } from '../core/alerts/open-alerts.ts';
 import type { BackupConfig } from '../core/config/config.ts';
 import { dropbackVersion } from '../core/config/version.ts';
+import { recipientChecks } from '../core/encryption/encryption-checks.ts';
 import type { CheckResult, RehearsalEngine } from '../core/engines/engine.ts';
 import { openBackupEngine } from '../core/engines/open-backup-engine.ts';
 import { openRehearsalEngine } from '../core/engines/open-rehearsal-engine.ts';
@@ -39,7 +40,12 @@ export async function wireBackup(
   logTail?: LogTail,
 ): Promise<WiredBackup> {
   const clock = systemClock;
-  const engine = await openBackupEngine(config.database, { clock, log, jobs: config.jobs });
+  const engine = await openBackupEngine(config.database, {
+    clock,
+    log,
+    jobs: config.jobs,
+    recipients: config.ageRecipients,
+  });
   const { local, remote } = await openStores(config, { log, clock, readOnly: false });
   const upload = remote ? { remote, startEarlyUpload: earlyUploads(local, remote, clock) } : {};
   const folder = ownFolder(config.backupDir, config.name);
@@ -76,6 +82,7 @@ export async function wireBackup(
     async checks(signal) {
       const found = await Promise.all([
         engine.checks(signal),
+        recipientChecks(config.ageRecipients, signal),
         local.checks(signal),
         remote?.checks(signal) ?? [],
         config.verify.mode === 'restore' ? rehearsal.checks(signal) : [],

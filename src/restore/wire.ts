@@ -4,6 +4,7 @@ import type { RestoreConfig } from '../core/config/config.ts';
 import { Application } from '../core/containers/application.ts';
 import { DockerRuntime } from '../core/containers/docker.ts';
 import type { ReservedAddress } from '../core/containers/reserved.ts';
+import { identityChecks } from '../core/encryption/encryption-checks.ts';
 import type { CheckResult } from '../core/engines/engine.ts';
 import { openRestoreEngine } from '../core/engines/open-restore-engine.ts';
 import type { Logger } from '../core/observability/log.ts';
@@ -58,6 +59,7 @@ export async function wireRestore(
     async checks(signal) {
       const found = await Promise.all([
         engine.checks(signal),
+        identityChecks(config.ageIdentity, signal),
         application.checks(signal),
         folderChecks(foldersOf(config.watchDir), signal),
         remote?.checks(signal) ?? [],

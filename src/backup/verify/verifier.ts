@@ -7,7 +7,7 @@ import {
 import type { VerifyOutcome, VerifyReport } from '../../core/archive/verify-report.ts';
 import type { Logger } from '../../core/observability/log.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
-import { errorReport, isAbort } from '../../core/runtime/errors.ts';
+import { DropbackError, errorReport, isAbort } from '../../core/runtime/errors.ts';
 import type { Catalogue } from '../../core/stores/catalogue.ts';
 import type { LocalStore } from '../../core/stores/local/store.ts';
 import type { Store } from '../../core/stores/store.ts';
@@ -34,6 +34,10 @@ export interface VerifyRequest {
   readonly store?: StorePlace;
   readonly onProgress: (message: string) => void;
 }
+
+/** What can't be looked at without an identity, which has no business where backups are made. */
+const NOT_DECRYPTED =
+  'it is encrypted: read whole and its checksum compared, but not decrypted, for want of the identity; `dropback check` in db-restore does that';
 
 /** What a verification found besides that all is well. */
 interface Findings extends Pick<Verification, 'tables' | 'rows'> {
@@ -79,6 +83,7 @@ export class Verifier {
   ): Promise<VerifyReport> {
     const store = this.#store(where);
     return await this.#carryOut('restore', manifest, where, signal, async () => {
+      if (manifest.archive.encryption) throw unreadableHere(manifest.id);
       const found = await this.#deps.rehearsals.rehearse(manifest, store, onProgress, signal);
       const rows = found.tables.reduce((sum, table) => sum + table.rows, 0);
       return { tables: found.tables.length, rows, warnings: found.warnings };
@@ -123,7 +128,7 @@ export class Verifier {
         const percent = Math.floor((100 * bytes) / Math.max(1, archive.bytes));
         onProgress(`${id}: reading it (${where}, ${percent}%)`);
       });
-      return { warnings: [] };
+      return { warnings: archive.encryption ? [NOT_DECRYPTED] : [] };
     });
   }
 
@@ -176,4 +181,15 @@ export class Verifier {
     if (where === 'local' || !remote) return local;
     return remote;
   }
+}
+
+function unreadableHere(id: string): DropbackError {
+  return new DropbackError(
+    'verify/encrypted',
+    `${id} is encrypted with age: it can't be restored where it was made`,
+    {
+      hint: `rehearse it where the identity is: \`dropback check ${id}\` in db-restore, with RESTORE_AGE_IDENTITY set.`,
+      facts: { id },
+    },
+  );
 }

@@ -57,7 +57,7 @@ export async function writeContent(
   }
   const { size } = await target.stat();
   if (size > limits.mostBytes) throw tooLarge(limits);
-  if (failure !== undefined) throw explain(failure);
+  if (failure !== undefined) throw explain(diskError(failure, 'the volume of the drop folder'));
   await target.sync();
   return size;
 }
@@ -73,7 +73,10 @@ function tooLarge(limits: ContentLimits): DropbackError {
   );
 }
 
-/** `drop/truncated`, `drop/corrupt`, `drop/trailing-garbage`. Tells a cut file from a damaged one; the tools' own words decide only which of the two. */
+/**
+ * `drop/truncated`, `drop/corrupt`, `drop/trailing-garbage`. Tells a cut file from a damaged one; the
+ * tools' own words decide only which of the two.
+ */
 export function decompressionError(error: unknown, compression: string): DropbackError {
   const known = toDropbackError(diskError(error, 'the volume of the drop folder'));
   if (known.code !== 'tool/failed' || known.facts['program'] !== compression) return known;

@@ -23,6 +23,7 @@ const archive = z.strictObject({
   sha256,
   contentBytes: count,
   contentSha256: sha256.exactOptional(),
+  encryption: z.strictObject({ method: z.literal('age'), recipients: texts }).exactOptional(),
 });
 
 const database = z.strictObject({

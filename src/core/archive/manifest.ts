@@ -24,10 +24,12 @@ export interface Manifest {
     readonly bytes: number;
     /** Of the file as stored, hex. */
     readonly sha256: string;
-    /** After decompression. */
+    /** After decryption and decompression. */
     readonly contentBytes: number;
     /** Of the content, where the engine knows it (SQLite). */
     readonly contentSha256?: string;
+    /** Where the file is encrypted: with which program, and to whom (public keys). */
+    readonly encryption?: { readonly method: 'age'; readonly recipients: readonly string[] };
   };
   readonly database: {
     readonly name: string;

@@ -6,7 +6,7 @@ import { dropbackVersion } from './version.ts';
  * Variables whose feature this version does not have. One that is set is a problem: whoever asks
  * for encryption must not get a plaintext backup. To enable a feature, remove its line.
  */
-const notYet: readonly VariableName[] = ['DATABASES_FILE', 'BACKUP_AGE_RECIPIENTS'];
+const notYet: readonly VariableName[] = ['DATABASES_FILE'];
 
 export function refuseNotYetAvailable(environment: Environment): void {
   for (const name of notYet) {

@@ -89,7 +89,8 @@ export interface BackupEngine extends Engine {
 
   /**
    * Reads the archive file back whole, through decompression and the format's own reader, and
-   * compares what it finds (checksum, rows of each table) with `dump`. Throws
+   * compares what it finds (checksum, rows of each table) with `dump`. Of an encrypted one the file is
+   * read, and `dump.readOnTheWay` stands for its content. Throws
    * `backup/read-back-mismatch` naming every difference, or `archive/*` for an unreadable file.
    */
   readBack(archivePath: string, dump: Dump, signal: AbortSignal): Promise<ReadBack>;
@@ -114,6 +115,19 @@ export interface Dump
   /** Time of the snapshot, ISO 8601, UTC. */
   readonly snapshotAt: string;
   readonly archive: Omit<Manifest['archive'], 'file'>;
+  /** Of an encrypted archive: what its format's reader found before it was encrypted. */
+  readonly readOnTheWay?: ReadOnTheWay;
+}
+
+/**
+ * What was read from the very bytes that went into the encryption, whole, while they did: nobody here
+ * can read them afterwards.
+ */
+export interface ReadOnTheWay {
+  readonly contentBytes: number;
+  readonly contentSha256?: string;
+  readonly tables?: readonly TableCount[];
+  readonly largeObjects?: number;
 }
 
 export interface ReadBack {

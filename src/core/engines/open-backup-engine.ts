@@ -8,6 +8,8 @@ export interface BackupEngineParts {
   readonly log: Logger;
   /** BACKUP_JOBS; a SQLite file is copied by one. */
   readonly jobs?: number | undefined;
+  /** BACKUP_AGE_RECIPIENTS; none: archives are not encrypted. */
+  readonly recipients?: readonly string[];
 }
 
 /** The engine of this kind of database; only its own code is loaded. */

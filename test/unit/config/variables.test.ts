@@ -371,6 +371,16 @@ const good: [Env, typeof backup | typeof restore, object][] = [
     { owner: { uid: 0, gid: 5 }, healthPort: 81, log: { level: 'debug', format: 'text' } },
   ],
   [
+    { BACKUP_AGE_RECIPIENTS: 'age1abc, ssh-ed25519 AAAA me@home' },
+    backup,
+    { ageRecipients: ['age1abc', 'ssh-ed25519 AAAA'] },
+  ],
+  [
+    { BACKUP_AGE_RECIPIENTS: 'age1abc', BACKUP_JOBS: '4' },
+    backup,
+    { warnings: [expect.stringContaining('BACKUP_JOBS has no effect')] },
+  ],
+  [
     { RESTORE_AGE_IDENTITY: '/age-key' },
     restore,
     { ageIdentity: { text: files['/age-key'], path: '/age-key' } },
@@ -389,7 +399,6 @@ const good: [Env, typeof backup | typeof restore, object][] = [
 
 const notYet: Env = {
   DATABASES_FILE: '/x',
-  BACKUP_AGE_RECIPIENTS: 'x',
 };
 
 function problems(parse: () => unknown) {
@@ -503,6 +512,9 @@ describe('what is wrong', () => {
     [{ DOCKER_TLS_VERIFY: '1' }, restore, 'DOCKER_TLS_VERIFY'],
     [{ RESTORE_STOP_CONTAINERS: 'service:web' }, restore, 'RESTORE_STOP_CONTAINERS'],
     [{ RESTORE_STOP_CONTAINERS: '../x' }, restore, 'RESTORE_STOP_CONTAINERS'],
+    [{ BACKUP_AGE_RECIPIENTS: 'me@home' }, backup, 'BACKUP_AGE_RECIPIENTS'],
+    [{ BACKUP_AGE_RECIPIENTS: 'AGE-SECRET-KEY-1A' }, backup, 'BACKUP_AGE_RECIPIENTS'],
+    [{ BACKUP_AGE_RECIPIENTS: 'age1a', BACKUP_VERIFY: 'restore' }, backup, 'BACKUP_VERIFY'],
     [{ RESTORE_AGE_IDENTITY: '/nowhere' }, restore, 'RESTORE_AGE_IDENTITY'],
     [{ RESTORE_AGE_IDENTITY: '/age-locked' }, restore, 'RESTORE_AGE_IDENTITY'],
     [{ RESTORE_AGE_IDENTITY: 'age1abc' }, restore, 'RESTORE_AGE_IDENTITY'],

@@ -1,16 +1,30 @@
 import { hasZstd } from '../../archive/zstd.ts';
+import { AGE_SUFFIX } from '../../encryption/age-encrypt.ts';
 import type { BackupEngine, Dump, DumpRequest, ReadBack } from '../engine.ts';
 import { dump } from './dump.ts';
 import { readBack } from './read-back.ts';
-import { SqliteEngine } from './sqlite-engine.ts';
+import { SqliteEngine, type SqliteEngineOptions } from './sqlite-engine.ts';
+
+export interface SqliteBackupOptions extends SqliteEngineOptions {
+  /** Of age: the archive is encrypted to all of them. */
+  readonly recipients?: readonly string[];
+}
 
 /** Backs up a SQLite file while an application of any uid works with it. */
 export class SqliteBackupEngine extends SqliteEngine implements BackupEngine {
   protected readonly purpose = 'backup';
-  readonly archiveExtension = hasZstd() ? '.db.zst' : '.db';
+  readonly archiveExtension: string;
+  readonly #recipients: readonly string[];
+
+  constructor(options: SqliteBackupOptions) {
+    super(options);
+    this.#recipients = options.recipients ?? [];
+    const encrypted = this.#recipients.length > 0 ? AGE_SUFFIX : '';
+    this.archiveExtension = (hasZstd() ? '.db.zst' : '.db') + encrypted;
+  }
 
   async dump(request: DumpRequest, signal: AbortSignal): Promise<Dump> {
-    return dump(this.tool, await this.locate(), request, signal);
+    return dump(this.tool, await this.locate(), this.#recipients, request, signal);
   }
 
   readBack(archivePath: string, dumped: Dump, signal: AbortSignal): Promise<ReadBack> {

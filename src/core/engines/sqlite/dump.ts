@@ -1,16 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { hasZstd, zstdCompress } from '../../archive/zstd.ts';
-import { openExclusive, syncFile, syncFolder } from '../../runtime/durable-files.ts';
 import { DropbackError } from '../../runtime/errors.ts';
-import { requireProgram } from '../../runtime/process/find-program.ts';
-import type { Program, UserIdentity } from '../../runtime/process/program.ts';
 import type { Dump, DumpRequest } from '../engine.ts';
+import { type WrittenArchive, writeArchive } from './dump-archive.ts';
 import { copyPrefix } from './names.ts';
 import type { Location } from './owner.ts';
 import type { CopyAnswer } from './protocol.ts';
-import { sha256Of } from './sha256.ts';
 import type { SqliteTool } from './tool-client.ts';
 import { warningsOf } from './warnings.ts';
 
@@ -19,16 +14,18 @@ const BUSY_MS = 60_000;
 
 /**
  * Copy, check, compress. The copy lies in a private folder: beside the spool where the daemon is the
- * file's owner, else beside the database, the one place that is surely the owner's to write in.
+ * file's owner, else beside the database, the one place that is surely the owner's to write in. With
+ * recipients always there: what it holds lies there unencrypted anyway, and nowhere else.
  */
 export async function dump(
   tool: SqliteTool,
   location: Location,
+  recipients: readonly string[],
   request: DumpRequest,
   signal: AbortSignal,
 ): Promise<Dump> {
   const { path, runAs } = location;
-  const parent = runAs ? location.folder : dirname(request.spool);
+  const parent = runAs || recipients.length > 0 ? location.folder : dirname(request.spool);
   const prefix = copyPrefix(location.base);
   const folder = join(parent, `${prefix}${randomBytes(8).toString('hex')}`);
   const options = { runAs, signal, nice: request.nice, temporaryFolder: parent };
@@ -40,8 +37,8 @@ export async function dump(
   try {
     const copied = await tool.ask('copy', { from: path, folder, busyMs: BUSY_MS }, options);
     requireSound(copied, path);
-    const archive = await compress(copied, runAs, request, signal);
-    return describe(location, copied, archive, request);
+    const written = await writeArchive(copied, { runAs, recipients }, request, signal);
+    return describe(location, copied, written, request);
   } finally {
     // Swept by the next backup, if need be: what went wrong before must not be hidden by this.
     await remove([folder]).catch((error: unknown) =>
@@ -58,42 +55,10 @@ function requireSound({ damage }: CopyAnswer, path: string): void {
   });
 }
 
-async function compress(
-  { copy, bytes }: CopyAnswer,
-  runAs: UserIdentity | undefined,
-  request: DumpRequest,
-  signal: AbortSignal,
-): Promise<Dump['archive']> {
-  const { spool, nice } = request;
-  const program = (name: string, args: string[], extra: Partial<Program> = {}): Program => ({
-    name,
-    file: requireProgram(name, 'coreutils'),
-    args,
-    nice,
-    ...extra,
-  });
-  const read = program('cat', ['--', copy], runAs ? { runAs } : {});
-  const contentSha256 = await sha256Of([read], { signal });
-  const isCompressed = hasZstd();
-  const zstd = isCompressed ? [zstdCompress(request.compressionLevel, { nice })] : [];
-  await (await openExclusive(spool)).close();
-  const sha256 = await sha256Of([read, ...zstd, program('tee', ['--', spool])], { signal });
-  await syncFile(spool);
-  await syncFolder(dirname(spool));
-  return {
-    format: 'sqlite-file',
-    compression: isCompressed ? 'zstd' : 'none',
-    bytes: (await stat(spool)).size,
-    sha256,
-    contentBytes: bytes,
-    contentSha256,
-  };
-}
-
 function describe(
   location: Location,
   copied: CopyAnswer,
-  archive: Dump['archive'],
+  { archive, readOnTheWay }: WrittenArchive,
   request: DumpRequest,
 ): Dump {
   const { source } = copied;
@@ -109,6 +74,7 @@ function describe(
   return {
     snapshotAt: copied.snapshotAt,
     archive,
+    ...(readOnTheWay ? { readOnTheWay } : {}),
     database: {
       name: basename(location.path),
       version: source.sqliteVersion,

@@ -1,5 +1,6 @@
 import { open, stat } from 'node:fs/promises';
 import { zstdDecompress } from '../../archive/zstd.ts';
+import { storedFileProblems } from '../../encryption/stored-file.ts';
 import { DropbackError } from '../../runtime/errors.ts';
 import type { Dump, ReadBack } from '../engine.ts';
 import { sha256Of } from './sha256.ts';
@@ -7,6 +8,7 @@ import { sha256Of } from './sha256.ts';
 /**
  * Reads the archive whole, twice: as it is stored, and decompressed. The content's checksum is that
  * of a copy whose every page was checked and whose rows were counted, so equal means all of that.
+ * The content of an encrypted one was read on its way into the encryption.
  */
 export async function readBack(
   archivePath: string,
@@ -17,17 +19,30 @@ export async function readBack(
   await using file = await open(archivePath, 'r');
   const { size } = await stat(archivePath);
   const stored = await sha256Of([], { signal, stdinFd: file.fd });
-  const content = archive.compression === 'none' ? stored : await decompressed(archivePath, signal);
+  const content = await contentSha256(archivePath, stored, dump, signal);
   const differences = [
     size === archive.bytes ? '' : `${size} bytes instead of ${archive.bytes}`,
     stored === archive.sha256 ? '' : 'the checksum of the archive differs',
     content === archive.contentSha256 ? '' : 'the checksum of the content differs',
+    ...(archive.encryption
+      ? await storedFileProblems(archivePath, archive.encryption.recipients.length)
+      : []),
   ].filter((line) => line !== '');
   if (differences.length === 0) return { tables: dump.tables, contentBytes: archive.contentBytes };
   throw new DropbackError('backup/read-back-mismatch', `read back: ${differences.join('; ')}`, {
     hint: 'the disk or its connection changes data: check it; this backup is not listed.',
     facts: { differences },
   });
+}
+
+async function contentSha256(
+  archivePath: string,
+  stored: string,
+  { archive, readOnTheWay }: Dump,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (archive.encryption) return readOnTheWay?.contentSha256;
+  return archive.compression === 'none' ? stored : await decompressed(archivePath, signal);
 }
 
 async function decompressed(archivePath: string, signal: AbortSignal): Promise<string> {

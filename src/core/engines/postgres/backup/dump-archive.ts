@@ -88,7 +88,7 @@ export async function sealSpool(
 }
 
 /** zstd's closing line: `/*stdin*\ : 43.83%   (3000000 B => 1315028 B, /*stdout*\)`. */
-function bytesGivenToZstd(line: string): number | undefined {
+export function bytesGivenToZstd(line: string): number | undefined {
   const digits = /\((\d+) B =>/.exec(line)?.[1];
   return digits === undefined ? undefined : Number(digits);
 }

@@ -1,4 +1,5 @@
 import type { PostgresConnection } from '../../../config/config.ts';
+import { ageEncrypt } from '../../../encryption/age-encrypt.ts';
 import { requireProgram } from '../../../runtime/process/find-program.ts';
 import type { Program } from '../../../runtime/process/program.ts';
 import type { DumpRequest } from '../../engine.ts';
@@ -23,6 +24,28 @@ export interface DumpCommand {
  * pg_dump's built-in way, and hashed before it can be damaged on the disk.
  */
 export function dumpPipeline(command: DumpCommand, request: DumpRequest): Program[] {
+  return [...compressedDump(command, request), ...intoSpool(request)];
+}
+
+/**
+ * `pg_dump | zstd | tee FIFO | age | tee SPOOL | sha256sum`: what goes into the encryption is read
+ * from the FIFO, beside it.
+ */
+export function encryptedPipeline(
+  command: DumpCommand,
+  request: DumpRequest,
+  { fifo, recipients }: { readonly fifo: string; readonly recipients: readonly string[] },
+): Program[] {
+  const { nice } = request;
+  return [
+    ...compressedDump(command, request),
+    teeInto(fifo, nice),
+    ageEncrypt(recipients, { nice }),
+    ...intoSpool(request),
+  ];
+}
+
+function compressedDump(command: DumpCommand, request: DumpRequest): Program[] {
   const zstd: Program = {
     name: 'zstd',
     file: requireProgram('zstd'),
@@ -31,7 +54,7 @@ export function dumpPipeline(command: DumpCommand, request: DumpRequest): Progra
     nice: request.nice,
   };
   const format = ['--format=custom', '--compress=0'];
-  return [pgDump(command, request, format), zstd, ...intoSpool(request)];
+  return [pgDump(command, request, format), zstd];
 }
 
 export interface ParallelDump {
@@ -76,14 +99,14 @@ export function packPipeline(folder: string, request: DumpRequest): Program[] {
 
 function intoSpool({ spool, nice }: DumpRequest): Program[] {
   return [
-    {
-      name: 'tee',
-      file: requireProgram('tee', 'coreutils'),
-      args: ['--output-error=exit', spool],
-      nice,
-    },
+    teeInto(spool, nice),
     { name: 'sha256sum', file: requireProgram('sha256sum', 'coreutils'), args: [], nice },
   ];
+}
+
+function teeInto(path: string, nice: number): Program {
+  const args = ['--output-error=exit', '--', path];
+  return { name: 'tee', file: requireProgram('tee', 'coreutils'), args, nice };
 }
 
 function pgDump(command: DumpCommand, request: DumpRequest, form: readonly string[]): Program {

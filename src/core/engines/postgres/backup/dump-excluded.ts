@@ -11,8 +11,8 @@ export async function leaveOutExcluded(
   dump: Dump,
   signal: AbortSignal,
 ): Promise<Dump> {
-  const scan = await scanArchive(spool, dump, signal);
-  const found = new Set(scan.tables.map((table) => key(table)));
+  const { tables: read = [] } = dump.readOnTheWay ?? (await scanArchive(spool, dump, signal));
+  const found = new Set(read.map((table) => key(table)));
   const leftOut = dump.tables.filter((table) => !found.has(key(table)));
   const warnings = leftOut.map(({ schema, name, rows }) => {
     return `rows left out by BACKUP_EXCLUDE_TABLE_DATA: ${schema}.${name} (${rows} rows)`;

@@ -1,6 +1,7 @@
 import type { TableCount } from '../../../archive/manifest.ts';
 import { MOST_MEMBERS } from '../../../archive/tar.ts';
 import type { PostgresConnection } from '../../../config/config.ts';
+import { encryptionOf } from '../../../encryption/age-encrypt.ts';
 import type { Clock } from '../../../runtime/clock.ts';
 import { openExclusive } from '../../../runtime/durable-files.ts';
 import { DropbackError, toDropbackError } from '../../../runtime/errors.ts';
@@ -18,6 +19,7 @@ import {
   LARGE_OBJECTS,
   withoutCounts,
 } from './dump-description.ts';
+import { writeEncryptedArchive } from './dump-encrypted.ts';
 import { leaveOutExcluded } from './dump-excluded.ts';
 import { type GrantedJobs, grantJobs } from './dump-jobs.ts';
 import { isChangedUnderneath } from './dump-messages.ts';
@@ -41,6 +43,8 @@ export interface DumpSettings {
   readonly lockWaitMs: number;
   /** More than one: a directory in a tar; fewer are used where connections are scarce. */
   readonly jobs: number;
+  /** Of age; none: not encrypted. */
+  readonly recipients: readonly string[];
 }
 
 /** Which of the two forms a dump with so many jobs has. */
@@ -102,15 +106,16 @@ async function attemptDump(
   // The session, and with it the snapshot, stays open until every job has ended.
   const [archive, tables] = await together(
     AbortSignal.any([signal, session.lost]),
-    (joint) => write(command, granted, request, joint),
+    (joint) => write(command, granted, settings.recipients, request, joint),
     (joint) => count(session, countable(snapshot, command), request, joint),
   );
-  const { warnings, ...facts } = archive;
+  const { warnings, readOnTheWay, ...facts } = archive;
   const form = granted ? PACKED : STREAMED;
   const dump: Dump = {
     ...description,
     snapshotAt: snapshot.takenAt.toISOString(),
-    archive: { ...form, ...facts },
+    archive: { ...form, ...facts, ...encryptionOf(settings.recipients) },
+    ...(readOnTheWay ? { readOnTheWay } : {}),
     tool: { name: 'pg_dump', version: client.version },
     tables,
     warnings: [
@@ -129,9 +134,11 @@ async function attemptDump(
 function write(
   command: DumpCommand,
   granted: GrantedJobs | undefined,
+  recipients: readonly string[],
   request: DumpRequest,
   signal: AbortSignal,
-): Promise<WrittenArchive> {
+): Promise<WrittenArchive & Pick<Dump, 'readOnTheWay'>> {
+  if (recipients.length > 0) return writeEncryptedArchive(command, request, recipients, signal);
   if (granted === undefined) return writeArchive(command, request, signal);
   return writeParallelArchive(command, granted.jobs, request, signal);
 }

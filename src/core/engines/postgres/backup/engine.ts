@@ -1,4 +1,5 @@
 import type { PostgresDatabase } from '../../../config/config.ts';
+import { AGE_SUFFIX } from '../../../encryption/age-encrypt.ts';
 import type { Clock } from '../../../runtime/clock.ts';
 import { DropbackError } from '../../../runtime/errors.ts';
 import type {
@@ -28,12 +29,15 @@ export interface PostgresBackupOptions {
   readonly lockWaitMs?: number;
   /** Parallel dump jobs. Default 1: a stream, which is the fastest on few cores. */
   readonly jobs?: number | undefined;
+  /** Of age: the archive is encrypted to all of them, and so written by one job. */
+  readonly recipients?: readonly string[];
 }
 
 /**
  * Backs a PostgreSQL database up with the server's own programs, rows counted beside them in the
  * same snapshot: `pg_dump -Fc | zstd | tee SPOOL | sha256sum`; with several jobs `pg_dump -Fd -jN`
- * into a folder, then `tar | tee SPOOL | sha256sum`.
+ * into a folder, then `tar | tee SPOOL | sha256sum`. With recipients
+ * `pg_dump -Fc | zstd | tee WITNESS | age | tee SPOOL | sha256sum`: the witness reads it back.
  */
 export class PostgresBackupEngine implements BackupEngine {
   readonly kind = 'postgres';
@@ -43,13 +47,18 @@ export class PostgresBackupEngine implements BackupEngine {
   readonly #clock: Clock;
   readonly #lockWaitMs: number;
   readonly #jobs: number;
+  readonly #recipients: readonly string[];
 
-  constructor({ database, clock, lockWaitMs = LOCK_WAIT_MS, jobs = 1 }: PostgresBackupOptions) {
+  constructor(options: PostgresBackupOptions) {
+    const { database, clock, lockWaitMs = LOCK_WAIT_MS, jobs = 1, recipients = [] } = options;
     this.#database = database;
     this.#clock = clock;
     this.#lockWaitMs = lockWaitMs;
-    this.#jobs = jobs;
-    this.archiveExtension = isParallel(jobs) ? '.tar' : '.dump.zst';
+    // Several jobs need a folder on the disk, where everything would lie unencrypted.
+    this.#jobs = recipients.length > 0 ? 1 : jobs;
+    this.#recipients = recipients;
+    const encrypted = recipients.length > 0 ? AGE_SUFFIX : '';
+    this.archiveExtension = (isParallel(this.#jobs) ? '.tar' : '.dump.zst') + encrypted;
     this.description = describeConnection(database.connection);
   }
 
@@ -73,6 +82,7 @@ export class PostgresBackupEngine implements BackupEngine {
       clock: this.#clock,
       lockWaitMs: this.#lockWaitMs,
       jobs: this.#jobs,
+      recipients: this.#recipients,
     };
     return dumpDatabase(settings, request, signal);
   }

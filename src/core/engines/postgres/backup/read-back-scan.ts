@@ -44,22 +44,48 @@ async function scanStream(
   client: PostgresClient,
   signal: AbortSignal,
 ): Promise<ArchiveScan> {
-  let contentBytes: number | undefined;
   await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  const { contentBytes, ...counted } = await countCompressed([], client, {
+    signal,
+    stdinFd: file.fd,
+  });
+  return { ...counted, contentBytes: contentBytes ?? (await contentSize(path, signal)) };
+}
+
+/** The same of a stream that passes by: `source` prints the compressed archive. */
+export async function scanWitnessed(
+  source: Program,
+  client: PostgresClient,
+  signal: AbortSignal,
+): Promise<StreamCount> {
+  try {
+    return await countCompressed([source], client, { signal });
+  } catch (error) {
+    throw signal.aborted ? error : unreadable('the stream', error);
+  }
+}
+
+/** Not every version of zstd tells how many bytes it has printed. */
+type StreamCount = ArchiveCount & { readonly contentBytes?: number };
+
+async function countCompressed(
+  source: readonly Program[],
+  client: PostgresClient,
+  options: Pick<PipelineOptions, 'signal' | 'stdinFd'>,
+): Promise<StreamCount> {
+  let contentBytes: number | undefined;
   const zstd: Program = {
     name: 'zstd',
     file: requireProgram('zstd'),
     args: ['-v', '--no-progress', '-dc'],
   };
-  const counted = await countIn([zstd, pgRestore(client)], {
-    signal,
-    stdinFd: file.fd,
+  const counted = await countIn([...source, zstd, pgRestore(client)], {
+    ...options,
     onStderr: (program, line) => {
       if (program === 'zstd') contentBytes ??= bytesFromZstd(line);
     },
   });
-  contentBytes ??= await contentSize(path, signal);
-  return { ...counted, contentBytes };
+  return { ...counted, ...(contentBytes === undefined ? {} : { contentBytes }) };
 }
 
 /** pg_restore reads a directory from a folder alone: the tar is unpacked beside itself. */
