@@ -3,15 +3,18 @@ import { link, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/prom
 import { join } from 'node:path';
 import { deflateRawSync, gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { encrypt, newAgeKey } from '../support/age.ts';
 import { script, World } from '../support/restore/world.ts';
 
 let world: World;
+const key = newAgeKey();
+const other = newAgeKey();
 const touched: string[] = [];
 
 beforeEach(async () => {
   touched.length = 0;
   world = await World.create({
-    config: { settleMs: 1500 },
+    config: { settleMs: 1500, ageIdentity: key.identity },
     containerFault: (call) => {
       if (!call.startsWith('inspect')) touched.push(call);
     },
@@ -57,6 +60,11 @@ const contents: [name: string, content: string | Buffer, code: string, text?: st
     Buffer.concat([gzipSync(good), Buffer.from('hello')]),
     'drop/trailing-garbage',
   ],
+  ['theirs.sql.age', encrypt(good, [other.recipient]), 'drop/wrong-identity', 'recipients'],
+  ['hollow.sql.age', encrypt('', [key.recipient]), 'drop/empty'],
+  ['damaged.sql.age', damaged(encrypt(good.repeat(9000), [key.recipient])), 'drop/corrupt'],
+  ['cut.sql.age', encrypt(good.repeat(50), [key.recipient]).subarray(0, -9), 'drop/corrupt'],
+  ['named.sql.gz.age', encrypt(good, [key.recipient]), 'drop/wrong-extension', '.sql.gz.age'],
   ['plain.sql.gz', good, 'drop/wrong-extension', '.sql.gz'],
   ['packed.sql', gzipSync(good), 'drop/wrong-extension', 'gzip'],
   ['twice.sql.gz', gzipSync(gzipSync(good)), 'drop/wrong-extension', 'gzip'],

@@ -1,10 +1,11 @@
 import { truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Mode, Site } from '../../integration/sqlite/support.ts';
+import { type AgeKey, newAgeKey } from '../../support/age.ts';
 import { describeEngine, type EngineUnderTest } from './engine-contract.ts';
 
-async function create(mode: Mode): Promise<EngineUnderTest> {
-  const site = new Site();
+async function create(mode: Mode, key?: AgeKey): Promise<EngineUnderTest> {
+  const site = new Site(key ? { key } : {});
   site.fill(mode, 3000);
   return {
     backup: site.backup,
@@ -26,3 +27,4 @@ async function create(mode: Mode): Promise<EngineUnderTest> {
 
 describeEngine('sqlite (WAL)', () => create('wal'));
 describeEngine('sqlite (rollback journal)', () => create('delete'));
+describeEngine('sqlite (encrypted)', () => create('wal', newAgeKey()));

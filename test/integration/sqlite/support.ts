@@ -17,6 +17,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import Database from 'better-sqlite3';
+import { unpack } from '../../../src/core/archive/unpack.ts';
 import type { UnpackedDrop } from '../../../src/core/archive/unpacked.ts';
 import type { Dump, RestoreState, StepContext } from '../../../src/core/engines/engine.ts';
 import { SqliteBackupEngine } from '../../../src/core/engines/sqlite/backup-engine.ts';
@@ -24,6 +25,7 @@ import { SqliteRestoreEngine } from '../../../src/core/engines/sqlite/restore-en
 import { silentLogger } from '../../../src/core/observability/log.ts';
 import { systemClock } from '../../../src/core/runtime/clock.ts';
 import { capture } from '../../../src/core/runtime/process/pipeline.ts';
+import type { AgeKey } from '../../support/age.ts';
 import { sampleManifest } from '../../support/backups.ts';
 
 export const never = new AbortController().signal;
@@ -41,12 +43,15 @@ export class Site {
   readonly backup: SqliteBackupEngine;
   readonly restore: SqliteRestoreEngine;
   readonly context: StepContext;
+  readonly #key: AgeKey | undefined;
 
-  constructor() {
+  constructor({ key }: { readonly key?: AgeKey } = {}) {
+    this.#key = key;
     for (const folder of [this.folder, this.backups, this.work]) mkdirSync(folder);
     const database = { kind: 'sqlite', path: this.path } as const;
     const options = { database, log: silentLogger(), clock: systemClock };
-    this.backup = new SqliteBackupEngine(options);
+    const recipients = key ? [key.recipient] : [];
+    this.backup = new SqliteBackupEngine({ ...options, recipients });
     this.restore = new SqliteRestoreEngine(options);
     this.context = {
       signal: never,
@@ -89,10 +94,11 @@ export class Site {
 
   async unpack(archive: string, dump: Dump, trusted: boolean): Promise<UnpackedDrop> {
     const path = join(this.work, 'content');
-    await capture(
-      { name: 'zstd', file: '/usr/bin/zstd', args: ['-qdf', '-o', path, '--', archive] },
-      { signal: never },
-    );
+    if (this.#key) await this.#decrypt(archive);
+    else {
+      const args = ['-qdf', '-o', path, '--', archive];
+      await capture({ name: 'zstd', file: '/usr/bin/zstd', args }, { signal: never });
+    }
     const manifest = {
       ...sampleManifest(readFileSync(archive)),
       engine: 'sqlite' as const,
@@ -100,6 +106,11 @@ export class Site {
       database: dump.database,
     };
     return this.drop(path, trusted ? { manifest } : {});
+  }
+
+  async #decrypt(path: string): Promise<void> {
+    const request = { path, fileName: 'x.db.zst.age', workFolder: this.work, sha256: '' };
+    await unpack({ ...request, force: false, identity: this.#key?.identity }, never);
   }
 
   drop(path: string, extra: Partial<UnpackedDrop> = {}): UnpackedDrop {
