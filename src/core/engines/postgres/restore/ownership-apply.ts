@@ -30,6 +30,7 @@ export interface Handover {
 export async function handOver(inStaging: Session, handover: Handover): Promise<string[]> {
   const { loadRole, owner, heir, isOwnRole, onlyForesee } = handover;
   if (!onlyForesee) {
+    await giveContainers(inStaging, loadRole, heir);
     await inStaging.query(`REASSIGN OWNED BY ${ident(loadRole)} TO ${ident(heir)}`);
   }
   const rules = await readOwnershipRules(inStaging, owner);
@@ -40,6 +41,26 @@ export async function handOver(inStaging: Session, handover: Handover): Promise<
   // Default privileges and grants that the file gave to the role that it saw itself running as.
   if (isOwnRole && !onlyForesee) await inStaging.query(`DROP OWNED BY ${ident(loadRole)}`);
   return leftOutWarnings(leftOut);
+}
+
+/**
+ * Database and schemas first: where control is no superuser, whoever gets a function or type must be
+ * allowed to create it where it is, and REASSIGN takes things in any order.
+ */
+async function giveContainers(inStaging: Session, loadRole: string, heir: string): Promise<void> {
+  const { name } = await inStaging.queryOne<{ name: string }>('SELECT current_database() AS name');
+  const owned = await inStaging.query<{ kind: 'DATABASE' | 'SCHEMA'; name: string }>(
+    `SELECT 'DATABASE' AS kind, datname AS name FROM pg_database
+      WHERE datname = $1 AND datdba = (SELECT oid FROM pg_roles WHERE rolname = $2)
+      UNION ALL
+     SELECT 'SCHEMA', nspname FROM pg_namespace
+      WHERE nspowner = (SELECT oid FROM pg_roles WHERE rolname = $2)
+      ORDER BY kind`,
+    [name, loadRole],
+  );
+  for (const one of owned) {
+    await inStaging.query(`ALTER ${one.kind} ${ident(one.name)} OWNER TO ${ident(heir)}`);
+  }
 }
 
 async function applyOne(
