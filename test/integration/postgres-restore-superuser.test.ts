@@ -78,9 +78,15 @@ GRANT SELECT ON TABLE public.t TO ${bed.reader};`;
 
   test('a restore gives it to a role without rights, which is all that it runs as', async () => {
     await using bed = await superuserBed(server);
-    const { check } = await bed.restore(bed.engine(), await bed.script(dump(trap)));
+    // No superuser, but what it owns could write files of the server's all the same.
+    await bed.admin.query(`GRANT pg_write_server_files TO ${bed.app}`);
+    await bed.admin.query(`GRANT ${bed.app} TO ${bed.reader}`);
+    const body = `${trap}\nALTER TABLE public.r OWNER TO ${bed.reader};`;
+    const { check } = await bed.restore(bed.engine(), await bed.script(dump(body)));
     const standIn = standInName(bed.live);
     expect(check.warnings.join('\n')).toContain(standIn);
+    expect(check.warnings.join('\n')).toMatch(`${bed.reader}, which would own it, is privileged`);
+    expect(await bed.value(`SELECT tableowner FROM pg_tables WHERE tablename = 'r'`)).toBe(standIn);
     expect(await bed.value(ownedBySuperusers)).toBe('0');
     expect(
       await bed.value(`SELECT pg_get_userbyid(datdba) FROM pg_database

@@ -16,11 +16,21 @@ const BEYOND: ReadonlySet<ObjectKind> = new Set<ObjectKind>([
   'event trigger',
 ]);
 
+/** Attributes aren't inherited; the rights of these are, and reach beyond the database. */
+const INHERITED = [
+  'pg_execute_server_program',
+  'pg_read_server_files',
+  'pg_write_server_files',
+  'pg_signal_backend',
+  'pg_checkpoint',
+  'pg_create_subscription',
+];
+
 /**
  * What control will do for a foreign file. It is perhaps a superuser, so the objects must be the
  * file's own: none of PostgreSQL's or of an extension (whose C functions must not change hands), and
- * nothing may come to belong to a privileged role other than the owner. What the file says of the live owner is true of
- * its heir already.
+ * nothing may come to belong to a privileged role other than the owner, since the server runs index
+ * expressions as who owns the table. What the file says of the live owner is true of its heir already.
  */
 export interface OwnershipRules {
   /** Roles that the server knows. */
@@ -37,8 +47,11 @@ export async function readOwnershipRules(
 ): Promise<OwnershipRules> {
   const roles = await inStaging.query<{ name: string; privileged: boolean }>(
     `SELECT rolname AS name,
-            rolsuper OR rolcreaterole OR rolreplication OR rolbypassrls OR rolname ~ '^pg_' AS privileged
-       FROM pg_roles`,
+            rolsuper OR rolcreaterole OR rolreplication OR rolbypassrls OR rolname ~ '^pg_'
+            OR EXISTS (SELECT FROM pg_roles p WHERE p.rolname = ANY ($1::text[])
+                          AND pg_has_role(r.oid, p.oid, 'USAGE')) AS privileged
+       FROM pg_roles r`,
+    [INHERITED],
   );
   const members = await inStaging.query<{ names: string[] }>(
     `SELECT a.object_names AS names
