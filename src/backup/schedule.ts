@@ -58,18 +58,26 @@ function nextRegularRun(options: ScheduleOptions, facts: ScheduleFacts): Date {
   return missed ?? never;
 }
 
-/** The time after which a database without a newer good backup counts as overdue. */
+/**
+ * The time after which a database without a newer good backup counts as overdue: a run may take
+ * `graceMs` (its time-out) after it was due. Once one has failed there is nothing to be patient for:
+ * then it is the next regular time, where that is sooner.
+ */
 export function overdueAfter(
-  options: ScheduleOptions,
+  { schedule }: ScheduleOptions,
   facts: ScheduleFacts,
   graceMs: number,
 ): Date {
   const since = plausible(facts.lastGood, facts.now) ?? facts.startedAt;
-  const due =
-    options.schedule.kind === 'interval'
-      ? new Date(since.getTime() + options.schedule.seconds * 1000)
-      : (cronOf(options.schedule).nextRun(since) ?? never);
-  return new Date(Math.max(due.getTime(), facts.startedAt.getTime()) + graceMs);
+  const due = Math.max(regularAfter(schedule, since).getTime(), facts.startedAt.getTime());
+  const latest = due + graceMs;
+  if (facts.failures === 0) return new Date(latest);
+  return new Date(Math.min(latest, regularAfter(schedule, new Date(due)).getTime()));
+}
+
+function regularAfter(schedule: Schedule, since: Date): Date {
+  if (schedule.kind === 'cron') return cronOf(schedule).nextRun(since) ?? never;
+  return new Date(since.getTime() + schedule.seconds * 1000);
 }
 
 /** The first time of a cron schedule after `since`. */

@@ -1,7 +1,8 @@
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../core/observability/log.ts';
 import { BACKUP_STATUS_FILE, type BackupStatus } from '../core/requests/backup-status.ts';
-import { ensureFolder, writeDurably } from '../core/runtime/durable-files.ts';
+import { ensureFolder, nameOfTemporary, writeDurably } from '../core/runtime/durable-files.ts';
 
 /** Keeps what the daemon says of itself in a file; one write at a time, and only of what is new. */
 export class StatusFile {
@@ -10,6 +11,7 @@ export class StatusFile {
   #written = '';
   #writing: Promise<void> = Promise.resolve();
   #isBroken = false;
+  #isSwept = false;
 
   constructor(folder: string, log: Logger) {
     this.#folder = folder;
@@ -29,12 +31,22 @@ export class StatusFile {
   async #write(text: string): Promise<void> {
     try {
       await ensureFolder(this.#folder);
+      if (!this.#isSwept) await this.#sweep();
       await writeDurably(join(this.#folder, BACKUP_STATUS_FILE), text);
       this.#isBroken = false;
     } catch (error) {
       // Told once: it would come with every change.
       if (!this.#isBroken) this.#log.warn({ error }, 'the status file could not be written');
       this.#isBroken = true;
+    }
+  }
+
+  /** What a daemon that was killed while it wrote has left. */
+  async #sweep(): Promise<void> {
+    this.#isSwept = true;
+    for (const name of await readdir(this.#folder)) {
+      if (nameOfTemporary(name) !== BACKUP_STATUS_FILE) continue;
+      await rm(join(this.#folder, name), { force: true });
     }
   }
 }

@@ -94,14 +94,16 @@ export type BackupHealth = 'healthy' | 'degraded' | 'unhealthy';
 
 /**
  * Unhealthy when a backup is overdue, or one was found not to restore and none has restored since; a
- * backlog of uploads, or rehearsals that can't be carried out, are `degraded`.
+ * run that failed with no good one after it, a backlog of uploads, or rehearsals that can't be carried
+ * out, are `degraded`.
  */
 export function backupHealth(status: BackupStatus, now: Date): BackupHealth {
   const problem = status.verification?.lastProblem;
   if (now.getTime() > Date.parse(status.overdueAfter)) return 'unhealthy';
   if (problem?.status === 'failed') return 'unhealthy';
   const isBehind = status.uploadBacklog > 0 && status.lastUploadError !== undefined;
-  return isBehind || problem ? 'degraded' : 'healthy';
+  const hasFailed = lastRunFailed(status.lastFailure, status.lastGood?.createdAt);
+  return hasFailed || isBehind || problem ? 'degraded' : 'healthy';
 }
 
 /** A failed run with no good backup after it: then nothing is removed. */

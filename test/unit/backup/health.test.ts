@@ -39,3 +39,14 @@ test('not ready while it waits for the database, though alive', () => {
   const waiting = health({ state: 'waiting for the database' }, after(-1));
   expect(waiting).toEqual({ live: true, ready: false, health: 'healthy' });
 });
+
+test('a run that failed is degraded until one is good, after a restart of the daemon too', () => {
+  const lastFailure = { at: after(-100).toISOString(), error };
+  const good = (seconds: number) => ({
+    lastGood: { id: 'app_x', createdAt: after(seconds).toISOString(), bytes: 1 },
+  });
+  expect(health({ lastFailure, failuresSinceGood: 1 }, after(-1)).health).toBe('degraded');
+  expect(health({ lastFailure, ...good(-200) }, after(-1)).health).toBe('degraded');
+  expect(health({ lastFailure, ...good(-50) }, after(-1)).health).toBe('healthy');
+  expect(health({ lastFailure, ...good(-200) }, after(1)).health).toBe('unhealthy');
+});

@@ -84,3 +84,13 @@ test('overdue counts from the last good backup, or from the start for the first 
   expect(overdueAfter(hourly, facts({ lastGood: at('11:30:00') }), grace)).toEqual(at('12:40:00'));
   expect(overdueAfter(hourly, facts({}), grace)).toEqual(at('13:10:00'));
 });
+
+test('once a run has failed, overdue at the next regular time, where its time-out is longer', () => {
+  const hour = 3_600_000;
+  const failed = facts({ lastGood: at('11:30:00'), failures: 1 });
+  expect(overdueAfter(hourly, failed, 6 * hour)).toEqual(at('13:30:00'));
+  expect(overdueAfter(hourly, failed, hour / 6)).toEqual(at('12:40:00'));
+  const cron = { schedule: { kind: 'cron', expression: '0 * * * *' } as const, onStart: true };
+  expect(overdueAfter(cron, failed, 6 * hour)).toEqual(at('13:00:00'));
+  expect(overdueAfter(cron, { ...failed, failures: 0 }, 6 * hour)).toEqual(at('18:00:00'));
+});
