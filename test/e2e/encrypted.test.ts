@@ -78,6 +78,9 @@ describe.skipIf(!s3)('SQLite, encrypted', () => {
     stack.sql('DELETE FROM t; DELETE FROM secret; DELETE FROM filler');
     const from = { ...s3Environment(given, prefix.prefix), ...identity };
     await using daemon = await stack.restoreDaemon(from);
+    const checked = await stack.run('dropback', ['check', 'latest'], from);
+    expect(checked.code, checked.output).toBe(0);
+    expect(stack.rows()).toBe('');
     const restored = await stack.run('dropback', ['restore', 'latest'], from);
     expect(restored.code, `${restored.output}\n${daemon.output}`).toBe(0);
     expect(stack.rows()).toBe('1,2,3');
