@@ -240,6 +240,26 @@ describe('runPipeline', () => {
     await expect.poll(() => alive(pid), { timeout: 3000 }).toBe(false);
   }, 30_000);
 
+  test('who has left the group and holds the pipes open holds up nothing for ever', async () => {
+    const pids: number[] = [];
+    const onStderr = (_: string, line: string) => void pids.push(Number(line));
+    const leaves = "setsid sh -c 'echo $$ >&2; exec sleep 60' & wait $!";
+    const ended = new AbortController();
+    const running = failureOf(
+      runPipeline([sh(leaves)], { signal: ended.signal, onStderr, killGraceMs: 100 }),
+    );
+    await expect.poll(() => pids.length, { timeout: 20_000 }).toBe(1);
+    ended.abort();
+    const late = { signal: never, onStderr, killGraceMs: 100, timeoutMs: 500 };
+    const done = failureOf(runPipeline([sh(leaves.replace('wait $!', 'exit 0'))], late));
+    try {
+      expect((await running).code).toBe('run/aborted');
+      expect((await done).code).toBe('tool/timed-out');
+    } finally {
+      for (const pid of pids) process.kill(pid, 'SIGKILL');
+    }
+  }, 30_000);
+
   test('keeps only the tail of what a program prints on standard error', async () => {
     const error = await failureOf(runPipeline([sh('seq 1 10000 >&2; exit 1')], { signal: never }));
     expect((error.facts['stderr'] as string[]).at(-1)).toBe('10000');

@@ -16,6 +16,8 @@ export type StdinSource = 'pipe' | 'ignore' | number | Readable;
 export type StdoutSink = 'pipe' | 'ignore' | number;
 
 const ORPHAN_GRACE_MS = 3000;
+/** From SIGKILL to giving up on pipes that are still open; looked at again as often. */
+const LET_GO_MS = 500;
 
 /** One started program, leader of its own process group. */
 export class Runner {
@@ -28,6 +30,7 @@ export class Runner {
   #startError: Error | undefined;
   #endedByUs = false;
   #killTimer: NodeJS.Timeout | undefined;
+  #letGoTimer: NodeJS.Timeout | undefined;
 
   constructor(
     program: Program,
@@ -53,6 +56,7 @@ export class Runner {
       const settle = (exitCode: number | null, exitSignal: NodeJS.Signals | null) => {
         if (this.#outcome) return;
         clearTimeout(this.#killTimer);
+        clearTimeout(this.#letGoTimer);
         tail.end();
         this.#exitedAt = performance.now();
         this.#outcome = { name: program.name, exitCode, exitSignal, stderr: tail.lines };
@@ -99,8 +103,7 @@ export class Runner {
   end(graceMs: number): void {
     if (this.#endedByUs || this.#outcome) return;
     this.#endedByUs = true;
-    this.#signalGroup('SIGTERM');
-    this.#killTimer ??= setTimeout(() => this.#signalGroup('SIGKILL'), graceMs);
+    this.#endGroup(graceMs);
   }
 
   /**
@@ -108,8 +111,23 @@ export class Runner {
    * the workers of a pg_dump that was killed go on to the end of their tables.
    */
   #endOrphans(): void {
+    this.#endGroup(ORPHAN_GRACE_MS);
+  }
+
+  #endGroup(graceMs: number): void {
     this.#signalGroup('SIGTERM');
-    this.#killTimer ??= setTimeout(() => this.#signalGroup('SIGKILL'), ORPHAN_GRACE_MS);
+    this.#killTimer ??= setTimeout(() => {
+      this.#signalGroup('SIGKILL');
+      this.#letGoTimer = setTimeout(() => this.#letGo(), LET_GO_MS);
+    }, graceMs);
+  }
+
+  /** Whoever has left the group may hold the pipes for ever: what it prints is of no use any more. */
+  #letGo(): void {
+    const { exitCode, signalCode, stdin, stdout, stderr } = this.child;
+    if (exitCode !== null || signalCode !== null) {
+      for (const stream of [stdin, stdout, stderr]) stream?.destroy();
+    } else this.#letGoTimer = setTimeout(() => this.#letGo(), LET_GO_MS);
   }
 
   failure(): DropbackError {
