@@ -92,7 +92,11 @@ async function attemptDump(
   const isStandby = await isInRecovery(session);
   const granted = isParallel(settings.jobs) ? await grantJobs(session, settings.jobs) : undefined;
   if (granted?.warning !== undefined) request.log.warn({}, granted.warning);
-  const snapshot = await takeSnapshot(session, settings.clock);
+  const snapshot = await takeSnapshot(session, {
+    waitMs: lockWaitMs,
+    clock: settings.clock,
+    signal,
+  });
   const description = await describeDatabase(session, connection.database);
   if (granted) requireFewFiles(snapshot, description);
   const command: DumpCommand = {

@@ -16,7 +16,15 @@ export interface Snapshot {
   readonly isLocked: boolean;
 }
 
+export interface LockPatience {
+  /** Milliseconds. */
+  readonly waitMs: number;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
 const TABLES_PER_LOCK = 200;
+const POLL_MS = 250;
 
 /**
  * Begins a transaction on the session, locks the tables against being changed or emptied (ACCESS
@@ -24,17 +32,34 @@ const TABLES_PER_LOCK = 200;
  * because TRUNCATE and a rewriting ALTER TABLE don't respect snapshots: without the locks they could
  * come between the count of a table and its dump.
  *
- * Throws `backup/locked` when a table isn't free within the session's lock time-out. The caller ends
- * the transaction, or the session.
+ * It never queues for a lock: while one table isn't free, no other is held either. Otherwise a
+ * migration of another table would wait for us, and the whole application behind it.
+ *
+ * Throws `backup/locked` when a table isn't free for so long. The caller ends the transaction, or
+ * the session.
  */
-export async function takeSnapshot(session: Session, clock: Clock): Promise<Snapshot> {
-  const wanted = await readTables(session);
-  await session.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-  const isLocked = await lockTables(session, wanted);
-  const { id } = await session.queryOne<{ id: string }>('SELECT pg_export_snapshot() AS id');
-  const takenAt = clock.now();
-  return { id, takenAt, tables: await readTables(session), isLocked };
+export async function takeSnapshot(session: Session, patience: LockPatience): Promise<Snapshot> {
+  const { clock, signal, waitMs } = patience;
+  const start = clock.monotonic();
+  for (;;) {
+    const wanted = await readTables(session);
+    await session.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    try {
+      const isLocked = await lockTables(session, wanted);
+      const { id } = await session.queryOne<{ id: string }>('SELECT pg_export_snapshot() AS id');
+      const takenAt = clock.now();
+      return { id, takenAt, tables: await readTables(session), isLocked };
+    } catch (error) {
+      if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error;
+      await session.query('ROLLBACK');
+      const left = waitMs - (clock.monotonic() - start);
+      if (left <= 0) throw lockedError(await findBlockers(session), error);
+      await clock.sleep(Math.min(POLL_MS, left), signal);
+    }
+  }
 }
+
+const LOCK_NOT_AVAILABLE = '55P03';
 
 async function lockTables(session: Session, tables: readonly CatalogTable[]): Promise<boolean> {
   await session.query('SAVEPOINT unlocked');
@@ -43,19 +68,14 @@ async function lockTables(session: Session, tables: readonly CatalogTable[]): Pr
       const names = tables
         .slice(from, from + TABLES_PER_LOCK)
         .map(({ schema, name }) => `ONLY ${qualified(schema, name)}`);
-      await session.query(`LOCK TABLE ${names.join(', ')} IN ACCESS SHARE MODE`);
+      await session.query(`LOCK TABLE ${names.join(', ')} IN ACCESS SHARE MODE NOWAIT`);
     }
     // A snapshot can't be exported from within a subtransaction.
     await session.query('RELEASE SAVEPOINT unlocked');
     return true;
   } catch (error) {
-    const state = sqlState(error);
-    if (state === '55P03') {
-      await session.query('ROLLBACK');
-      throw lockedError(await findBlockers(session), error);
-    }
     // Out of lock table space, where pg_dump alone may still find enough: go on without.
-    if (state !== '53200') throw error;
+    if (sqlState(error) !== '53200') throw error;
     await session.query('ROLLBACK TO SAVEPOINT unlocked');
     await session.query('RELEASE SAVEPOINT unlocked');
     return false;
