@@ -134,6 +134,47 @@ describe.skipIf(!s3)('SQLite, encrypted', () => {
   });
 });
 
+describe('SQLite, encrypted, killed in the middle', () => {
+  test('neither daemon leaves plaintext behind where there was none', async () => {
+    await using stack = await SqliteStack.create();
+    const { bench } = stack;
+    stack.sql(`CREATE TABLE secret (name TEXT); INSERT INTO secret VALUES ('${marker}')`);
+    stack.sql('CREATE TABLE filler AS SELECT randomblob(40000000) AS b');
+    const copies = async () =>
+      (await bench.files('data')).filter((name) => name.includes('.dropback_'));
+
+    await using watch = new PlaintextWatch(marker, bench.path('backups'));
+    const killed = stack.start('db-backup', ['--once'], recipients);
+    await killed.until('a copy', async () => ((await copies()).length > 0 ? true : undefined));
+    killed.kill('SIGKILL');
+    await killed.exited;
+    expect(await bench.manifests()).toEqual([]);
+    const once = await stack.run('db-backup', ['--once'], recipients);
+    expect(once.code, once.output).toBe(0);
+    expect(await copies()).toEqual([]);
+    expect(await watch.end()).toEqual([]);
+
+    const identity = await keyFile(bench, key.identity.text, 'age.key');
+    const [manifest] = await bench.manifests();
+    if (!manifest) throw new Error('no backup is listed');
+    const work = async () => await readdir(bench.path('restore', 'work'), { recursive: true });
+    stack.sql('DELETE FROM t');
+    const first = await stack.restoreDaemon(identity);
+    await bench.drop(bench.archivePath(manifest), 'app.db.zst.age');
+    const isUnpacked = async () => (await work()).some((name) => name.endsWith('/content'));
+    await first.until('the content', async () => ((await isUnpacked()) ? true : undefined));
+    first.kill('SIGKILL');
+    await first.exited;
+    const second = await stack.restoreDaemon(identity);
+    const report = await second.until('a report', () => bench.report('app.db.zst.age'));
+    expect(report.outcome, JSON.stringify(report)).toBe('restored');
+    expect(stack.rows()).toBe('1,2,3');
+    await second.until('an empty work folder', async () =>
+      (await work()).length === 0 ? true : undefined,
+    );
+  });
+});
+
 describe.skipIf(!s3)('PostgreSQL, encrypted', () => {
   test('backed up without plaintext; restored from S3 by another machine', async () => {
     const server = servers.at(-1);
