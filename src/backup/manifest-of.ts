@@ -1,6 +1,7 @@
 import type { Manifest } from '../core/archive/manifest.ts';
 import type { Dump, EngineKind, ReadBack } from '../core/engines/engine.ts';
 import { restoreByHand } from './restore-by-hand.ts';
+import type { SavedGlobals } from './save-globals.ts';
 
 export interface ManifestFacts {
   readonly id: string;
@@ -9,6 +10,8 @@ export interface ManifestFacts {
   readonly archiveFile: string;
   readonly dump: Dump;
   readonly readBack: ReadBack;
+  /** The dump's roles. */
+  readonly saved?: SavedGlobals | undefined;
   readonly rowCounts: 'exact' | 'archive';
   readonly excludedTableData: readonly string[];
   readonly finishedAt: Date;
@@ -24,6 +27,8 @@ export function manifestOf(facts: ManifestFacts): Manifest {
     contentBytes: readBack.contentBytes,
   };
   const { database, tool } = dump;
+  const { savedRoles: roles } = dump;
+  const makeRoles = facts.saved?.command;
   return {
     format: 'dropback-manifest',
     version: 1,
@@ -39,9 +44,16 @@ export function manifestOf(facts: ManifestFacts): Manifest {
     tables: facts.rowCounts === 'exact' ? dump.tables : readBack.tables,
     rowCounts: facts.rowCounts,
     roles: dump.roles,
+    ...(facts.saved ? { globals: facts.saved.globals } : {}),
     extensions: dump.extensions,
     excludedTableData: facts.excludedTableData,
     warnings: dump.warnings,
-    restoreByHand: restoreByHand({ archive, database, tool }),
+    restoreByHand: restoreByHand({
+      archive,
+      database,
+      tool,
+      ...(roles ? { roles } : {}),
+      ...(makeRoles === undefined ? {} : { makeRoles }),
+    }),
   };
 }

@@ -6,6 +6,7 @@ import type { DatabaseLock, Dump } from '../core/engines/engine.ts';
 import { DropbackError } from '../core/runtime/errors.ts';
 import { BackupHooks, type HookDependencies } from './backup-hooks.ts';
 import { manifestOf } from './manifest-of.ts';
+import { saveGlobals } from './save-globals.ts';
 
 export interface RunDependencies extends HookDependencies {
   readonly version: string;
@@ -123,6 +124,7 @@ export class BackupRun {
       onProgress({ step: 'read back', message: 'reading it back' });
       const readBack = await timed('readBack', () => engine.readBack(spool, dump, signal));
       onProgress({ step: 'publish', message: 'publishing' });
+      const saved = await saveGlobals(dump, config.ageRecipients, signal);
       const manifest = manifestOf({
         id,
         name: config.name,
@@ -130,6 +132,7 @@ export class BackupRun {
         archiveFile,
         dump,
         readBack,
+        saved,
         rowCounts: config.rowCounts,
         excludedTableData: config.excludeTableData,
         finishedAt: clock.now(),

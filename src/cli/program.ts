@@ -106,6 +106,7 @@ function buildProgram(context: CliContext): Command {
     .description('restore a dump file or a backup; db-restore does it, this follows')
     .argument('<file | id | latest>')
     .option('--into <name>', 'into a side database (or file) of that name; nothing is swapped')
+    .option('--globals', 'first make the roles of the backup that the server does not have')
     .option(...force)
     .option(...json)
     .action((source, options) => restore(source, options, context));

@@ -62,6 +62,7 @@ export function recordForRequest(
     force: request.force === true || forced,
     target,
     ...(backupId === undefined ? {} : { backupId }),
+    ...(kind === 'restore' && request.globals ? { globals: true } : {}),
   });
 }
 

@@ -12,6 +12,7 @@ import { bytesText, countText, durationText } from '../units.ts';
 export interface RestoreOptions {
   readonly into?: string;
   readonly force?: boolean;
+  readonly globals?: boolean;
   readonly json?: boolean;
 }
 
@@ -26,8 +27,9 @@ export async function restore(
 ): Promise<void> {
   const target = options.into === undefined ? {} : { into: options.into };
   const force = options.force ? { force: true } : {};
+  const globals = options.globals ? { globals: true } : {};
   await ask(
-    { kind: 'restore', ...(await sourceOf(source)), ...target, ...force },
+    { kind: 'restore', ...(await sourceOf(source)), ...target, ...force, ...globals },
     options,
     context,
   );

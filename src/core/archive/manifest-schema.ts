@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { isArchiveExtension, NAME_PATTERN, parseArchiveId } from './archive-name.ts';
-import type { Manifest } from './manifest.ts';
+import type { Manifest, SavedRole } from './manifest.ts';
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const count = z.int().nonnegative();
@@ -36,6 +36,26 @@ const database = z.strictObject({
   notValid: texts,
 });
 
+const membership = z.strictObject({
+  role: z.string(),
+  admin: z.boolean(),
+  inherit: z.boolean().exactOptional(),
+  set: z.boolean().exactOptional(),
+});
+
+const savedRole = z.strictObject({
+  name: z.string(),
+  attributes: z.array(
+    z.enum(['SUPERUSER', 'INHERIT', 'CREATEROLE', 'CREATEDB', 'LOGIN', 'REPLICATION', 'BYPASSRLS']),
+  ),
+  connectionLimit: z.int().min(-1),
+  validUntil: z.string().exactOptional(),
+  settings: z.array(z.strictObject({ name: z.string(), value: z.string() })),
+  memberOf: z.array(membership),
+});
+
+export const savedRolesSchema: z.ZodType<readonly SavedRole[]> = z.array(savedRole);
+
 /**
  * Version 1, nothing more and nothing less. The order of the keys here is the order in the file.
  * The names in it lead to files that are read and deleted, so they are tied to each other.
@@ -56,6 +76,12 @@ export const manifestSchema: z.ZodType<Manifest> = z
     tables: z.array(tableCount),
     rowCounts: z.enum(['exact', 'archive']),
     roles: texts,
+    globals: z
+      .union([
+        z.strictObject({ roles: savedRolesSchema }),
+        z.strictObject({ encrypted: z.string() }),
+      ])
+      .exactOptional(),
     extensions: texts,
     excludedTableData: texts,
     warnings: texts,

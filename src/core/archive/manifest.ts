@@ -49,12 +49,50 @@ export interface Manifest {
   readonly rowCounts: 'exact' | 'archive';
   /** Roles that own something or are granted something. */
   readonly roles: readonly string[];
+  /** PostgreSQL: what a server must know before `roles` can own anything there. */
+  readonly globals?: Globals;
   readonly extensions: readonly string[];
   /** Patterns whose tables' data were left out. */
   readonly excludedTableData: readonly string[];
   readonly warnings: readonly string[];
   /** Shell commands that restore it by hand. */
   readonly restoreByHand: readonly string[];
+}
+
+/** Roles live in the server, not in the database: an archive names them and doesn't hold them. */
+export type Globals =
+  | { readonly roles: readonly SavedRole[] }
+  /** As JSON, encrypted like the archive, in age's text format. */
+  | { readonly encrypted: string };
+
+export type SavedRoleAttribute =
+  | 'SUPERUSER'
+  | 'INHERIT'
+  | 'CREATEROLE'
+  | 'CREATEDB'
+  | 'LOGIN'
+  | 'REPLICATION'
+  | 'BYPASSRLS';
+
+/** Without a password. */
+export interface SavedRole {
+  readonly name: string;
+  readonly attributes: readonly SavedRoleAttribute[];
+  /** -1: none. */
+  readonly connectionLimit: number;
+  /** As PostgreSQL writes it, `infinity` included. */
+  readonly validUntil?: string;
+  /** ALTER ROLE … SET, in every database. */
+  readonly settings: readonly { readonly name: string; readonly value: string }[];
+  readonly memberOf: readonly SavedMembership[];
+}
+
+export interface SavedMembership {
+  readonly role: string;
+  readonly admin: boolean;
+  /** Servers before 16 don't have it; as `set`. */
+  readonly inherit?: boolean;
+  readonly set?: boolean;
 }
 
 export interface TableCount {

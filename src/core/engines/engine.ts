@@ -1,4 +1,4 @@
-import type { Manifest, TableCount } from '../archive/manifest.ts';
+import type { Manifest, SavedRole, TableCount } from '../archive/manifest.ts';
 import type { UnpackedDrop } from '../archive/unpacked.ts';
 import type { Logger } from '../observability/log.ts';
 
@@ -111,9 +111,14 @@ export interface DumpRequest {
 
 /** Everything that the manifest needs to know of a dump; JSON-serialisable. */
 export interface Dump
-  extends Pick<Manifest, 'database' | 'tool' | 'tables' | 'roles' | 'extensions' | 'warnings'> {
+  extends Pick<
+    Manifest,
+    'database' | 'tool' | 'tables' | 'roles' | 'globals' | 'extensions' | 'warnings'
+  > {
   /** Time of the snapshot, ISO 8601, UTC. */
   readonly snapshotAt: string;
+  /** What `roles` need on another server; undefined where a database has none. */
+  readonly savedRoles?: readonly SavedRole[];
   readonly archive: Omit<Manifest['archive'], 'file'>;
   /** Of an encrypted archive: what its format's reader found before it was encrypted. */
   readonly readOnTheWay?: ReadOnTheWay;
@@ -202,6 +207,12 @@ export interface RestoreEngine extends Engine {
    * when this content cannot or should not be restored into this database.
    */
   inspect(drop: UnpackedDrop, context: StepContext): Promise<Inspection>;
+
+  /**
+   * Makes those of a backup's roles that the server lacks, all or none, and changes no other; they
+   * stay, whatever becomes of the restore. Only where a database has roles. Idempotent.
+   */
+  createRoles?(roles: readonly SavedRole[], context: StepContext): Promise<CreatedRoles>;
 
   /** Chooses names and notes the identity of what is live now. Changes nothing. */
   plan(inspection: Inspection, target: RestoreTarget, context: StepContext): Promise<RestoreState>;
@@ -306,6 +317,12 @@ export interface Inspection {
   readonly stagingBudgetBytes: number;
   /** Whatever the engine wants to remember for the next steps. */
   readonly details: { readonly [key: string]: JsonValue };
+}
+
+export interface CreatedRoles {
+  readonly created: readonly string[];
+  /** What was done and what could not be, a line each. */
+  readonly notes: readonly string[];
 }
 
 export interface StagedCheck {

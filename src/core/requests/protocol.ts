@@ -37,6 +37,8 @@ export const requestSchema = z.strictObject({
   previousId: z.string().max(64).optional(),
   /** As `name.force.<ext>` of a drop. */
   force: z.boolean().optional(),
+  /** Roles that the backup names and the server lacks are made first. */
+  globals: z.boolean().optional(),
 });
 
 export type RestoreRequest = z.infer<typeof requestSchema>;

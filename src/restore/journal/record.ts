@@ -34,6 +34,8 @@ export interface JobDescription {
   /** The name as dropped: base64 of its bytes. */
   readonly rawName: string;
   readonly force: boolean;
+  /** Missing roles of the backup are to be made. */
+  readonly globals?: true;
   readonly target: RestoreTarget;
   /** Backup to fetch instead of a file to claim. */
   readonly backupId?: string;

@@ -6,6 +6,7 @@ import type { EngineKind, Inspection } from '../../core/engines/engine.ts';
 import { DropbackError, isAbort, messageOf } from '../../core/runtime/errors.ts';
 import { claimedPath } from '../drop-folder/claim.ts';
 import type { Job } from '../job.ts';
+import { makeMissingRoles } from '../missing-roles.ts';
 import type { MachineParts } from '../parts.ts';
 
 export interface Inspected {
@@ -13,7 +14,10 @@ export interface Inspected {
   readonly inspection: Inspection;
 }
 
-/** Unpacks, looks the checksum up, lets the engine read everything. Changes no database. */
+/**
+ * Unpacks, looks the checksum up, lets the engine read everything. Changes no database; where roles
+ * were asked for, those that are missing are made once nothing else speaks against the restore.
+ */
 export async function inspectStep(
   job: Job,
   parts: MachineParts,
@@ -35,7 +39,10 @@ export async function inspectStep(
     signal,
   );
   requireEngine(drop.format, parts.engine.kind);
-  const inspection = await parts.engine.inspect(drop, job.context(signal));
+  let inspection = await parts.engine.inspect(drop, job.context(signal));
+  if (await makeMissingRoles(job, parts, { manifest, inspection }, signal)) {
+    inspection = await parts.engine.inspect(drop, job.context(signal));
+  }
   job.warn(...inspection.warnings);
   return { drop, inspection };
 }

@@ -10,6 +10,7 @@ import {
   type SequencePosition,
 } from '../catalog.ts';
 import { sqlState } from '../connection-errors.ts';
+import { readSavedRoles } from '../globals/read-saved-roles.ts';
 import { readDatabaseFacts, readDatabaseSize } from '../server-info.ts';
 import type { Session } from '../session.ts';
 import { readRoles } from './catalog-roles.ts';
@@ -33,7 +34,8 @@ export function notedSequences({
   return rows.map(([schema, name, last, isAscending]) => ({ schema, name, last, isAscending }));
 }
 
-export type DumpDescription = Pick<Manifest, 'database' | 'roles' | 'extensions'>;
+export type DumpDescription = Pick<Manifest, 'database' | 'roles' | 'extensions'> &
+  Required<Pick<Dump, 'savedRoles'>>;
 
 /** Reads, in the session's snapshot, what the manifest says of the database besides its rows. */
 export async function describeDatabase(
@@ -41,6 +43,7 @@ export async function describeDatabase(
   database: string,
 ): Promise<DumpDescription> {
   const extensions = await readExtensions(session);
+  const roles = await readRoles(session);
   return {
     database: {
       name: database,
@@ -49,7 +52,8 @@ export async function describeDatabase(
       properties: await readProperties(session, database, extensions),
       notValid: await readNotValid(session),
     },
-    roles: await readRoles(session),
+    roles,
+    savedRoles: await readSavedRoles(session, roles),
     extensions: extensions.map((extension) => extension.name),
   };
 }

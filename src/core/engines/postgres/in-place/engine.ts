@@ -1,9 +1,11 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { SavedRole } from '../../../archive/manifest.ts';
 import type { UnpackedDrop } from '../../../archive/unpacked.ts';
 import { removeDurably } from '../../../runtime/durable-files.ts';
 import type {
   CheckResult,
+  CreatedRoles,
   DatabaseInfo,
   DatabaseLock,
   Inspection,
@@ -79,6 +81,10 @@ export class PostgresInPlaceEngine implements RestoreEngine {
         requireInPlace(server, safetyFolder, scene, file, signal),
     });
     return { ...inspection, warnings: [...inspection.warnings, DOWNTIME] };
+  }
+
+  createRoles(roles: readonly SavedRole[], context: StepContext): Promise<CreatedRoles> {
+    return this.#staging.createRoles(roles, context);
   }
 
   async plan(

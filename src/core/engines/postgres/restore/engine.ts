@@ -1,7 +1,9 @@
+import type { SavedRole } from '../../../archive/manifest.ts';
 import type { UnpackedDrop } from '../../../archive/unpacked.ts';
 import { DropbackError } from '../../../runtime/errors.ts';
 import type {
   CheckResult,
+  CreatedRoles,
   DatabaseInfo,
   DatabaseLock,
   Inspection,
@@ -15,6 +17,7 @@ import type {
   SwapResult,
 } from '../../engine.ts';
 import { describeConnection } from '../environment.ts';
+import { createRoles } from '../globals/create-roles.ts';
 import { takeLock } from '../lock.ts';
 import { discardRestore, finishRestore } from './clean-up.ts';
 import { detailsOf } from './details.ts';
@@ -64,6 +67,11 @@ export class PostgresRestoreEngine implements RestoreEngine {
 
   inspect(drop: UnpackedDrop, context: StepContext): Promise<Inspection> {
     return inspectDrop(this.#server, drop, context);
+  }
+
+  async createRoles(roles: readonly SavedRole[], { signal }: StepContext): Promise<CreatedRoles> {
+    await using session = await this.#server.open({ applicationName: 'dropback roles', signal });
+    return await createRoles(session, roles);
   }
 
   async plan(

@@ -1,0 +1,32 @@
+import type { AgeIdentity } from '../encryption/identity.ts';
+import { openSealedText, sealText } from '../encryption/sealed-text.ts';
+import { DropbackError } from '../runtime/errors.ts';
+import type { Globals, SavedRole } from './manifest.ts';
+import { savedRolesSchema } from './manifest-schema.ts';
+
+/** What a manifest says of the roles: encrypted wherever the archive is. */
+export async function globalsOf(
+  roles: readonly SavedRole[],
+  recipients: readonly string[],
+  signal: AbortSignal,
+): Promise<Globals> {
+  if (recipients.length === 0) return { roles };
+  return { encrypted: await sealText(JSON.stringify(roles), recipients, signal) };
+}
+
+/** Throws `drop/no-identity` where they are encrypted and nothing here opens them. */
+export async function rolesOf(
+  globals: Globals,
+  identity: AgeIdentity | undefined,
+  workFolder: string,
+  signal: AbortSignal,
+): Promise<readonly SavedRole[]> {
+  if ('roles' in globals) return globals.roles;
+  if (!identity) {
+    throw new DropbackError('drop/no-identity', 'the roles of the backup are encrypted', {
+      hint: 'set RESTORE_AGE_IDENTITY of db-restore to the file of the key.',
+    });
+  }
+  const text = await openSealedText(globals.encrypted, identity, workFolder, signal);
+  return savedRolesSchema.parse(JSON.parse(text));
+}

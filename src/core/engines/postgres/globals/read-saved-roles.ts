@@ -1,0 +1,99 @@
+import type { SavedMembership, SavedRole, SavedRoleAttribute } from '../../../archive/manifest.ts';
+import type { Session } from '../session.ts';
+
+/**
+ * The roles without which a restore on another server would not be the same: those that own something
+ * here or are granted something (`named`), whoever is a member of one, and what all of them are members
+ * of. Without passwords. Everything is read from views that any role may read.
+ */
+export async function readSavedRoles(
+  session: Session,
+  named: readonly string[],
+): Promise<SavedRole[]> {
+  const rows = await session.query<RoleRow>(ROLES, [named]);
+  const memberships = await readMemberships(session, named);
+  return rows.map((row) => ({
+    name: row.name,
+    attributes: attributes.filter(([column]) => row[column]).map(([, attribute]) => attribute),
+    connectionLimit: row.limit,
+    ...(row.until === null ? {} : { validUntil: row.until }),
+    settings: (row.settings ?? []).map(splitSetting),
+    memberOf: memberships
+      .filter(({ member }) => member === row.name)
+      .map(({ member: _, ...membership }) => membership),
+  }));
+}
+
+const CLOSURE = `
+  WITH RECURSIVE used AS (
+    SELECT oid FROM pg_roles WHERE rolname = ANY ($1::text[]) OR rolname = current_user
+    UNION SELECT s.setrole FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+           WHERE d.datname = current_database() AND s.setrole <> 0),
+  members AS (
+    SELECT oid FROM used
+    UNION SELECT m.member FROM members JOIN pg_auth_members m ON m.roleid = members.oid),
+  saved AS (
+    SELECT oid FROM members
+    UNION SELECT m.roleid FROM saved JOIN pg_auth_members m ON m.member = saved.oid)`;
+
+const ROLES = `${CLOSURE}
+  SELECT r.rolname AS name, r.rolsuper AS superuser, r.rolinherit AS inherit,
+         r.rolcreaterole AS createrole, r.rolcreatedb AS createdb, r.rolcanlogin AS login,
+         r.rolreplication AS replication, r.rolbypassrls AS bypassrls,
+         r.rolconnlimit AS "limit", r.rolvaliduntil::text AS until,
+         (SELECT s.setconfig FROM pg_db_role_setting s
+           WHERE s.setrole = r.oid AND s.setdatabase = 0) AS settings
+    FROM saved JOIN pg_roles r USING (oid)
+   WHERE r.rolname !~ '^(pg_|dropback_load_)'
+   ORDER BY 1`;
+
+interface RoleRow {
+  readonly name: string;
+  readonly superuser: boolean;
+  readonly inherit: boolean;
+  readonly createrole: boolean;
+  readonly createdb: boolean;
+  readonly login: boolean;
+  readonly replication: boolean;
+  readonly bypassrls: boolean;
+  readonly limit: number;
+  readonly until: string | null;
+  readonly settings: readonly string[] | null;
+}
+
+const attributes = [
+  ['superuser', 'SUPERUSER'],
+  ['inherit', 'INHERIT'],
+  ['createrole', 'CREATEROLE'],
+  ['createdb', 'CREATEDB'],
+  ['login', 'LOGIN'],
+  ['replication', 'REPLICATION'],
+  ['bypassrls', 'BYPASSRLS'],
+] as const satisfies readonly (readonly [keyof RoleRow, SavedRoleAttribute])[];
+
+/** From 16 on there may be several of the same pair, by different grantors. */
+async function readMemberships(
+  session: Session,
+  named: readonly string[],
+): Promise<(SavedMembership & { readonly member: string })[]> {
+  const options =
+    session.major >= 16
+      ? ', bool_or(m.inherit_option) AS inherit, bool_or(m.set_option) AS set'
+      : '';
+  return session.query(
+    `${CLOSURE}
+     SELECT member.rolname AS member, role.rolname AS role, bool_or(m.admin_option) AS admin${options}
+       FROM pg_auth_members m
+       JOIN saved ON saved.oid = m.member
+       JOIN pg_roles member ON member.oid = m.member
+       JOIN pg_roles role ON role.oid = m.roleid
+      WHERE role.rolname !~ '^dropback_load_'
+      GROUP BY 1, 2 ORDER BY 1, 2`,
+    [named],
+  );
+}
+
+function splitSetting(setting: string): { name: string; value: string } {
+  const at = setting.indexOf('=');
+  return { name: setting.slice(0, at), value: setting.slice(at + 1) };
+}
