@@ -1,4 +1,4 @@
-import { globalsOf } from '../core/archive/globals.ts';
+import { globalsOf, withoutSecrets } from '../core/archive/globals.ts';
 import type { Globals, SavedRole } from '../core/archive/manifest.ts';
 import { sealText } from '../core/encryption/sealed-text.ts';
 import type { Dump } from '../core/engines/engine.ts';
@@ -30,8 +30,11 @@ async function commandFor(
   recipients: readonly string[],
   signal: AbortSignal,
 ): Promise<string> {
-  const script = rolesScript(roles, majorOf(tool));
-  if (recipients.length === 0) return psqlCommand('postgres', script);
+  const major = majorOf(tool);
+  if (recipients.length === 0) {
+    return psqlCommand('postgres', rolesScript(roles.map(withoutSecrets), major));
+  }
+  const script = rolesScript(roles, major);
   const sealed = await sealText(`${script}\n`, recipients, signal);
   return `age -d -i KEY <<'AGE' | ${psqlCommand('postgres')}\n${sealed.trimEnd()}\nAGE`;
 }

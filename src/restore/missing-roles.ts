@@ -10,10 +10,22 @@ export interface RolesQuestion {
   readonly inspection: Inspection;
 }
 
+/** Throws `request/no-globals` where roles are asked for and what is restored holds none. */
+export function requireGlobals(
+  job: Job,
+  { engine }: Pick<MachineParts, 'engine'>,
+  manifest: Manifest | undefined,
+): void {
+  if (!job.description.globals || (engine.createRoles && manifest?.globals)) return;
+  const what = manifest ? `the backup ${manifest.id} holds no roles` : 'the file is not our backup';
+  throw new DropbackError('request/no-globals', `${what}: there are none to be made`, {
+    hint: 'leave --globals out; roles of a PostgreSQL server are saved with our own backups of it.',
+  });
+}
+
 /**
  * With --globals: makes the backup's roles that the server lacks; true where there were any. Without
- * it, whoever restores where roles are missing is told how to have them made. Throws
- * `request/no-globals` where what is restored holds none.
+ * it, whoever restores where roles are missing is told how to have them made.
  */
 export async function makeMissingRoles(
   job: Job,
@@ -21,26 +33,20 @@ export async function makeMissingRoles(
   { manifest, inspection }: RolesQuestion,
   signal: AbortSignal,
 ): Promise<boolean> {
+  if (!manifest?.globals) return false;
   if (!job.description.globals) {
     const { missing } = inspection.roles;
-    if (manifest?.globals && missing.length > 0) job.warn(hint(missing, manifest.id));
+    if (missing.length > 0) job.warn(hint(missing, manifest.id));
     return false;
   }
-  if (!parts.engine.createRoles || !manifest?.globals) throw noGlobals(manifest);
   const saved = await rolesOf(manifest.globals, parts.identity, job.workFolder, signal);
-  const { created, notes } = await parts.engine.createRoles(saved, job.context(signal));
-  job.warn(...notes);
-  return created.length > 0;
+  const made = await parts.engine.createRoles?.(saved, manifest, job.context(signal));
+  if (!made) return false;
+  job.warn(...made.notes);
+  return made.created.length > 0;
 }
 
 function hint(missing: readonly string[], id: string): string {
   const names = missing.join(', ');
   return `roles of the backup are missing here: ${names}; \`dropback restore ${id} --globals\` makes them first`;
-}
-
-function noGlobals(manifest: Manifest | undefined): DropbackError {
-  const what = manifest ? `the backup ${manifest.id} holds no roles` : 'the file is not ours';
-  return new DropbackError('request/no-globals', `${what}: there are none to be made`, {
-    hint: 'leave --globals out; roles of a PostgreSQL server are saved with our own backups of it.',
-  });
 }

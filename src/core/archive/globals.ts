@@ -10,8 +10,13 @@ export async function globalsOf(
   recipients: readonly string[],
   signal: AbortSignal,
 ): Promise<Globals> {
-  if (recipients.length === 0) return { roles };
+  if (recipients.length === 0) return { roles: roles.map(withoutSecrets) };
   return { encrypted: await sealText(JSON.stringify(roles), recipients, signal) };
+}
+
+/** Settings of an application's own, which may be secrets, aren't stored in the clear. */
+export function withoutSecrets(role: SavedRole): SavedRole {
+  return { ...role, settings: role.settings.filter(({ name }) => !name.includes('.')) };
 }
 
 /** Throws `drop/no-identity` where they are encrypted and nothing here opens them. */

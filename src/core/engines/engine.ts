@@ -212,7 +212,11 @@ export interface RestoreEngine extends Engine {
    * Makes those of a backup's roles that the server lacks, all or none, and changes no other; they
    * stay, whatever becomes of the restore. Only where a database has roles. Idempotent.
    */
-  createRoles?(roles: readonly SavedRole[], context: StepContext): Promise<CreatedRoles>;
+  createRoles?(
+    roles: readonly SavedRole[],
+    manifest: Manifest,
+    context: StepContext,
+  ): Promise<CreatedRoles>;
 
   /** Chooses names and notes the identity of what is live now. Changes nothing. */
   plan(inspection: Inspection, target: RestoreTarget, context: StepContext): Promise<RestoreState>;

@@ -6,7 +6,7 @@ import type { EngineKind, Inspection } from '../../core/engines/engine.ts';
 import { DropbackError, isAbort, messageOf } from '../../core/runtime/errors.ts';
 import { claimedPath } from '../drop-folder/claim.ts';
 import type { Job } from '../job.ts';
-import { makeMissingRoles } from '../missing-roles.ts';
+import { makeMissingRoles, requireGlobals } from '../missing-roles.ts';
 import type { MachineParts } from '../parts.ts';
 
 export interface Inspected {
@@ -26,6 +26,7 @@ export async function inspectStep(
   const { name, force } = job.description;
   const sha256 = job.record.claimed?.sha256 ?? '';
   const manifest = await lookUp(job, parts, sha256, signal);
+  requireGlobals(job, parts, manifest);
   const drop = await unpack(
     {
       path: claimedPath(job.workFolder),

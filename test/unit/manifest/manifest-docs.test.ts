@@ -10,13 +10,15 @@ import { sampleManifest } from '../../support/backups.ts';
 interface Node {
   readonly properties?: Readonly<Record<string, Node>>;
   readonly items?: Node;
+  readonly anyOf?: readonly Node[];
 }
 
 const docs = (name: string) =>
   readFileSync(new URL(`../../../docs/${name}`, import.meta.url), 'utf8');
 
 /** `archive.bytes`, `tables[].rows`: every field that has none below it. */
-function leaves({ properties, items }: Node, path = ''): string[] {
+function leaves({ properties, items, anyOf }: Node, path = ''): string[] {
+  if (anyOf) return anyOf.flatMap((node) => leaves(node, path));
   if (items) return leaves(items, `${path}[]`);
   if (!properties) return [path.replace(/\[\]$/, '')];
   return Object.entries(properties).flatMap(([key, node]) =>

@@ -1,6 +1,6 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { SavedRole } from '../../../archive/manifest.ts';
+import type { Manifest, SavedRole } from '../../../archive/manifest.ts';
 import type { UnpackedDrop } from '../../../archive/unpacked.ts';
 import { removeDurably } from '../../../runtime/durable-files.ts';
 import type {
@@ -83,8 +83,12 @@ export class PostgresInPlaceEngine implements RestoreEngine {
     return { ...inspection, warnings: [...inspection.warnings, DOWNTIME] };
   }
 
-  createRoles(roles: readonly SavedRole[], context: StepContext): Promise<CreatedRoles> {
-    return this.#staging.createRoles(roles, context);
+  createRoles(
+    roles: readonly SavedRole[],
+    manifest: Manifest,
+    context: StepContext,
+  ): Promise<CreatedRoles> {
+    return this.#staging.createRoles(roles, manifest, context);
   }
 
   async plan(

@@ -1,4 +1,4 @@
-import type { SavedRole } from '../../../archive/manifest.ts';
+import type { Manifest, SavedRole } from '../../../archive/manifest.ts';
 import type { UnpackedDrop } from '../../../archive/unpacked.ts';
 import { DropbackError } from '../../../runtime/errors.ts';
 import type {
@@ -18,6 +18,7 @@ import type {
 } from '../../engine.ts';
 import { describeConnection } from '../environment.ts';
 import { createRoles } from '../globals/create-roles.ts';
+import { databaseDifferences } from '../globals/database-differences.ts';
 import { takeLock } from '../lock.ts';
 import { discardRestore, finishRestore } from './clean-up.ts';
 import { detailsOf } from './details.ts';
@@ -69,9 +70,15 @@ export class PostgresRestoreEngine implements RestoreEngine {
     return inspectDrop(this.#server, drop, context);
   }
 
-  async createRoles(roles: readonly SavedRole[], { signal }: StepContext): Promise<CreatedRoles> {
+  async createRoles(
+    roles: readonly SavedRole[],
+    manifest: Manifest,
+    { signal }: StepContext,
+  ): Promise<CreatedRoles> {
     await using session = await this.#server.open({ applicationName: 'dropback roles', signal });
-    return await createRoles(session, roles);
+    const made = await createRoles(session, roles);
+    const around = await databaseDifferences(session, this.#server.liveName, manifest);
+    return { created: made.created, notes: [...made.notes, ...around] };
   }
 
   async plan(
