@@ -106,6 +106,17 @@ GRANT SELECT ON TABLE public.t TO ${bed.reader};`;
     expect(await bed.leftovers()).toEqual([]);
   });
 
+  test('a file without the schema public, with an owner that nobody knows', async () => {
+    await using bed = await superuserBed(server);
+    const nobody = `nobody_${bed.id}`;
+    const body = `${simple}\nALTER TABLE public.t OWNER TO ${nobody};
+ALTER SCHEMA public RENAME TO elsewhere;`;
+    const drop = { ...(await bed.script(dump(body))), force: true };
+    const { check } = await bed.restore(bed.engine(), drop);
+    expect(await bed.value('SELECT i FROM elsewhere.v')).toBe('7');
+    expect(check.warnings.join()).toContain(`what it owned belongs to ${standInName(bed.live)}`);
+  });
+
   test('the application of a superuser goes on changing what the file brought', async () => {
     await using bed = await superuserBed(server);
     await bed.restore(bed.engine(), await bed.script(dump(simple)));

@@ -41,8 +41,8 @@ export async function finishStaging(
   if (loaded.identity && state.loadRole !== null) {
     await maintenance.query(`ALTER ROLE ${ident(state.loadRole)} NOLOGIN`);
   }
+  const heir = await chooseHeir(server, maintenance, state, loaded);
   {
-    const heir = await chooseHeir(server, maintenance, state, loaded);
     if (heir !== state.owner) warnings.push(standInWarning(state, heir));
     await using inStaging = await enterStaging(server, maintenance, staging, signal);
     warnings.push(...(await takeOver(inStaging, server, state, loaded, heir)));
@@ -55,7 +55,7 @@ export async function finishStaging(
   }
   for (const role of state.placeholders) {
     warnings.push(
-      `the role ${role} is unknown here: what it owned belongs to ${state.owner}, its grants are gone`,
+      `the role ${role} is unknown here: what it owned belongs to ${heir}, its grants are gone`,
     );
   }
   const wanted = await wantedProfile(maintenance, server, state);

@@ -97,7 +97,10 @@ async function join(session: Session, { name, owner }: StandIn): Promise<void> {
  */
 export async function equipStandIn(inStaging: Session, standIn: StandIn): Promise<void> {
   const name = ident(standIn.name);
-  await inStaging.query(`GRANT USAGE, CREATE ON SCHEMA public TO ${name}`);
+  // A file may have renamed it, or dropped it.
+  if ((await inStaging.query(`SELECT 1 FROM pg_namespace WHERE nspname = 'public'`)).length > 0) {
+    await inStaging.query(`GRANT USAGE, CREATE ON SCHEMA public TO ${name}`);
+  }
   for (const objects of ['TABLES', 'SEQUENCES', 'SCHEMAS']) {
     await inStaging.query(
       `ALTER DEFAULT PRIVILEGES FOR ROLE ${ident(standIn.owner)} GRANT ALL ON ${objects} TO ${name}`,
