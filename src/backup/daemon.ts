@@ -50,6 +50,7 @@ export class BackupDaemon {
   readonly #alerts: BackupAlerts;
   readonly #startedAt: Date;
   readonly #ownFolder: string;
+  readonly #toldRefusals = new Set<string>();
   #state: BackupStatus['state'] = 'waiting for the database';
   #lastGood: BackupStatus['lastGood'];
   #lastFailure: FailedRun | undefined;
@@ -228,7 +229,7 @@ export class BackupDaemon {
 
   async #prune(signal: AbortSignal): Promise<void> {
     const failed = lastRunFailed(this.#lastFailure, this.#lastGood?.createdAt);
-    await prune(this.#deps, failed, signal);
+    await prune(this.#deps, failed, signal, this.#toldRefusals);
   }
 
   async #readLastGood(signal: AbortSignal): Promise<void> {

@@ -5,7 +5,7 @@ import { applyRetention } from '../core/retention/apply.ts';
 import { planRetention } from '../core/retention/plan.ts';
 import type { StorePrune } from '../core/retention/report.ts';
 import type { Clock } from '../core/runtime/clock.ts';
-import { errorReport, isAbort } from '../core/runtime/errors.ts';
+import { type ErrorReport, errorReport, isAbort } from '../core/runtime/errors.ts';
 import { forRetention } from '../core/stores/catalogue.ts';
 import type { LocalStore } from '../core/stores/local/store.ts';
 import type { Store } from '../core/stores/store.ts';
@@ -28,12 +28,14 @@ interface Pruned {
 
 /**
  * Retention in each store, by its own policy; nothing is removed when the last run failed. What it
- * can't delete is a warning, never a failed backup.
+ * can't delete is a warning, never a failed backup. `told`: stores whose refusal was told already;
+ * it comes with every run, and once is enough.
  */
 export async function prune(
   deps: PruneDependencies,
   runFailed: boolean,
   signal: AbortSignal,
+  told: Set<string> = new Set(),
 ): Promise<void> {
   const { log } = deps;
   for (const target of storesOf(deps)) {
@@ -47,8 +49,23 @@ export async function prune(
     );
     if (plan?.held !== undefined) log.warn({ store }, `nothing removed: ${plan.held}`);
     for (const id of removed) log.info({ id, store }, 'removed by retention');
-    if (error) log.warn({ store, error }, 'retention could not be carried out');
+    if (error?.code !== 'store/refused') told.delete(store);
+    else if (told.has(store)) continue;
+    else told.add(store);
+    if (error) tellError(log, target.store, error);
   }
+}
+
+function tellError(log: Logger, { kind, description }: Store, error: ErrorReport): void {
+  if (kind !== 's3' || error.code !== 'store/refused') {
+    log.warn({ store: description, error }, 'retention could not be carried out');
+    return;
+  }
+  const hint =
+    'set S3_PRUNE=false, and let a lifecycle rule of the bucket expire what is old (docs/s3.md); ' +
+    'or allow s3:DeleteObject there.';
+  const text = 'retention may not delete there: backups stay until somebody else deletes them';
+  log.warn({ store: description, error: { ...error, hint } }, text);
 }
 
 /**

@@ -262,24 +262,30 @@ export class S3Store implements Store {
   }
 
   async #finishRemovals(signal: AbortSignal): Promise<string[]> {
-    const ids: string[] = [];
+    const found: string[] = [];
+    const listed = new Set<string>();
     for await (const { key } of this.#bucket.list(this.#keys.folder, signal)) {
       const known = this.#keys.parse(key);
-      if (known?.kind === 'manifest-removing') ids.push(known.id);
+      if (known?.kind === 'manifest-removing') found.push(known.id);
+      if (known?.kind === 'manifest') listed.add(known.id);
     }
-    for (const id of ids) await this.#finishRemoval(id, signal);
-    return ids;
+    const removed: string[] = [];
+    for (const id of found) {
+      if (listed.has(id)) {
+        // Never taken off the list, for want of the right perhaps: the next plan decides anew.
+        await this.#bucket.delete(this.#keys.removing(id), signal);
+        continue;
+      }
+      await this.#finishRemoval(id, signal);
+      removed.push(id);
+    }
+    return removed;
   }
 
   async #finishRemoval(id: string, signal: AbortSignal): Promise<void> {
     const key = this.#keys.removing(id);
     const manifest = await readManifest(this.#bucket, this.#keys, id, key, signal);
     if (!manifest) return;
-    // Deleting the manifest may be what the crash prevented.
-    const listed = this.#keys.manifest(id);
-    const stored = await readManifest(this.#bucket, this.#keys, id, listed, signal);
-    if (stored && !isSameBackup(manifest, stored)) throw differentManifest(id, this.description);
-    if (stored) await this.#bucket.delete(listed, signal);
     await this.#bucket.delete(this.#keys.archive(manifest), signal);
     await this.#bucket.delete(key, signal);
   }
