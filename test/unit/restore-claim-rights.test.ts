@@ -18,6 +18,7 @@ import { canRunAs } from '../integration/sqlite/support.ts';
 
 const US = 1000;
 const script = fileURLToPath(new URL('../support/claim-as.ts', import.meta.url));
+const asideScript = fileURLToPath(new URL('../support/file-aside-as.ts', import.meta.url));
 const asUs = [`--reuid=${US}`, `--regid=${US}`, '--clear-groups'];
 const plain = [...asUs, '--inh-caps=-all'];
 /** As the image's entrypoint starts db-restore. */
@@ -76,4 +77,19 @@ describe.runIf(await canRunAs(US))('a drop that root copied and root alone may r
     expect(claim(mayChown, link)).toMatchObject({ code: 'drop/not-a-file' });
     expect(statSync(path).uid).toBe(0);
   });
+
+  test('a folder of root, refused, stays; anything else of root is moved aside', () => {
+    const folder = join(root, 'incoming', 'folder.dump');
+    mkdirSync(folder);
+    expect(aside(folder)).toEqual({ moved: false });
+    expect(statSync(folder).isDirectory()).toBe(true);
+    expect(aside(path)).toEqual({ moved: true });
+  });
+
+  function aside(source: string) {
+    const command = [...mayChown, '--', process.execPath, asideScript, source, join(root, 'work')];
+    const { stdout, stderr } = spawnSync('setpriv', command, { encoding: 'utf8' });
+    if (!stdout) throw new Error(stderr);
+    return JSON.parse(stdout) as { moved: boolean };
+  }
 });

@@ -44,7 +44,10 @@ export async function writeReport(
   );
 }
 
-/** Moves whatever `path` is (links are not followed); false where it lies on another mount. */
+/**
+ * Moves whatever `path` is (links are not followed); false where it has to stay: on another mount,
+ * or a folder of another user's, whose `..` is not ours to change.
+ */
 export async function moveAside(
   path: Buffer | string,
   place: FilingPlace,
@@ -59,6 +62,8 @@ export async function moveAside(
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EXDEV' || code === 'EBUSY') return false;
+    const isDenied = code === 'EACCES' || code === 'EPERM';
+    if (isDenied && (await lookAt(path))?.isDirectory()) return false;
     throw error;
   }
 }

@@ -63,7 +63,9 @@ async function moveUnclaimed(job: Job, parts: MachineParts): Promise<void> {
   const moved = await inPinnedFolder(source, (pinned) =>
     moveAside(pinned, place, parts.checkpoint),
   );
-  if (!moved) job.log.warn(`${job.description.name} lies on another mount and stays where it is`);
+  if (moved) return;
+  const why = 'another mount, or a folder of another user';
+  job.log.warn(`${job.description.name} cannot be moved (${why}): it stays where it is`);
 }
 
 /** Undo has no file: its report is named after what it swapped back in. */
