@@ -2,6 +2,7 @@ import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { seal } from '../../src/restore/journal/sealed.ts';
 import { script, World } from '../support/restore/world.ts';
+import { SteppedClock } from '../support/stepped-clock.ts';
 
 const JOURNAL = { format: 'dropback-journal', version: 1 };
 const STOPPED = { format: 'dropback-stopped', version: 1 };
@@ -51,7 +52,8 @@ function expectedRunning(note: string, isBlocked: boolean): string[] {
 }
 
 async function look(state: string, second: string, note: string): Promise<void> {
-  const world = await World.create();
+  // Where nobody knows how far a stop went, stopped.json stays until none can take effect any more.
+  const world = await World.create({ clock: new SteppedClock() });
   try {
     await mkdir(world.path('work', 'x'), { recursive: true });
     const files = {

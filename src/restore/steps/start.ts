@@ -62,7 +62,10 @@ export async function bringBack(
   if (condition.kind === 'none') return undefined;
   const { clock, lateStops } = parts;
   if (stops === 'seen') lateStops.until = Number.NEGATIVE_INFINITY;
-  if (stops === 'broken-off') lateStops.until = clock.monotonic() + parts.application.lateStopMs;
+  // Once: trying again is no new stop.
+  if (stops === 'broken-off' && lateStops.until === Number.NEGATIVE_INFINITY) {
+    lateStops.until = clock.monotonic() + parts.application.lateStopMs;
+  }
   if (condition.kind === 'unusable') throw stoppedUnusable();
   await parts.checkpoint('before start of containers');
   const onAttempt = ({ container, error }: FailedAttempt) => {

@@ -42,6 +42,8 @@ export async function stopStep(
   const names = await withThoseStillDown(running, targets.stop, parts);
   await parts.stopped.write({ restoreId: job.description.id, names, at });
   job.note({ stopped: running });
+  // What begins here is not what was broken off before.
+  parts.lateStops.until = Number.NEGATIVE_INFINITY;
   await parts.checkpoint('before stop of containers');
   if (running.length > 0) await stopAll(running, job, parts, signal, late);
   await parts.checkpoint('after stop of containers');
