@@ -47,6 +47,7 @@ export function manifestOf(facts: ManifestFacts): Manifest {
     ...(facts.saved ? { globals: facts.saved.globals } : {}),
     extensions: dump.extensions,
     excludedTableData: facts.excludedTableData,
+    ...(dump.leftOut ? { leftOut: dump.leftOut } : {}),
     warnings: dump.warnings,
     restoreByHand: restoreByHand({
       archive,

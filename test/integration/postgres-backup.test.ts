@@ -136,9 +136,17 @@ describe.each(servers)('a backup of PostgreSQL $major', (server) => {
       { schema: 'public', name: 'log_1', rows: 0 },
     ]);
     expect(dump.warnings).toEqual([expect.stringContaining('public.log_1 (5 rows)')]);
+    expect(dump.leftOut).toEqual([{ schema: 'public', name: 'log_1', rows: 5 }]);
+
+    const uncounted = bed.request({ ...request, spool: `${request.spool}2`, rowCounts: 'archive' });
+    const inArchive = await bed.engine.dump(uncounted, never);
+    expect(inArchive.leftOut).toEqual([{ schema: 'public', name: 'log_1' }]);
+    const { tables } = await bed.engine.readBack(uncounted.spool, inArchive, never);
+    expect(tables).toEqual([{ schema: 'public', name: 'keep', rows: 1 }]);
 
     const misspelt = await bed.engine.dump(bed.request({ excludeTableData: ['lgo_*'] }), never);
     expect(misspelt.warnings).toEqual([expect.stringContaining('leaves nothing out')]);
+    expect(misspelt.leftOut).toEqual([]);
     expect(misspelt.tables.map(({ rows }) => rows)).toEqual([1, 5]);
   });
 

@@ -84,6 +84,7 @@ export const manifestSchema: z.ZodType<Manifest> = z
       .exactOptional(),
     extensions: texts,
     excludedTableData: texts,
+    leftOut: z.array(tableCount.extend({ rows: count.exactOptional() })).exactOptional(),
     warnings: texts,
     restoreByHand: texts,
   })

@@ -54,6 +54,8 @@ export interface Manifest {
   readonly extensions: readonly string[];
   /** Patterns whose tables' data were left out. */
   readonly excludedTableData: readonly string[];
+  /** The tables that fitted, and come back empty; undefined where nothing was to be left out. */
+  readonly leftOut?: readonly LeftOutTable[];
   readonly warnings: readonly string[];
   /** Shell commands that restore it by hand. */
   readonly restoreByHand: readonly string[];
@@ -93,6 +95,13 @@ export interface SavedMembership {
   /** Servers before 16 don't have it; as `set`. */
   readonly inherit?: boolean;
   readonly set?: boolean;
+}
+
+export interface LeftOutTable {
+  readonly schema: string;
+  readonly name: string;
+  /** In the source, where they were counted. */
+  readonly rows?: number;
 }
 
 export interface TableCount {

@@ -113,7 +113,7 @@ export interface DumpRequest {
 export interface Dump
   extends Pick<
     Manifest,
-    'database' | 'tool' | 'tables' | 'roles' | 'globals' | 'extensions' | 'warnings'
+    'database' | 'tool' | 'tables' | 'roles' | 'extensions' | 'leftOut' | 'warnings'
   > {
   /** Time of the snapshot, ISO 8601, UTC. */
   readonly snapshotAt: string;

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { newAgeKey } from '../../support/age.ts';
 import { buildImage, docker, findEngine } from './engine.ts';
 import { Stack, until } from './stack.ts';
 
@@ -18,6 +19,16 @@ services:
       S3_ACCESS_KEY: ${keys.id}
       S3_SECRET_KEY: ${keys.secret}
 `;
+
+const settings = {
+  S3_BUCKET: 'backups',
+  S3_PREFIX: 'stack',
+  S3_ENDPOINT: 'http://s3:7480',
+  S3_REGION: 'us-east-1',
+  AWS_ACCESS_KEY_ID: keys.id,
+  AWS_SECRET_ACCESS_KEY: keys.secret,
+  BACKUP_ON_START: 'false',
+};
 
 /** Run in the image: there is no other S3 client in the stack. */
 const makeBucket = `
@@ -42,13 +53,7 @@ describe.skipIf(!engine)('S3 inside the stack', () => {
       profiles: ['postgres', 'verify'],
       extraFiles: { 'docker/s3.yml': endpoint },
       settings: {
-        S3_BUCKET: 'backups',
-        S3_PREFIX: 'stack',
-        S3_ENDPOINT: 'http://s3:7480',
-        S3_REGION: 'us-east-1',
-        AWS_ACCESS_KEY_ID: keys.id,
-        AWS_SECRET_ACCESS_KEY: keys.secret,
-        BACKUP_ON_START: 'false',
+        ...settings,
         BACKUP_VERIFY: 'restore',
         BACKUP_VERIFY_URL: 'postgresql://verify:5432',
       },
@@ -105,4 +110,57 @@ describe.skipIf(!engine)('S3 inside the stack', () => {
     await stack.exec('db-restore', ['dropback', 'restore', 'latest']);
     await until('the records', async () => (await stack.countRecords()) === 1000);
   }, 240_000);
+
+  // docs/disaster-recovery.md, as it stands there.
+  test('the host is lost: compose files, env file, bucket and age identity bring the application back', async () => {
+    const key = newAgeKey();
+    const identity = /^AGE-SECRET-KEY-.*$/m.exec(key.identity.text)?.[0] ?? '';
+    await stack.configure({
+      ...settings,
+      BACKUP_AGE_RECIPIENTS: key.recipient,
+      RESTORE_AGE_IDENTITY: identity,
+    });
+    await stack.compose(['rm', '-sf', 'verify']);
+    await stack.compose(['up', '-d', 'db-backup', 'db-restore']);
+    await stack.removeRecords();
+    await stack.addRecords('kept', 700);
+    await stack.sql(
+      'CREATE ROLE report LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO report',
+    );
+    const tables = await stack.sql(tablesOfReport);
+    expect(tables).not.toBe('');
+    await stack.exec('db-backup', ['dropback', 'backup']);
+
+    const services = ['gateway', 'web', 'postgres', 'db-backup', 'db-restore'];
+    await stack.compose(['rm', '-sfv', ...services]);
+    const { stdout: volumes } = await stack.docker([
+      'volume',
+      'ls',
+      '-q',
+      '--filter',
+      `name=${stack.project}_`,
+    ]);
+    const lost = volumes.split('\n').filter((name) => /postgres/.test(name));
+    expect(lost.length).toBeGreaterThan(0);
+    await stack.docker(['volume', 'rm', ...lost]);
+    for (const folder of ['backups', 'restore']) {
+      await rm(join(stack.folder, folder), { recursive: true, force: true });
+    }
+
+    await stack.compose(['up', '-d', 'postgres', 'web', 'gateway', 'db-restore']);
+    await until('an empty application', async () => (await stack.countRecords()) === 0, 200);
+    const restored = await stack.exec('db-restore', ['dropback', 'restore', 'latest', '--globals']);
+    expect(restored.stdout).toContain('created the roles that were missing here: "report"');
+    await stack.compose(['up', '-d']);
+    await until('the records', async () => (await stack.countRecords()) === 700);
+    expect(await stack.sql(tablesOfReport)).toBe(tables);
+    for (const service of services) {
+      const healthy = async () => (await stack.inspect(service)).health === 'healthy';
+      await until(`${service} is healthy`, healthy, 120);
+    }
+  }, 480_000);
 });
+
+const tablesOfReport = `
+  SELECT string_agg(table_name::text, ',' ORDER BY table_name)
+    FROM information_schema.role_table_grants WHERE grantee = 'report'`;

@@ -129,10 +129,12 @@ async function attemptDump(
     ],
   };
   const { excludeTableData, rowCounts, spool } = request;
-  if (rowCounts === 'archive') {
-    return withoutCounts(dump, countable(snapshot, command).length, excludeTableData);
-  }
-  return excludeTableData.length > 0 ? leaveOutExcluded(spool, dump, signal) : dump;
+  const all = countable(snapshot, command);
+  const isCounted = rowCounts === 'exact';
+  const told = isCounted ? dump : withoutCounts(dump, all.length, excludeTableData);
+  if (excludeTableData.length === 0) return told;
+  const names = all.map(({ schema, name }) => ({ schema, name }));
+  return await leaveOutExcluded(spool, told, isCounted ? tables : names, signal);
 }
 
 function write(

@@ -211,14 +211,17 @@ async function describe(
   };
 }
 
+const MOST_LEFT_OUT = 20;
+
 /** Whoever restores such a backup loses those rows: said before anything is stopped. */
 function withoutRows(manifest: Manifest | undefined): string[] {
-  const patterns = manifest?.excludedTableData ?? [];
-  if (patterns.length === 0) return [];
-  const what = patterns.join(', ');
-  return [
-    `the backup was made without the rows of ${what} (BACKUP_EXCLUDE_TABLE_DATA): none will be there`,
-  ];
+  const tables = manifest?.leftOut ?? [];
+  if (tables.length === 0) return [];
+  const names = tables.slice(0, MOST_LEFT_OUT).map(({ schema, name, rows }) => {
+    return rows === undefined ? `${schema}.${name}` : `${schema}.${name} (${rows} rows left out)`;
+  });
+  const more = tables.length > MOST_LEFT_OUT ? ` and ${tables.length - MOST_LEFT_OUT} more` : '';
+  return [`these tables come back empty, BACKUP_EXCLUDE_TABLE_DATA: ${names.join(', ')}${more}`];
 }
 
 async function missingTablespaces(session: Session, names: readonly string[]): Promise<string[]> {
