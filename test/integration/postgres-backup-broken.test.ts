@@ -1,13 +1,18 @@
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RunProgress } from '../../src/backup/run.ts';
 import { silentLogger } from '../../src/core/observability/log.ts';
 import { failureOf } from '../support/failure.ts';
 import { ownPrograms, PostgresRunBed } from '../support/postgres-run-bed.ts';
+import { PrivatePostgres } from '../support/private-postgres.ts';
 import { canMount, SmallDisk } from '../support/small-disk.ts';
-import { servers, type TestServer } from '../support/testbed.ts';
+import { servers, type TestServer, testbed } from '../support/testbed.ts';
 import { never, until } from './postgres-backup-bed.ts';
 
 const server = servers.at(-1) as TestServer;
+const like = testbed.postgres15;
 const ROWS = 2000;
 /** Half of what the server sends for those rows, about 1 KiB each. */
 const HALF = (ROWS * 1024) / 2;
@@ -83,6 +88,34 @@ describe.skipIf(!server)('a run that is broken off half-way', () => {
     const { manifest } = await bed.run().execute(never);
     expect(await bed.verified()).toEqual([manifest]);
     expect(manifest.tables).toEqual([{ schema: 'public', name: 't', rows: ROWS }]);
+  });
+});
+
+const isOurs = like !== undefined && existsSync(join(like.binDir, 'initdb'));
+
+describe.skipIf(!isOurs)('a server that is restarted during a run', () => {
+  test('the run fails, nothing is left, and the next one is good', async () => {
+    await using own = await PrivatePostgres.create(like as TestServer);
+    const bed = await PostgresRunBed.create(own.server);
+    try {
+      await bed.bed.fill('t', ROWS);
+      const onProgress = ({ step }: RunProgress) => {
+        if (step === 'dump') bed.proxy.holdAfter(HALF);
+      };
+      const failure = failureOf(bed.run().execute(never, onProgress));
+      await bed.proxy.held;
+      await own.crash();
+      bed.proxy.release();
+      await own.start();
+      expect(await failure).toMatchObject({ code: 'database/unreachable', retryable: true });
+      expect(await bed.files()).toEqual([]);
+      const { manifest } = await bed.run().execute(never);
+      expect(await bed.verified()).toEqual([manifest]);
+    } finally {
+      // Its own session ended with the server, which goes as a whole.
+      await bed[Symbol.asyncDispose]().catch(() => {});
+      await rm(bed.bed.folder, { recursive: true, force: true });
+    }
   });
 });
 

@@ -37,7 +37,6 @@ export class HoldingProxy implements AsyncDisposable {
 
   /** Stands still after so many more bytes of the server's, of all connections together. */
   holdAfter(bytes: number): void {
-    this.#held = Promise.withResolvers();
     this.#released = Promise.withResolvers();
     this.#left = bytes;
     if (bytes <= 0) this.#held.resolve();
@@ -45,6 +44,7 @@ export class HoldingProxy implements AsyncDisposable {
 
   release(): void {
     this.#left = Number.POSITIVE_INFINITY;
+    this.#held = Promise.withResolvers();
     this.#released.resolve();
   }
 
