@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Uploads } from '../../src/backup/uploads.ts';
 import { withS3Upload } from '../../src/core/archive/state-file.ts';
 import { silentLogger } from '../../src/core/observability/log.ts';
 import { applyRetention } from '../../src/core/retention/apply.ts';
@@ -93,15 +94,16 @@ describe('catalogue', () => {
     expect((await failureOf(half.find('app_x', never))).code).toBe('store/unreachable');
   });
 
-  test('the backlog is what the state does not call uploaded', async () => {
+  test('the backlog is what the state does not call uploaded; it drains in order', async () => {
     const [a, b, c] = [await make(1, local), await make(2, local), await make(3, local)];
     await local.updateState(b.manifest.id, (state) => withS3Upload(state, 'uploaded', now));
     await local.updateState(c.manifest.id, (state) => withS3Upload(state, 'failed', now));
-    expect((await catalogue.backlog(never)).map(({ id }) => id)).toEqual([
-      a.manifest.id,
-      c.manifest.id,
-    ]);
-    expect(await new Catalogue(local, undefined, clock).backlog(never)).toEqual([]);
+    const uploads = new Uploads({ local, remote, clock, log: silentLogger() });
+    const waiting = [a.manifest.id, c.manifest.id];
+    expect((await uploads.backlog(never)).map(({ id }) => id)).toEqual(waiting);
+    expect(await uploads.drain(never)).toEqual({ uploaded: waiting, remaining: 0 });
+    expect((await remote.list(never)).backups.map(({ id }) => id)).toEqual(waiting);
+    expect(await uploads.backlog(never)).toEqual([]);
   });
 
   test('a damaged local copy is fetched from the remote store', async () => {

@@ -191,6 +191,24 @@ describe.skipIf(!testbed.s3)('S3 store, with faults on the wire', () => {
     expect(checks.find(({ id }) => id === 's3/conditional-writes')?.status).toBe('warning');
   });
 
+  test('an endpoint that refuses checksums in trailers is never sent any', async () => {
+    const hasTrailer = ({ headers }: SeenRequest) =>
+      headers['x-amz-trailer'] !== undefined ||
+      /aws-chunked/.test(`${headers['content-encoding']}`);
+    const fault = answer(501, 'NotImplemented');
+    proxy.inject({ when: hasTrailer, fault, times: 100 });
+    for (const bytes of [1000, 12 * MIB]) {
+      const at = new Date(Date.UTC(2026, 10, 22, 1, 0, bytes % 60));
+      const backup = await sampleBackup(join(folder, `${bytes}`), { bytes, at });
+      await store.publish(backup.manifest, { path: backup.path }, never);
+    }
+    expect((await store.list(never)).backups).toHaveLength(2);
+    const puts = proxy.seen.filter(({ method }) => method === 'PUT');
+    expect(puts.length).toBeGreaterThan(4);
+    expect(puts.filter(({ headers }) => headers['content-md5'] === undefined)).toEqual([]);
+    expect(proxy.fired).toBe(0);
+  });
+
   test.each([
     ['cut', { kind: 'cut', afterBytes: MIB }],
     ['stalled', { kind: 'stall', afterBytes: MIB }],

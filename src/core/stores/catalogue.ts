@@ -115,14 +115,6 @@ export class Catalogue {
     return entries.findLast(({ manifest }) => manifest.archive.sha256 === sha256)?.manifest;
   }
 
-  /** What is listed locally and, as far as its state says, not uploaded; oldest first. */
-  async backlog(signal: AbortSignal): Promise<CatalogueEntry[]> {
-    if (!this.#remote) return [];
-    const { backups } = await this.#local.list(signal);
-    const entries = await Promise.all(backups.map((manifest) => this.#entry(manifest, ['local'])));
-    return entries.filter(({ state }) => state.uploads.s3?.status !== 'uploaded').sort(byTime);
-  }
-
   /**
    * Takes the archive of an entry from the nearest store that has it intact. A damaged local copy
    * is no reason to fail while there is a remote one.

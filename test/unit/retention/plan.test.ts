@@ -154,16 +154,19 @@ describe('retention', () => {
 
   const backups = fc
     .uniqueArray(
-      fc.record({ hours: fc.nat(50_000), verified: fc.boolean(), uploaded: fc.boolean() }),
+      fc.record({
+        ...{ hours: fc.nat(50_000), verified: fc.boolean(), uploaded: fc.boolean() },
+        ...{ rehearsed: fc.boolean(), bad: fc.boolean() },
+      }),
       {
         selector: ({ hours }) => hours,
         maxLength: 80,
       },
     )
     .map((list) =>
-      list.map(({ hours, verified, uploaded }) => {
+      list.map(({ hours, ...facts }) => {
         const createdAt = new Date(now.getTime() - hours * HOUR).toISOString();
-        return { id: createdAt, createdAt, verified, uploaded };
+        return { id: createdAt, createdAt, ...facts };
       }),
     );
   const count = fc.nat(12);
@@ -181,9 +184,12 @@ describe('retention', () => {
         const remove = plan.remove.map(({ id }) => id);
         expect([...keep, ...remove].sort()).toEqual(list.map(({ id }) => id).sort());
         const newest = list.toSorted((a, b) => (a.id < b.id ? 1 : -1));
-        for (const sacred of [newest[0], newest.find(({ verified }) => verified)]) {
+        const verified = newest.find((backup) => backup.verified);
+        const rehearsed = newest.find((backup) => backup.rehearsed);
+        for (const sacred of [newest[0], verified, rehearsed]) {
           if (sacred) expect(keep).toContain(sacred.id);
         }
+        if (newest[0]?.bad) expect(remove).toEqual([]);
         for (const { reasons } of plan.keep) expect(reasons.length).toBeGreaterThan(0);
         for (const { reason } of plan.remove) expect(reason).not.toBe('');
         if (guard.lastRunFailed) expect(remove).toEqual([]);
@@ -192,6 +198,24 @@ describe('retention', () => {
         if (list.length > 0) expect(keep.length).toBeGreaterThan(0);
       }),
       { numRuns: 500 },
+    );
+  });
+
+  test('a clock that goes back removes nothing; a single jump ahead nothing by age', () => {
+    const jumps = fc.integer({ min: 1, max: 100_000 });
+    const ages = fc.record({ days: fc.integer({ min: 1, max: 60 }) });
+    fc.assert(
+      fc.property(backups, policies, jumps, ages, (list, policy, hours, { days }) => {
+        const back = new Date(now.getTime() - hours * HOUR);
+        const isAhead = list.some(({ createdAt }) => new Date(createdAt) > back);
+        if (isAhead) expect(planRetention(list, policy, back, calm).remove).toEqual([]);
+        const ahead = new Date(now.getTime() + (days * 24 + hours) * HOUR);
+        const createdAt = ahead.toISOString();
+        const jumped = { id: createdAt, createdAt, verified: true, uploaded: true };
+        const plan = planRetention([...list, jumped], { ...none, days }, ahead, calm);
+        expect(plan.remove).toEqual([]);
+      }),
+      { numRuns: 300 },
     );
   });
 
