@@ -22,6 +22,15 @@ export function queryInvalid(query: string, why: string, cause?: unknown): Dropb
   });
 }
 
+/** A query that the role of a rehearsal may not ask: nothing can be said of the backup either. */
+export function queryImpossible(query: string, why: string, cause?: unknown): DropbackError {
+  return new DropbackError('verify/query-impossible', `BACKUP_VERIFY_SQL could not ask: ${why}`, {
+    hint: 'it asks as a role without rights that owns what was restored: ask for nothing that only a superuser may see.',
+    facts: { query },
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
 export function describeAnswer(rows: number, value: unknown): string {
   if (rows === 0) return 'it returned no row';
   if (rows > 1) return 'it returned more than one row';

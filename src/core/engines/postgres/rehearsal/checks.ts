@@ -39,11 +39,8 @@ async function rights(session: Session): Promise<CheckResult> {
       hint: `let a superuser run: ALTER ROLE ${ident(role)} CREATEDB; or set BACKUP_VERIFY_URL.`,
     };
   }
-  if (info.isSuperuser)
-    return { id, status: 'ok', message: `rehearsals: ${role} may do all of it` };
-  return {
-    id,
-    status: 'ok',
-    message: `rehearsals: ${role} may create databases; owners and grants are left out of them`,
-  };
+  const loader = info.canCreateRoles
+    ? 'and loads as a role without rights, made for it'
+    : 'and loads itself';
+  return { id, status: 'ok', message: `rehearsals: ${role} may create databases, ${loader}` };
 }

@@ -1,30 +1,48 @@
-import type { Manifest } from '../../../archive/manifest.ts';
+import type { Manifest, TableCount } from '../../../archive/manifest.ts';
 import { DropbackError } from '../../../runtime/errors.ts';
 import type { Rehearsal, RehearsalRequest } from '../../engine.ts';
 import { LARGE_OBJECTS, notedSequences } from '../backup/dump-description.ts';
 import { countLargeObjects, readSequences, type SequencePosition } from '../catalog.ts';
 import { compareContent } from '../restore/check.ts';
 import type { Session } from '../session.ts';
+import { type NotRehearsed, nameOf, notRehearsable } from './not-rehearsed.ts';
 import { askQueries } from './queries.ts';
 
 const MOST_NAMES = 10;
 
+export interface Comparison extends Pick<RehearsalRequest, 'manifest' | 'queries' | 'onProgress'> {
+  readonly notRehearsed: NotRehearsed;
+}
+
 /** Compares a loaded scratch database with the manifest, then asks the user's queries. */
 export async function compareScratch(
   session: Session,
-  { manifest, queries, onProgress }: Pick<RehearsalRequest, 'manifest' | 'queries' | 'onProgress'>,
+  { manifest, queries, onProgress, notRehearsed }: Comparison,
   signal: AbortSignal,
 ): Promise<Rehearsal> {
-  const expected = { tables: manifest.tables, notValid: manifest.database.notValid };
+  const expected = {
+    tables: rehearsedTables(manifest, notRehearsed),
+    notValid: manifest.database.notValid,
+  };
   const { tables, warnings } = await compareContent(session, expected, (fraction) =>
     onProgress(`comparing, ${Math.floor(fraction * 100)}%`),
   );
   await compareLargeObjects(session, manifest);
-  const noted = notedSequences(manifest);
+  const missing = notRehearsed.namesOf('SEQUENCE');
+  const noted = notedSequences(manifest)?.filter((sequence) => !missing.has(nameOf(sequence)));
   if (noted) requireNotBehind(noted, await readSequences(session));
   if (queries.length > 0) onProgress('asking BACKUP_VERIFY_SQL');
-  await askQueries(session, queries, signal);
+  await askQueries(session, queries, { isPartial: notRehearsed.isPartial }, signal);
   return { tables, warnings };
+}
+
+/** A rehearsal without a single row of those that were backed up would prove nothing. */
+function rehearsedTables({ tables }: Manifest, notRehearsed: NotRehearsed): readonly TableCount[] {
+  const missing = notRehearsed.namesOf('TABLE');
+  const rehearsed = tables.filter((table) => !missing.has(nameOf(table)));
+  const holdsRows = (some: readonly TableCount[]) => some.some(({ rows }) => rows > 0);
+  if (holdsRows(rehearsed) || !holdsRows(tables)) return rehearsed;
+  throw notRehearsable('only a superuser may create what every table needs');
 }
 
 async function compareLargeObjects(session: Session, { database }: Manifest): Promise<void> {

@@ -1,22 +1,28 @@
 import { DropbackError, messageOf } from '../../../runtime/errors.ts';
-import { assertionFailed, describeAnswer, queryInvalid } from '../../assertion.ts';
+import { assertionFailed, describeAnswer, queryImpossible, queryInvalid } from '../../assertion.ts';
 import { sqlState } from '../connection-errors.ts';
 import type { Session } from '../session.ts';
 
 /** Connection trouble aside: cancelled, out of resources, out of space. */
 const NOT_THE_ANSWER = /^(57|53|58|XX)/;
 
+const NO_RIGHT = '42501';
+/** No such function, table, schema, type or the like. */
+const NO_SUCH_OBJECT = /^(42883|42P01|42704|42703|3F000)$/;
+
 /** Asks BACKUP_VERIFY_SQL as an application would: with the usual search_path, changing nothing. */
 export async function askQueries(
   session: Session,
   queries: readonly string[],
+  /** Objects are missing that only a superuser could create. */
+  scratch: { readonly isPartial: boolean },
   signal: AbortSignal,
 ): Promise<void> {
   if (queries.length === 0) return;
   await session.query('SET search_path = "$user", public');
   await session.query('SET default_transaction_read_only = on');
   for (const query of queries) {
-    const rows = await ask(session, query, signal);
+    const rows = await ask(session, query, scratch, signal);
     const [first] = rows;
     const value = first && Object.values(first)[0];
     if (rows.length !== 1 || value !== true) {
@@ -25,7 +31,12 @@ export async function askQueries(
   }
 }
 
-async function ask(session: Session, query: string, signal: AbortSignal): Promise<object[]> {
+async function ask(
+  session: Session,
+  query: string,
+  { isPartial }: { readonly isPartial: boolean },
+  signal: AbortSignal,
+): Promise<object[]> {
   try {
     return await session.query(query, [], signal);
   } catch (error) {
@@ -33,6 +44,8 @@ async function ask(session: Session, query: string, signal: AbortSignal): Promis
     if (state === undefined || session.lost.aborted || NOT_THE_ANSWER.test(state)) throw error;
     if (!(error instanceof DropbackError)) throw error;
     if (state === '42601') throw queryInvalid(query, error.message, error);
+    const isForLackOfRights = state === NO_RIGHT || (isPartial && NO_SUCH_OBJECT.test(state));
+    if (isForLackOfRights) throw queryImpossible(query, error.message, error);
     throw assertionFailed(query, `it failed: ${messageOf(error)}`, error);
   }
 }

@@ -1,24 +1,24 @@
 import { randomBytes } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Manifest } from '../../../archive/manifest.ts';
+import type { PostgresConnection } from '../../../config/config.ts';
 import type { Rehearsal, RehearsalRequest } from '../../engine.ts';
 import { chooseClient, parseVersion } from '../clients.ts';
 import { readToc } from '../restore/archive-list.ts';
 import { expectedBytes, stagingBudget, withinBudget } from '../restore/budget.ts';
 import { createStaging } from '../restore/create-staging.ts';
 import { dropDatabase } from '../restore/drop-database.ts';
-import { loadArchive } from '../restore/load-archive.ts';
-import { isSuperuser } from '../restore/load-role.ts';
-import { applicationName, scratchName } from '../restore/names.ts';
+import { dropLoadRole } from '../restore/load-role.ts';
+import { applicationName, namesOf, scratchName } from '../restore/names.ts';
 import { createPlaceholders, dropPlaceholders } from '../restore/placeholders.ts';
-import type { Server } from '../restore/server.ts';
+import type { Server, SessionNeeds } from '../restore/server.ts';
 import { terminateNamed } from '../restore/terminate.ts';
 import { chooseJobs, loadSettings } from '../restore/tuning.ts';
-import { tocList } from '../script/toc.ts';
+import type { TocFilter } from '../script/toc.ts';
 import { readConnectionRoom } from '../server-info.ts';
 import type { Session } from '../session.ts';
 import { compareScratch } from './compare.ts';
+import { loadScratch, type ScratchLoaded } from './load.ts';
+import { type ArchiveSource, chooseLoader, ownExtensions, prepareExtensions } from './loader.ts';
 import { sourceModel } from './source-model.ts';
 
 const CLEAN_UP_MS = 60_000;
@@ -29,6 +29,8 @@ interface Scratch {
   readonly id: string;
   readonly name: string;
   readonly liveName: string;
+  /** Not made where control may not make roles. */
+  readonly loadRole: string;
   /** Roles that the archive names and the server doesn't know. */
   readonly names: readonly string[];
 }
@@ -43,20 +45,21 @@ export async function rehearseOnce(
   const id = randomBytes(8).toString('hex');
   await using session = await server.open({ applicationName: applicationName(id), signal });
   const names = await missingRoles(session, request.manifest);
-  const scratch: Scratch = { id, name: scratchName(id), liveName: server.liveName, names };
+  const { loadRole } = namesOf(id);
+  const scratch = { id, name: scratchName(id), liveName: server.liveName, loadRole, names };
   try {
     const loaded = await load(server, session, scratch, request, jobs, signal);
     request.onProgress('comparing');
-    await using inScratch = await server.open({
-      applicationName: applicationName(id),
-      database: scratch.name,
-      signal,
-    });
-    const compared = await compareScratch(inScratch, request, signal);
-    return { ...compared, warnings: [...loaded, ...compared.warnings] };
+    await using inScratch = await server.openAs(loaded.loader, within(scratch, signal));
+    const compared = await compareScratch(inScratch, { ...request, ...loaded }, signal);
+    return { ...compared, warnings: [...loaded.warnings, ...compared.warnings] };
   } finally {
     await cleanUp(server, scratch, request);
   }
+}
+
+function within({ id, name }: Scratch, signal: AbortSignal): SessionNeeds {
+  return { applicationName: applicationName(id), database: name, signal };
 }
 
 async function load(
@@ -66,7 +69,7 @@ async function load(
   { manifest, archive, workFolder, log, onProgress }: RehearsalRequest,
   wantedJobs: number | undefined,
   signal: AbortSignal,
-): Promise<string[]> {
+): Promise<ScratchLoaded & { loader: PostgresConnection }> {
   const client = await chooseClient(
     {
       serverMajor: session.major,
@@ -76,48 +79,54 @@ async function load(
     signal,
   );
   const toc = await readToc(client, archive, signal, manifest.roles);
-  const listFile = join(workFolder, 'entries.list');
-  // A database that holds a subscription can't be dropped, and nobody is to be subscribed to.
-  const omit = { types: ['SUBSCRIPTION', 'SUBSCRIPTION TABLE'] };
-  await writeFile(listFile, tocList(toc, omit), { mode: 0o600 });
   await createPlaceholders(session, scratch);
-  const owner = server.control.user;
-  const { name, liveName } = scratch;
-  const oid = await createStaging(session, { name, owner, liveName }, sourceModel(manifest));
   const jobs = chooseJobs(wantedJobs, (await readConnectionRoom(session)).free);
-  const exact = await isSuperuser(session);
   const expected = expectedBytes({ bytes: 0, lines: 0 }, manifest);
+  // Our own archive, of a size that is known: only a load that runs wild is to be stopped.
+  const budgetBytes = stagingBudget(2 * expected, 0, undefined);
+  const { name, liveName, loadRole } = scratch;
+  const loader = await chooseLoader(server, session, { name: loadRole, jobs, budgetBytes });
+  const owner = loader.user;
+  const oid = await createStaging(session, { name, owner, liveName }, sourceModel(manifest));
+  const source = { client, archive, toc, workFolder };
+  const filter = await filterFor(server, loader, scratch, source, signal);
   const watch = {
     session,
     oid,
-    // Our own archive, of a size that is known: only a load that runs wild is to be stopped.
-    budgetBytes: stagingBudget(2 * expected, 0, undefined),
+    budgetBytes,
     expectedBytes: expected,
     serverDataDir: undefined,
     clock: server.options.clock,
     progress: (fraction: number) => onProgress(`restoring, ${Math.floor(fraction * 100)}%`),
   };
-  const settings = await loadSettings(session, jobs);
-  const warnings = await withinBudget(watch, signal, (within) =>
-    loadArchive(
-      {
-        path: archive.path,
-        listFile,
-        client,
-        identity: server.control,
-        database: name,
-        applicationName: applicationName(scratch.id),
-        jobs,
-        exact,
-        tablespaces: false,
-        tolerateTransactionTimeout: client.major >= 17 && session.major < 17,
-        settings,
-        log,
-      },
-      within,
-    ),
+  const base = {
+    path: archive.path,
+    client,
+    identity: loader,
+    database: name,
+    applicationName: applicationName(scratch.id),
+    jobs,
+    tolerateTransactionTimeout: client.major >= 17 && session.major < 17,
+    settings: await loadSettings(session, jobs),
+    log,
+  };
+  const open = (until: AbortSignal) => server.openAs(loader, within(scratch, until));
+  const loaded = await withinBudget(watch, signal, (bounded) =>
+    loadScratch({ base, archive, workFolder, toc, filter, open }, bounded),
   );
-  return exact ? warnings : [...warnings, 'owners and grants were left out: no superuser'];
+  return { ...loaded, loader };
+}
+
+async function filterFor(
+  server: Server,
+  loader: PostgresConnection,
+  scratch: Scratch,
+  source: ArchiveSource,
+  signal: AbortSignal,
+): Promise<TocFilter> {
+  if (loader === server.control) return ownExtensions();
+  await using inScratch = await server.open(within(scratch, signal));
+  return await prepareExtensions(inScratch, loader, source, signal);
 }
 
 /** Predefined roles of newer servers can't be made; grants to them are left out. */
@@ -139,6 +148,7 @@ async function cleanUp(server: Server, scratch: Scratch, { log }: RehearsalReque
     const bounds = { clock, signal, mostMs: TERMINATE_MOST_MS };
     await terminateNamed(session, applicationName(scratch.id), bounds);
     await dropDatabase(session, { name: scratch.name, kind: 'scratch', oid: null });
+    await dropLoadRole(session, scratch.loadRole);
     const left = await dropPlaceholders(session, scratch);
     if (left.length > 0) log.warn({ roles: left }, 'roles made for a rehearsal are still in use');
   } catch (error) {

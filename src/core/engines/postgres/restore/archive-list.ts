@@ -2,7 +2,14 @@ import type { UnpackedDrop } from '../../../archive/unpacked.ts';
 import { requireProgram } from '../../../runtime/process/find-program.ts';
 import { capture, runPipeline } from '../../../runtime/process/pipeline.ts';
 import { clientProgram, type PostgresClient } from '../clients.ts';
-import { CONTROL_TYPES, keptEntries, parseToc, type Toc, tocList } from '../script/toc.ts';
+import {
+  CONTROL_TYPES,
+  keptEntries,
+  parseDependencies,
+  parseToc,
+  type Toc,
+  tocList,
+} from '../script/toc.ts';
 import { reading } from './full-read.ts';
 import { READ_LIMITS } from './limits.ts';
 
@@ -30,15 +37,32 @@ export async function readToc(
   signal: AbortSignal,
   roles: readonly string[] = [],
 ): Promise<Toc> {
+  return parseToc(await listing(client, drop, ['--list'], signal), { roles });
+}
+
+/** For each entry's dump id those of the entries that it needs. */
+export async function readDependencies(
+  client: PostgresClient,
+  drop: Pick<UnpackedDrop, 'path' | 'fileName'>,
+  signal: AbortSignal,
+): Promise<Map<number, number[]>> {
+  return parseDependencies(await listing(client, drop, ['--list', '--verbose'], signal));
+}
+
+function listing(
+  client: PostgresClient,
+  drop: Pick<UnpackedDrop, 'path' | 'fileName'>,
+  args: readonly string[],
+  signal: AbortSignal,
+): Promise<string> {
   const file = clientProgram(client, 'pg_restore');
   const program = {
     name: 'pg_restore',
     file,
-    args: ['--list', '--', drop.path],
+    args: [...args, '--', drop.path],
     limits: READ_LIMITS,
   };
-  const listing = await reading(drop, () => capture(program, { signal }, MOST_LIST_BYTES));
-  return parseToc(listing, { roles });
+  return reading(drop, () => capture(program, { signal }, MOST_LIST_BYTES));
 }
 
 /** What of the archive is restored: all of our own, of a foreign one what the load role may do. */

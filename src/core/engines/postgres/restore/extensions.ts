@@ -47,7 +47,8 @@ export async function requireExtensions(
 /**
  * Creates extensions in an empty staging database, before anything of the file is in it: their
  * scripts then meet only objects of PostgreSQL's own. A schema that the file puts one into is made
- * first, for `owner`. Extension tables that pg_dump saves rows of are opened for the load.
+ * first, for `owner`. Extensions' tables and sequences that pg_dump saves are opened for the
+ * load, and so are their schemas.
  */
 export async function createExtensions(
   inStaging: Session,
@@ -63,14 +64,22 @@ export async function createExtensions(
     }
     await inStaging.query(`CREATE EXTENSION IF NOT EXISTS ${ident(name)}${clause} CASCADE`);
   }
-  const tables = await inStaging.query<{ schema: string; name: string }>(
-    `SELECT n.nspname AS schema, c.relname AS name
+  const saved = await inStaging.query<{ schema: string; name: string; kind: string }>(
+    `SELECT n.nspname AS schema, c.relname AS name, c.relkind AS kind
        FROM pg_extension e CROSS JOIN unnest(e.extconfig) AS config(oid)
        JOIN pg_class c ON c.oid = config.oid JOIN pg_namespace n ON n.oid = c.relnamespace
-      WHERE c.relkind = 'r'`,
+      WHERE c.relkind IN ('r', 'S')`,
   );
-  for (const { schema, name } of tables) {
-    await inStaging.query(`GRANT SELECT, INSERT ON ${qualified(schema, name)} TO ${ident(owner)}`);
+  for (const { schema, name, kind } of saved) {
+    const right = kind === 'S' ? 'SELECT, UPDATE ON SEQUENCE' : 'SELECT, INSERT ON TABLE';
+    await inStaging.query(`GRANT ${right} ${qualified(schema, name)} TO ${ident(owner)}`);
+  }
+  const schemas = await inStaging.query<{ name: string }>(
+    `SELECT n.nspname AS name FROM pg_namespace n JOIN pg_depend d ON d.objid = n.oid
+      WHERE d.classid = 'pg_namespace'::regclass AND d.deptype = 'e'`,
+  );
+  for (const { name } of schemas) {
+    await inStaging.query(`GRANT USAGE ON SCHEMA ${ident(name)} TO ${ident(owner)}`);
   }
 }
 

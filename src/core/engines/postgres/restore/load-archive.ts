@@ -4,6 +4,7 @@ import { DropbackError } from '../../../runtime/errors.ts';
 import { runPipeline } from '../../../runtime/process/pipeline.ts';
 import { clientProgram, type PostgresClient } from '../clients.ts';
 import { libpqEnvironment } from '../environment.ts';
+import type { EntryErrors } from './entry-errors.ts';
 import { LOAD_LIMITS } from './limits.ts';
 import { loadError } from './load-error.ts';
 import { RestoreMessages } from './restore-messages.ts';
@@ -25,13 +26,18 @@ export interface ArchiveLoad {
   /** The archive sets transaction_timeout, which this server doesn't know. */
   readonly tolerateTransactionTimeout: boolean;
   readonly settings: Readonly<Record<string, string | number>>;
+  /** `pre-data`, `data`, `post-data`. Default: all. */
+  readonly sections?: readonly string[];
+  /** Errors of single entries don't end the load: they are put in here, for the caller to judge. */
+  readonly entryErrors?: EntryErrors;
   readonly log: Logger;
 }
 
 /** Runs pg_restore into staging. Returns its warnings; throws `restore/load-failed` and the like. */
 export async function loadArchive(load: ArchiveLoad, signal: AbortSignal): Promise<string[]> {
   const messages = new RestoreMessages();
-  const tolerant = load.tolerateTransactionTimeout;
+  const { entryErrors } = load;
+  const goesOn = load.tolerateTransactionTimeout || entryErrors !== undefined;
   const program = {
     name: 'pg_restore',
     ...(load.exact ? {} : { limits: LOAD_LIMITS }),
@@ -42,17 +48,20 @@ export async function loadArchive(load: ArchiveLoad, signal: AbortSignal): Promi
       applicationName: load.applicationName,
       settings: load.settings,
     }),
-    successCodes: tolerant ? [0, 1] : [0],
+    successCodes: goesOn ? [0, 1] : [0],
   };
   const onStderr = (_name: string, line: string) => {
     messages.push(line);
+    entryErrors?.push(line);
     load.log.debug({ line }, 'pg_restore says');
   };
   try {
     const [outcome] = await runPipeline([program], { signal, onStderr });
     messages.end();
-    const failed = outcome?.exitCode !== 0 && !messages.onlyTolerated;
-    if (failed || messages.errors.length > 0) throw loadError('pg_restore', messages.errors);
+    const isExplained = entryErrors ? entryErrors.isWhole : messages.onlyTolerated;
+    const failed = outcome?.exitCode !== 0 && !isExplained;
+    if (failed || (!entryErrors && messages.errors.length > 0))
+      throw loadError('pg_restore', messages.errors);
   } catch (error) {
     messages.end();
     if (!(error instanceof DropbackError) || error.code !== 'tool/failed') throw error;
@@ -66,6 +75,8 @@ function restoreArguments(load: ArchiveLoad): string[] {
   args.push(`--use-list=${load.listFile}`);
   if (!load.exact) args.push('--no-owner', '--no-acl', '--no-security-labels');
   if (!load.tablespaces) args.push('--no-tablespaces');
-  if (!load.tolerateTransactionTimeout) args.push('--exit-on-error');
+  for (const section of load.sections ?? []) args.push(`--section=${section}`);
+  if (load.entryErrors) args.push('--verbose');
+  else if (!load.tolerateTransactionTimeout) args.push('--exit-on-error');
   return [...args, '--', load.path];
 }

@@ -33,8 +33,11 @@ export async function createLoadRole(
          CONNECTION LIMIT ${limit} PASSWORD ${literal(scramVerifier(password))}`,
     );
     await session.query(`COMMENT ON ROLE ${name} IS ${literal(marker(role.liveName))}`);
-    if (await isSuperuser(session)) await session.query(temporaryFileLimit(name, role.budgetBytes));
-    else await session.query(joinRole(session, name));
+    if (await isSuperuser(session)) {
+      await session.query(temporaryFileLimit(name, role.budgetBytes));
+      // Errors are told apart by their text.
+      await session.query(`ALTER ROLE ${name} SET lc_messages = 'C'`);
+    } else await session.query(joinRole(session, name));
   });
   return { ...control, user: role.name, password };
 }

@@ -72,6 +72,7 @@ const LONG_TYPES = [
 ].sort((a, b) => b.length - a.length);
 
 const ENTRY = /^(\d+); (\d+) (\d+) (.*)$/;
+const DEPENDS = /^;\s+depends on: ([\d ]+)$/;
 const HEADER = /^;\s+([A-Za-z][A-Za-z_ ]*): (.*)$/;
 
 /**
@@ -103,6 +104,21 @@ export function parseToc(
     dumpVersion: header.get('dumped by pg_dump version'),
     entries,
   };
+}
+
+/** From the output of `pg_restore -l --verbose`: the dump ids that each entry depends on. */
+export function parseDependencies(listing: string): Map<number, number[]> {
+  const dependencies = new Map<number, number[]>();
+  let dumpId: number | undefined;
+  for (const line of listing.split('\n')) {
+    const entry = ENTRY.exec(line)?.[1];
+    if (entry !== undefined) dumpId = Number(entry);
+    const needed = DEPENDS.exec(line)?.[1];
+    if (needed !== undefined && dumpId !== undefined) {
+      dependencies.set(dumpId, needed.trim().split(/ +/).map(Number));
+    }
+  }
+  return dependencies;
 }
 
 /** What a list for `pg_restore -L` leaves out. */
