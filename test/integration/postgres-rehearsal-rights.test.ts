@@ -38,13 +38,18 @@ describe.each(servers)('rehearsals by a superuser on PostgreSQL $major', (server
       const script = await source.script(hostile(source.app));
       await source.restore(source.engine(), script);
     });
-    const found = await bed.rehearse({}, [
-      `SELECT count(*) = 8 AND bool_and(who ~ '^dropback_load_(\\w+) dropback_load_\\1 false$') FROM t`,
-      `SELECT count(*) = 8 AND bool_and(who ~ '^dropback_load_(\\w+) dropback_load_\\1 false$') FROM m`,
-      `SELECT act(1) ~ '^dropback_load_(\\w+) dropback_load_\\1 false$'`,
-    ]);
-    expect(found.tables).toEqual([{ schema: 'public', name: 't', rows: 8 }]);
-    expect(found.warnings).toEqual([]);
+    const who = String.raw`~ '^dropback_load_(\w+) dropback_load_\1 false$'`;
+    const queries = [
+      `SELECT count(*) = 8 AND bool_and(who ${who}) FROM t`,
+      `SELECT count(*) = 8 AND bool_and(who ${who}) FROM m`,
+      `SELECT act(1) ${who}`,
+    ];
+    const user = await bed.backup.role('CREATEDB CREATEROLE');
+    for (const engine of [bed.engine(), bed.engine({ user, password: 'pw' })]) {
+      const found = await bed.rehearse({}, queries, engine);
+      expect(found.tables).toEqual([{ schema: 'public', name: 't', rows: 8 }]);
+      expect(found.warnings).toEqual([]);
+    }
     const limit = `SELECT rolconnlimit AS v FROM pg_roles WHERE rolname = '${bed.source.app}'`;
     expect(await bed.backup.admin.query(limit)).toEqual([{ v: -1 }]);
     expect(await bed.leftovers()).toEqual([]);
@@ -99,34 +104,28 @@ describe.each(servers)('rehearsals by a superuser on PostgreSQL $major', (server
       ]) {
         expect(dependents).toContain(name);
       }
-      expect(told).not.toContain('plain,');
+      const more = manifest.tables.map((table) =>
+        table.name === 'plain' ? { ...table, rows: table.rows + 1 } : table,
+      );
+      const error = await failureOf(bed.rehearse({ tables: more }));
+      expect(verdictOf(error), error.code).toBe('failed');
       expect(await bed.leftovers()).toEqual([]);
     });
 
-    test('does not hide that the rest is not what was backed up', async () => {
-      const tables = bed.manifest.tables.map((table) =>
-        table.name === 'plain' ? { ...table, rows: table.rows + 1 } : table,
-      );
-      const error = await failureOf(bed.rehearse({ tables }));
-      expect(error.code).toBe('restore/rows-differ');
-      expect(verdictOf(error)).toBe('failed');
-    });
-
-    test('is not held against a backup of nothing else, nor against one that is asked for it', async () => {
-      const tables = bed.manifest.tables.filter(({ name }) => name === 'needs it');
-      const nothing = await failureOf(bed.rehearse({ tables }));
-      expect(nothing.code).toBe('verify/not-rehearsable');
-      const asked = ['SELECT count(*) > 0 FROM pg_authid', 'SELECT count(*) > 0 FROM needs_it'];
-      for (const query of asked) {
+    // The newest stands for all.
+    if (server !== servers.at(-1)) return;
+    test('is not held against a backup that is asked for it', async () => {
+      for (const table of ['pg_authid', 'needs_it']) {
+        const query = `SELECT count(*) > 0 FROM ${table}`;
         const error = await failureOf(bed.rehearse({}, [query]));
         expect(error.code).toBe('verify/query-impossible');
         expect(verdictOf(error)).toBe('inconclusive');
       }
-      expect(verdictOf(nothing)).toBe('inconclusive');
       expect(await bed.leftovers()).toEqual([]);
     });
   });
 
+  if (server !== servers.at(-1)) return;
   test('rows that only a superuser may write are not held against a backup', async () => {
     await using bed = await RehearsalBed.create(server, 1, (source) =>
       source.sql(`CREATE FUNCTION may(i int) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS

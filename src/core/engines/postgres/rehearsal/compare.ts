@@ -36,8 +36,14 @@ export async function compareScratch(
   return { tables, warnings };
 }
 
-/** A rehearsal without a single row of those that were backed up would prove nothing. */
-function rehearsedTables({ tables }: Manifest, notRehearsed: NotRehearsed): readonly TableCount[] {
+/**
+ * The tables to compare. Throws `verify/not-rehearsable` where none of the rows that were backed up
+ * could be loaded: that proves nothing.
+ */
+export function rehearsedTables(
+  { tables }: Manifest,
+  notRehearsed: NotRehearsed,
+): readonly TableCount[] {
   const missing = notRehearsed.namesOf('TABLE');
   const rehearsed = tables.filter((table) => !missing.has(nameOf(table)));
   const holdsRows = (some: readonly TableCount[]) => some.some(({ rows }) => rows > 0);

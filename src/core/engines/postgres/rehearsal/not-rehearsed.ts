@@ -7,6 +7,8 @@ const RIGHTS =
   /permission denied|not permitted|must be (the |a )?(owner|superuser|member|able)|must have |only superuser|only roles? with|transition data type cannot be internal/i;
 /** Nobody misses a comment. */
 const SILENT = new Set(['COMMENT', 'SECURITY LABEL']);
+/** Named by the object that they are a part of. */
+const PARTS = new Set(['DEFAULT', 'TABLE DATA', 'SEQUENCE OWNED BY', 'SEQUENCE SET']);
 
 export function isAboutRights(message: string): boolean {
   return RIGHTS.test(message);
@@ -53,7 +55,7 @@ export class NotRehearsed {
   warnings(): string[] {
     const refused = shown(this.#refused);
     if (refused === undefined) return [];
-    const dependents = shown(this.#dependents.filter(({ name }) => name !== ''));
+    const dependents = shown(this.#dependents.filter(({ type }) => !PARTS.has(type)));
     const more = dependents === undefined ? '' : `; nor what needs that: ${dependents}`;
     return [`not rehearsed, because only a superuser may create it: ${refused}${more}`];
   }
