@@ -196,6 +196,7 @@ export class BackupRun {
         spool,
         compressionLevel: config.compressionLevel,
         excludeTableData: config.excludeTableData,
+        rolePasswords: config.rolePasswords,
         rowCounts: config.rowCounts,
         nice: config.nice,
         log,

@@ -14,8 +14,8 @@ export async function globalsOf(
   return { encrypted: await sealText(JSON.stringify(roles), recipients, signal) };
 }
 
-/** Settings of an application's own, which may be secrets, aren't stored in the clear. */
-export function withoutSecrets(role: SavedRole): SavedRole {
+/** Passwords, and settings of an application's own, which may be secrets, aren't stored in the clear. */
+export function withoutSecrets({ password: _, ...role }: SavedRole): SavedRole {
   return { ...role, settings: role.settings.filter(({ name }) => !name.includes('.')) };
 }
 

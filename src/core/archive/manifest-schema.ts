@@ -45,6 +45,7 @@ const membership = z.strictObject({
 
 const savedRole = z.strictObject({
   name: z.string(),
+  password: z.string().exactOptional(),
   attributes: z.array(
     z.enum(['SUPERUSER', 'INHERIT', 'CREATEROLE', 'CREATEDB', 'LOGIN', 'REPLICATION', 'BYPASSRLS']),
   ),

@@ -76,9 +76,10 @@ export type SavedRoleAttribute =
   | 'REPLICATION'
   | 'BYPASSRLS';
 
-/** Without a password. */
 export interface SavedRole {
   readonly name: string;
+  /** As the server stores it, never in the clear; only where the roles are encrypted. */
+  readonly password?: string;
   readonly attributes: readonly SavedRoleAttribute[];
   /** -1: none. */
   readonly connectionLimit: number;

@@ -34,10 +34,18 @@ export function parseBackupConfig(raw: RawEnvironment, host?: ConfigHost): Backu
       rowCounts: read(environment, 'BACKUP_ROW_COUNTS', choice('exact', 'archive')),
       verify: readVerify(environment, database),
       ageRecipients: readAgeRecipients(environment),
+      rolePasswords: read(environment, 'BACKUP_ROLE_PASSWORDS', boolean),
       hooks: readHooks(environment, 'BACKUP'),
       retention: { local: readKeep(environment, 'BACKUP'), s3: readKeep(environment, 'S3') },
     };
     if (config.ageRecipients.length > 0) requireEncryptable(environment, config);
+    else if (config.rolePasswords) {
+      environment.problem(
+        'BACKUP_ROLE_PASSWORDS',
+        'needs BACKUP_AGE_RECIPIENTS: passwords are not stored in the clear',
+        'encrypt the backups, or remove it and give the roles their passwords after a restore.',
+      );
+    }
     if (database?.kind === 'sqlite' && config.excludeTableData.length > 0) {
       environment.problem(
         'BACKUP_EXCLUDE_TABLE_DATA',

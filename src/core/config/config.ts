@@ -68,6 +68,8 @@ export interface BackupConfig extends CommonConfig {
   readonly verify: VerifyConfig;
   /** BACKUP_AGE_RECIPIENTS; none: backups are not encrypted. */
   readonly ageRecipients: readonly string[];
+  /** Passwords of roles are saved, encrypted. */
+  readonly rolePasswords: boolean;
   readonly hooks: HooksConfig;
   readonly retention: { readonly local: KeepPolicy; readonly s3: KeepPolicy };
 }

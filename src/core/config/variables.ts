@@ -238,6 +238,14 @@ const backups = [
       'age recipients (age1…, or SSH public keys), separated by commas: backups are encrypted to all of them',
   },
   {
+    name: 'BACKUP_ROLE_PASSWORDS',
+    section: 'backup',
+    default: 'false',
+    usedBy: backup,
+    meaning:
+      'PostgreSQL: the roles that are saved with each backup keep their passwords (as the server stores them, for which it has to be a superuser). Only with `BACKUP_AGE_RECIPIENTS`',
+  },
+  {
     name: 'BACKUP_PRE_HOOK',
     section: 'backup',
     usedBy: backup,

@@ -102,6 +102,8 @@ export interface DumpRequest {
   /** zstd level. */
   readonly compressionLevel: number;
   readonly excludeTableData: readonly string[];
+  /** Whether `savedRoles` shall have passwords, as the server stores them. Default: no. */
+  readonly rolePasswords?: boolean;
   /** `exact`: rows counted in the dump's own snapshot. `archive`: counted in the archive alone. */
   readonly rowCounts: 'exact' | 'archive';
   /** CPU niceness of the native programs. */

@@ -512,6 +512,7 @@ describe('what is wrong', () => {
     [{ DOCKER_TLS_VERIFY: '1' }, restore, 'DOCKER_TLS_VERIFY'],
     [{ RESTORE_STOP_CONTAINERS: 'service:web' }, restore, 'RESTORE_STOP_CONTAINERS'],
     [{ RESTORE_STOP_CONTAINERS: '../x' }, restore, 'RESTORE_STOP_CONTAINERS'],
+    [{ BACKUP_ROLE_PASSWORDS: 'true' }, backup, 'BACKUP_ROLE_PASSWORDS'],
     [{ BACKUP_AGE_RECIPIENTS: 'me@home' }, backup, 'BACKUP_AGE_RECIPIENTS'],
     [{ BACKUP_AGE_RECIPIENTS: 'AGE-SECRET-KEY-1A' }, backup, 'BACKUP_AGE_RECIPIENTS'],
     [{ BACKUP_AGE_RECIPIENTS: 'age1a', BACKUP_VERIFY: 'restore' }, backup, 'BACKUP_VERIFY'],

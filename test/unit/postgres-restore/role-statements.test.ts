@@ -77,7 +77,11 @@ test("an application's own settings, which may be secrets, are saved only encryp
     { name: 'app.jwt_secret', value: 'hush' },
     { name: 'work_mem', value: '8MB' },
   ];
-  const globals = await globalsOf([role({ settings })], [], new AbortController().signal);
+  const globals = await globalsOf(
+    [role({ settings, password: 'hush' })],
+    [],
+    new AbortController().signal,
+  );
   expect(JSON.stringify(globals)).not.toContain('hush');
   expect(JSON.stringify(globals)).toContain('8MB');
 });

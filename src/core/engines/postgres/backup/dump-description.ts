@@ -41,6 +41,7 @@ export type DumpDescription = Pick<Manifest, 'database' | 'roles' | 'extensions'
 export async function describeDatabase(
   session: Session,
   database: string,
+  rolePasswords: boolean,
 ): Promise<DumpDescription> {
   const extensions = await readExtensions(session);
   const roles = await readRoles(session);
@@ -53,7 +54,7 @@ export async function describeDatabase(
       notValid: await readNotValid(session),
     },
     roles,
-    savedRoles: await readSavedRoles(session, roles),
+    savedRoles: await readSavedRoles(session, roles, rolePasswords),
     extensions: extensions.map((extension) => extension.name),
   };
 }

@@ -9,6 +9,7 @@ import type { Dump, DumpRequest } from '../../engine.ts';
 import type { CatalogTable } from '../catalog.ts';
 import { chooseClient } from '../clients.ts';
 import { connect } from '../connection.ts';
+import { mayReadPasswords } from '../globals/read-saved-roles.ts';
 import type { Session } from '../session.ts';
 import { countRows } from './count.ts';
 import { type WrittenArchive, writeArchive } from './dump-archive.ts';
@@ -35,6 +36,9 @@ const STREAMED = { format: 'postgres-custom', compression: 'zstd' } as const;
 const MOST_FILES = MOST_MEMBERS * 0.9;
 /** Compressed inside: each file of the directory is. */
 const PACKED = { format: 'postgres-directory', compression: 'none' } as const;
+
+const NO_PASSWORDS =
+  'BACKUP_ROLE_PASSWORDS has no effect: only a superuser may read the passwords of roles';
 
 export interface DumpSettings {
   readonly connection: PostgresConnection;
@@ -97,7 +101,9 @@ async function attemptDump(
     clock: settings.clock,
     signal,
   });
-  const description = await describeDatabase(session, connection.database);
+  const asked = request.rolePasswords === true;
+  const passwords = asked && (await mayReadPasswords(session));
+  const description = await describeDatabase(session, connection.database, passwords);
   if (granted) requireFewFiles(snapshot, description);
   const command: DumpCommand = {
     connection,
@@ -125,6 +131,7 @@ async function attemptDump(
     warnings: [
       ...(granted?.warning === undefined ? [] : [granted.warning]),
       ...warnings,
+      ...(asked && !passwords ? [NO_PASSWORDS] : []),
       ...snapshotWarnings(snapshot, isStandby),
     ],
   };

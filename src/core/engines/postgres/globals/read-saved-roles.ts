@@ -4,16 +4,20 @@ import type { Session } from '../session.ts';
 /**
  * The roles without which a restore on another server would not be the same: those that own something
  * here or are granted something (`named`), whoever is a member of one, and what all of them are members
- * of. Without passwords. Everything is read from views that any role may read.
+ * of. Passwords, where they are asked for, are there only for who may read them: a superuser; all else
+ * is in views that any role may read.
  */
 export async function readSavedRoles(
   session: Session,
   named: readonly string[],
+  withPasswords: boolean,
 ): Promise<SavedRole[]> {
   const rows = await session.query<RoleRow>(ROLES, [named]);
   const memberships = await readMemberships(session, named);
+  const passwords = withPasswords ? await readPasswords(session) : new Map<string, string>();
   return rows.map((row) => ({
     name: row.name,
+    ...passwordOf(passwords.get(row.name)),
     attributes: attributes.filter(([column]) => row[column]).map(([, attribute]) => attribute),
     connectionLimit: row.limit,
     ...(row.until === null ? {} : { validUntil: row.until }),
@@ -91,6 +95,25 @@ async function readMemberships(
       GROUP BY 1, 2 ORDER BY 1, 2`,
     [named],
   );
+}
+
+/** Whether this session may read passwords. */
+export async function mayReadPasswords(session: Session): Promise<boolean> {
+  const { may } = await session.queryOne<{ may: boolean }>(
+    "SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT') AS may",
+  );
+  return may;
+}
+
+async function readPasswords(session: Session): Promise<Map<string, string>> {
+  const rows = await session.query<{ name: string; password: string }>(
+    'SELECT rolname AS name, rolpassword AS password FROM pg_authid WHERE rolpassword IS NOT NULL',
+  );
+  return new Map(rows.map(({ name, password }) => [name, password]));
+}
+
+function passwordOf(password: string | undefined): Pick<SavedRole, 'password'> {
+  return password === undefined ? {} : { password };
 }
 
 function splitSetting(setting: string): { name: string; value: string } {

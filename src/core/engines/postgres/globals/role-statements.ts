@@ -11,12 +11,13 @@ export function isPrivileged({ attributes }: SavedRole): boolean {
 
 /** Rebuilt from names and known words alone. `plain` leaves out what is privileged. */
 export function createRole(role: SavedRole, plain = false): string {
-  const { name, connectionLimit, validUntil } = role;
+  const { name, connectionLimit, validUntil, password } = role;
   const given = role.attributes.filter((attribute) => !plain || !PRIVILEGED.has(attribute));
   const words = [
     ...given.filter((attribute) => attribute !== 'INHERIT'),
     given.includes('INHERIT') ? 'INHERIT' : 'NOINHERIT',
     ...(connectionLimit < 0 ? [] : [`CONNECTION LIMIT ${connectionLimit}`]),
+    ...(password === undefined ? [] : [`PASSWORD ${literal(password)}`]),
     ...(validUntil === undefined ? [] : [`VALID UNTIL ${literal(validUntil)}`]),
   ];
   return `CREATE ROLE ${ident(name)} WITH ${words.join(' ')}`;
