@@ -381,6 +381,11 @@ const good: [Env, typeof backup | typeof restore, object][] = [
     { warnings: [expect.stringContaining('BACKUP_JOBS has no effect')] },
   ],
   [
+    { BACKUP_AGE_RECIPIENTS: 'age1abc', BACKUP_ROLE_PASSWORDS: 'true' },
+    backup,
+    { rolePasswords: true },
+  ],
+  [
     { RESTORE_AGE_IDENTITY: '/age-key' },
     restore,
     { ageIdentity: { text: files['/age-key'], path: '/age-key' } },
