@@ -6,7 +6,7 @@ import { errorReport, isAbort } from '../core/runtime/errors.ts';
 import { EXIT_USAGE } from '../core/runtime/main.ts';
 import { alert } from './commands/alert.ts';
 import { backup } from './commands/backup.ts';
-import { doctor } from './commands/doctor.ts';
+import { DAEMONS, doctor } from './commands/doctor.ts';
 import { list } from './commands/list.ts';
 import { previous } from './commands/previous.ts';
 import { prune } from './commands/prune.ts';
@@ -137,7 +137,7 @@ function buildProgram(context: CliContext): Command {
   program
     .command('doctor')
     .description('everything that could fail tonight, by real calls; non-zero if something would')
-    .addOption(new Option('--for <daemon>', 'what one daemon needs').choices(['backup', 'restore']))
+    .addOption(new Option('--for <daemon>', 'what one daemon needs').choices(DAEMONS))
     .option(...json)
     .action((options) => doctor(options, context));
   // Subcommands inherit neither exitOverride nor the output unless told.

@@ -31,6 +31,9 @@ const WITHOUT_CONTAINERS: Partial<Record<StepName, string>> = {
   start: 'no containers are to be started',
 };
 
+/** A restore beside the live database swaps nothing. */
+const BESIDE = 'giving the database its name';
+
 export function newRecord(job: JobDescription): JobRecord {
   const done = { swapped: false, steps: [], warnings: [] } as const;
   return { job, attempt: 1, step: 'claim', phase: 'intent', ...done };
@@ -124,7 +127,8 @@ export class Job {
 
   #messageOf(step: StepName): string {
     const none = this.#parts.application.isConfigured ? undefined : WITHOUT_CONTAINERS[step];
-    return none ?? MESSAGES[step];
+    const isBeside = step === 'swap' && this.description.target.kind !== 'live';
+    return none ?? (isBeside ? BESIDE : MESSAGES[step]);
   }
 
   say(message: string): void {

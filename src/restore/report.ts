@@ -85,8 +85,11 @@ export function outcomeOf(error: DropbackError): 'refused' | 'failed' {
 /** Once a job, at its end. */
 export function logReport(job: Job, report: RestoreReport): void {
   const { format: _format, version: _version, error, ...facts } = report;
-  if (error) job.log.error({ report: facts, error }, `${report.outcome}: ${error.message}`);
-  else job.log.info({ report: facts }, `${report.outcome} ${report.source}`);
+  // On a line for people a report is too long: what they ask first is beside it.
+  const { durationMs, downtimeMs, rows } = report;
+  const brief = { durationMs, downtimeMs, rows, report: facts };
+  if (error) job.log.error({ ...brief, error }, `${report.outcome}: ${error.message}`);
+  else job.log.info(brief, `${report.outcome} ${report.source}`);
 }
 
 /** `attention`: containers are still owed their start. */

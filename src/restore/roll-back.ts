@@ -23,8 +23,9 @@ export async function rollBack(
   late: Ending,
 ): Promise<'rolled-back' | 'swapped'> {
   const { step, state } = job.record;
-  const steps = { step, code: reason.code };
-  job.log.warn({ ...steps, error: reason }, 'undoing what was begun; the live database stays');
+  // Its hint follows with the report; the message is told here too, should that never come.
+  const why = { step, code: reason.code, reason: reason.message };
+  job.log.warn(why, 'undoing what was begun; the live database stays');
   if (step === 'swap' && state && (await askOutcome(job, parts, late.signal)) === 'swapped') {
     await job.save({ swapped: true }, 'swapped after all');
     return 'swapped';

@@ -53,7 +53,7 @@ test('doctor checks the daemon whose container it is in; a missing volume is one
   const [backup, restore, asked] = await Promise.all([
     doctor({ DROPBACK_DAEMON: 'db-backup' }),
     doctor({ DROPBACK_DAEMON: 'db-restore', PUID: '0' }),
-    doctor({ DROPBACK_DAEMON: 'db-restore' }, '--for', 'backup'),
+    doctor({ DROPBACK_DAEMON: 'db-restore' }, '--for', 'db-backup'),
   ]);
   for (const output of [backup, asked]) {
     expect(output).toMatch(/checks, of what db-backup needs: 0 failed/);

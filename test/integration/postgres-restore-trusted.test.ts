@@ -30,6 +30,17 @@ describe.each(servers)('restoring our own backup into PostgreSQL $major', (serve
     expect(await bed.value('SELECT count(*) FROM public.t')).toBe('10');
   });
 
+  test('goes back behind a table that most of the data is in by now, with a warning', async () => {
+    await using bed = await RestoreBed.create(server);
+    await bed.sql('CREATE TABLE t (i int); INSERT INTO t VALUES (1)');
+    const drop = await ownBackup(bed, bed.live);
+    await bed.sql('CREATE TABLE later (i int); INSERT INTO later SELECT generate_series(1, 9000)');
+    const { inspection } = await bed.restore(bed.engine(), drop);
+    expect(inspection.warnings).toContainEqual(expect.stringMatching(/^the file lacks .*later/));
+    expect(inspection.differences.join()).toContain('table "public.later" disappears');
+    expect(await bed.value(`SELECT to_regclass('public.later') IS NULL`)).toBe('true');
+  });
+
   test('a role that is gone leaves its objects to the owner, with a warning', async () => {
     await using bed = await RestoreBed.create(server);
     const gone = await bed.role(`test gone "${bed.id}`);

@@ -74,7 +74,10 @@ function textDestination(): Destination {
 export function formatTextLine(line: string): string {
   const { time, level, msg, program, error, ...rest } = JSON.parse(line) as Record<string, unknown>;
   const clock = String(time).slice(11, 19);
-  const facts = Object.entries(rest).map(([key, value]) => `${key}=${textValue(value)}`);
+  const facts = Object.entries(rest).flatMap(([key, value]) => {
+    const text = textValue(value);
+    return text === undefined ? [] : [`${key}=${text}`];
+  });
   const parts = [clock, String(level).padEnd(5), String(program), String(msg), ...facts];
   const text = printable(parts.join(' '));
   if (!isReport(error)) return text;
@@ -87,11 +90,12 @@ function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '\u{fffd}');
 }
 
-/** Long values (a whole report) are cut: JSON is the format that has everything. */
+/** Long values are cut, and whole objects (a report) left out: JSON is the format that has everything. */
 const LONGEST_TEXT_VALUE = 160;
 
-function textValue(value: unknown): string {
+function textValue(value: unknown): string | undefined {
   const text = typeof value === 'string' && !/\s/.test(value) ? value : JSON.stringify(value);
+  if (typeof value === 'object' && text.length > LONGEST_TEXT_VALUE) return undefined;
   return text.length > LONGEST_TEXT_VALUE ? `${text.slice(0, LONGEST_TEXT_VALUE)}…` : text;
 }
 

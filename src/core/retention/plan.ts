@@ -154,7 +154,7 @@ function keepByPeriod(
     const isOldest = index === newestFirst.length - 1;
     if (number === latest && !isOldest) continue;
     const name = periodName(period, backup.at);
-    keep(backup, number === latest ? `oldest, ${period} not full` : `${period} ${name}`);
+    keep(backup, number === latest ? `oldest (${period} not full)` : `${period} ${name}`);
     latest = number;
     left--;
   }

@@ -29,3 +29,20 @@ test('nothing in a text log steers the terminal', () => {
   expect(lines).toHaveLength(3);
   expect(lines.join('')).not.toMatch(/[\p{Cc}\p{Cf}]/u);
 });
+
+test('a text line leaves whole objects out and cuts long values', () => {
+  const line = formatTextLine(
+    JSON.stringify({
+      time: '2026-11-22T19:15:00.000Z',
+      level: 'info',
+      program: 'db-restore',
+      msg: 'restored app.sql',
+      downtimeMs: 349,
+      ms: { dump: 12 },
+      report: { differences: Array.from({ length: 50 }, (_, i) => `table t${i} appears`) },
+      file: 'x'.repeat(500),
+    }),
+  );
+  expect(line).toContain('restored app.sql downtimeMs=349 ms={"dump":12} file=xxx');
+  expect(line.length).toBeLessThan(300);
+});

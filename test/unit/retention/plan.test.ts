@@ -59,7 +59,7 @@ describe('retention', () => {
   test('a rule that is not full keeps the oldest, so that it can become full', () => {
     const plan = planRetention(every(DAY, 40), { ...none, yearly: 3 }, now, calm);
     expect(kept(plan)).toEqual(['2026-11-22', '2026-10-14']);
-    expect(plan.keep[1]?.reasons).toEqual(['oldest, yearly not full']);
+    expect(plan.keep[1]?.reasons).toEqual(['oldest (yearly not full)']);
   });
 
   test('days count from the newest backup, so that a pause costs none', () => {
@@ -93,7 +93,7 @@ describe('retention', () => {
     }));
     const plan = planRetention(backups, { ...none, daily: 2 }, now, calm);
     expect(plan.keep[0]?.reasons).toContain('daily 2026-11-21');
-    expect(plan.keep[1]?.reasons).toEqual(['oldest, daily not full']);
+    expect(plan.keep[1]?.reasons).toEqual(['oldest (daily not full)']);
   });
 
   describe('guards', () => {

@@ -78,7 +78,8 @@ export async function inspectDrop(
   await requireClient(drop, content, info.major, signal);
   if (!trusted && content.superuserOnly.length > 0) throw needsSuperuser(content);
   const scene = await readScene(session, server, info, signal);
-  const comparison = compareWithLive(content, scene.liveTables, drop.force);
+  const excuse = drop.force ? 'forced' : trusted ? 'own' : undefined;
+  const comparison = compareWithLive(content, scene.liveTables, excuse);
   const present = rules.inPlace ? scene.liveExtensions : [];
   const needed = content.extensions.filter(({ name }) => !present.includes(name));
   await requireExtensions(session, needed, {

@@ -42,14 +42,17 @@ export async function readLiveTables(inLive: Session): Promise<LiveTable[]> {
   return rows.map((row) => ({ ...row, bytes: Number(row.bytes) }));
 }
 
+/** Why a file may differ from what is live: the user insists, or it is a backup of this very database. */
+export type Excuse = 'forced' | 'own' | undefined;
+
 /**
  * Throws `drop/data-only`, `drop/schema-only` or `drop/not-same-application` for content that would
- * replace the application's data by something else; `force` turns the last two into warnings.
+ * replace the application's data by something else; an excuse turns the last two into warnings.
  */
 export function compareWithLive(
   incoming: Incoming,
   live: readonly LiveTable[],
-  force: boolean,
+  excuse: Excuse,
 ): Comparison {
   if (incoming.dataOnly) throw dataOnly();
   const key = (table: { schema: string; name: string }) =>
@@ -63,13 +66,15 @@ export function compareWithLive(
   if (incoming.schemaOnly && total > 0) problems.push(schemaOnly(total));
   if (total > 0 && missing > MOST_MISSING * total) problems.push(notSame(lacking, missing, total));
   const [problem] = problems;
-  if (problem && !force) throw problem;
+  if (problem && !excuse) throw problem;
   return {
     differences: [
       ...lacking.map((table) => `table ${path(table)} disappears (${table.bytes} bytes)`),
       ...appearing.map((table) => `table ${path(table)} appears`),
     ],
-    warnings: problems.map((one) => `forced, although ${one.message}`),
+    warnings: problems.map(({ message }) =>
+      excuse === 'forced' ? `forced, although ${message}` : message,
+    ),
   };
 }
 
@@ -92,7 +97,7 @@ function schemaOnly(total: number): DropbackError {
     'drop/schema-only',
     `the file holds no rows, while the live tables hold ${total} bytes`,
     {
-      hint: 'dump the data too, or rename the file to name.force.<extension> to empty the database.',
+      hint: 'dump the data too, or rename the file to name.force.<extension> to empty the database (dropback restore: --force).',
       facts: { liveBytes: total },
     },
   );
@@ -106,7 +111,7 @@ function notSame(lacking: readonly LiveTable[], missing: number, total: number):
     'drop/not-same-application',
     `the file lacks live tables that hold ${percent}% of the live data: ${names}`,
     {
-      hint: 'check that this is a dump of the same application; to replace it all the same, rename the file to name.force.<extension>.',
+      hint: 'check that this is a dump of the same application; to replace it all the same, rename the file to name.force.<extension> (dropback restore: --force).',
       facts: { missingBytes: missing, liveBytes: total, tables: largest },
     },
   );

@@ -52,7 +52,7 @@ export function requireSameApplication(comparison: Comparison): void {
 
 function refused(code: string, message: string, facts: Record<string, unknown> = {}) {
   return new DropbackError(code, message, {
-    hint: 'this looks like the dump of another application; if it is meant, drop it again with .force before the extension: name.force.db.',
+    hint: 'this looks like the dump of another application; if it is meant, drop it again with .force before the extension: name.force.db (dropback restore: --force).',
     facts,
   });
 }

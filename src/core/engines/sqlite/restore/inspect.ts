@@ -138,7 +138,7 @@ function requireReferences(
   const [first] = fresh;
   if (!first) return;
   throw new DropbackError('drop/foreign-keys', brokenReferencesLine(first), {
-    hint: 'rows are missing in the dump; if it is meant so, drop it again with .force before the extension: name.force.db.',
+    hint: 'rows are missing in the dump; if it is meant so, drop it again with .force before the extension: name.force.db (dropback restore: --force).',
     facts: { foreignKeys: fresh.slice(0, 20) },
   });
 }
