@@ -274,7 +274,10 @@ export interface RestoreEngine extends Engine {
   /** Drops a kept database, only if prefix, length and identity all match. Idempotent. */
   dropPrevious(previous: PreviousDatabase, context: StepContext): Promise<void>;
 
-  /** Leftovers of restores that no journal knows (prefix `dropback_`), removed; returns names. */
+  /**
+   * Leftovers of restores that no journal knows (prefix `dropback_`), removed; returns names. A kept
+   * database goes by `dropPrevious` alone: that no record knows it is no reason.
+   */
   sweep(known: readonly RestoreState[], context: StepContext): Promise<string[]>;
 }
 

@@ -12,7 +12,7 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { failureOf } from '../../support/failure.ts';
@@ -167,6 +167,15 @@ test('a kept file that was replaced by another is not dropped', async () => {
   expect((await drop({ identity: '1:2' })).code).toBe('restore/previous-mismatch');
   expect((await drop({ name: site.path })).code).toBe('restore/previous-mismatch');
   expect(await site.restore.measurePrevious(previous, never)).toBe(previous.bytes);
+});
+
+test('a second name of the live file is swept; a kept file that no record names is not', async () => {
+  site.fill('wal');
+  const { previous } = await site.swapped(foreign());
+  const second = join(dirname(site.path), `.${basename(site.path)}.dropback_p_${'0'.repeat(16)}`);
+  linkSync(site.path, second);
+  expect(await site.restore.sweep([], site.context)).toEqual([second]);
+  expect(site.leftovers()).toEqual([basename(previous?.name ?? '')]);
 });
 
 test('a missing file is created, and what lay around it is not applied to it', async () => {

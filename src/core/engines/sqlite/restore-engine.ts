@@ -97,7 +97,7 @@ export class SqliteRestoreEngine extends SqliteEngine implements RestoreEngine {
     return dropPrevious(this.tool, await this.locate(), previous, signal);
   }
 
-  async sweep(known: readonly RestoreState[], { signal }: StepContext): Promise<string[]> {
-    return sweep(this.tool, await this.locate(), known.map(parseState), signal);
+  async sweep(known: readonly RestoreState[], context: StepContext): Promise<string[]> {
+    return sweep(this.tool, await this.locate(), known.map(parseState), context);
   }
 }

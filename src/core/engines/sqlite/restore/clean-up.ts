@@ -93,26 +93,36 @@ export async function dropPrevious(
   await tool.ask('remove', { paths: withSideFiles(previous.name) }, { runAs, signal });
 }
 
-/** Staged and kept files that no state names. */
+/**
+ * Staged files that no state names. Of kept ones only what is a second name of the live file: the
+ * records may be lost or lie elsewhere, and such a file may be somebody's only copy of the old data.
+ */
 export async function sweep(
   tool: SqliteTool,
   { path, folder, base, runAs }: Location,
   known: readonly SqliteState[],
-  signal: AbortSignal,
+  { signal, log }: Pick<StepContext, 'signal' | 'log'>,
 ): Promise<string[]> {
   const options = { runAs, signal };
-  const names = new Set(known.flatMap(({ staging, previous }) => [staging, previous]));
-  const swept: string[] = [];
-  for (const kind of ['s', 'p'] as const) {
+  const named = new Set(known.flatMap(({ staging, previous }) => [staging, previous]));
+  const unknown = async (kind: 's' | 'p') => {
     const found = await tool.ask('list', { folder, prefix: ourPrefix(base, kind) }, options);
-    for (const { name } of found) {
+    return found.filter(({ name }) => {
       const whole = name.replace(/-(wal|shm|journal)$/, '');
-      if (!isOurName(name, base, kind, true) || names.has(besideLive(path, whole))) continue;
-      swept.push(besideLive(path, name));
-    }
+      return isOurName(name, base, kind, true) && !named.has(besideLive(path, whole));
+    });
+  };
+  const [live] = await tool.ask('identify', { paths: [path] }, options);
+  const kept = await unknown('p');
+  const isLive = ({ identity }: { identity: string }) => identity === live?.identity;
+  const swept = [...(await unknown('s')), ...kept.filter(isLive)];
+  const paths = swept.map(({ name }) => besideLive(path, name));
+  if (paths.length > 0) await tool.ask('remove', { paths }, options);
+  const left = kept.filter((file) => !isLive(file)).map(({ name }) => besideLive(path, name));
+  if (left.length > 0) {
+    log.warn({ files: left }, 'kept files that no record names: left alone, remove them by hand');
   }
-  if (swept.length > 0) await tool.ask('remove', { paths: swept }, options);
-  return swept;
+  return paths;
 }
 
 function withSideFiles(path: string): string[] {
