@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { RunProgress } from '../../src/backup/run.ts';
 import { silentLogger } from '../../src/core/observability/log.ts';
 import { failureOf } from '../support/failure.ts';
@@ -14,6 +14,8 @@ import { never, until } from './postgres-backup-bed.ts';
 const server = servers.at(-1) as TestServer;
 const like = testbed.postgres15;
 const ROWS = 2000;
+// A server of its own is made for one of them.
+vi.setConfig({ testTimeout: 300_000 });
 /** Half of what the server sends for those rows, about 1 KiB each. */
 const HALF = (ROWS * 1024) / 2;
 

@@ -47,7 +47,7 @@ describe.each(servers)('locks beside a backup of PostgreSQL $major', (server) =>
     await migration.query('LOCK TABLE public.busy IN ACCESS EXCLUSIVE MODE');
     const dump = start(bed, 300_000);
     await connected(bed, 'dropback snapshot');
-    for (let round = 0; round < 20; round++) {
+    for (let round = 0; round < 10; round++) {
       // Each would wait for a lock that the backup holds; and the next one behind it.
       await bed.run('ALTER TABLE public.a_first ADD COLUMN b int', 'TRUNCATE public.a_first');
       await bed.run(

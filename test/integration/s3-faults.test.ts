@@ -143,6 +143,16 @@ describe.skipIf(!testbed.s3)('S3 store, with faults on the wire', () => {
     expect(JSON.stringify(failure)).not.toContain(testbed.s3?.secretAccessKey);
   });
 
+  test('404 for a part, as somebody gave up the upload: nothing listed, the next attempt is whole', async () => {
+    const fault = answer(404, 'NoSuchUpload');
+    const failure = await fails(12 * MIB, { when: isPart2, fault, times: 100 });
+    expect(failure.code).toBe('store/not-found');
+    const path = join(folder, 'archive');
+    const { manifest } = await make(12 * MIB);
+    await store.publish(manifest, { path }, never);
+    expect((await store.list(never)).backups).toEqual([manifest]);
+  });
+
   test('the answer to a completion is lost: the object is found and taken', () =>
     publishes(12 * MIB, { when: isCompletion, fault: { kind: 'lose-answer' } }));
 

@@ -73,7 +73,7 @@ async function create(resources: AsyncDisposableStack) {
 test.skipIf(!s3)(
   'S3 is away for a day: backups go on, nothing is pruned, all drains in order',
   {
-    timeout: 180_000,
+    timeout: 900_000,
   },
   async () => {
     await using resources = new AsyncDisposableStack();

@@ -1,8 +1,11 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { LocalStore } from '../../../src/core/stores/local/store.ts';
 import { SqliteStack } from '../../support/sqlite-stack.ts';
 
 const killAtCall = new URL('../../support/crash/kill-at-call.ts', import.meta.url).pathname;
+// Each starts two daemons, on a machine that may be busy.
+vi.setConfig({ testTimeout: 300_000 });
+
 const never = new AbortController().signal;
 
 // The archive gets its name, then the manifest: link(2), then unlink(2) of the partial name.
@@ -18,7 +21,7 @@ test.each(['after link .db.zst.partial', 'before link .json.partial', 'after lin
     expect(cut !== undefined).toBe(isListed);
 
     const next = stack.start('db-backup', [], { BACKUP_INTERVAL_SECONDS: '1' });
-    await next.says(/"backup listed"/);
+    await next.says(/"backup listed"/, 120_000);
     expect(await next.stop()).toMatchObject({ code: 0 });
     if (!isListed) expect(next.output).toContain('completed a backup that was cut short');
     const store = new LocalStore(stack.bench.path('backups', 'app'), 'app');

@@ -6,6 +6,8 @@ import { Bench, Daemon } from '../daemon.ts';
 import { type FoundProcess, isRunning, processTree } from './processes.ts';
 
 const never = new AbortController().signal;
+/** For a daemon on a busy machine. */
+const LONG_MS = 120_000;
 
 /** A database that is backed up while its processes are killed. */
 export interface BackupSource extends AsyncDisposable {
@@ -90,9 +92,9 @@ export class BackupWorld implements AsyncDisposable {
 
   /** Its first run makes a good backup, and sweeps what was left before. */
   async #judgeFirstRun(daemon: Daemon, left: readonly string[]): Promise<void> {
-    await daemon.says(/"backup started"/, 120_000);
+    await daemon.says(/"backup started"/, LONG_MS);
     const since = performance.now();
-    await daemon.says(/"backup listed"/, 120_000);
+    await daemon.says(/"backup listed"/, LONG_MS);
     this.#longestMs = Math.max(this.#longestMs, performance.now() - since);
     const still = (await this.#unfinished()).filter((file) => left.includes(file));
     if (still.length > 0) throw new Error(`not swept: ${still.join(', ')}\n${daemon.output}`);
@@ -105,7 +107,7 @@ export class BackupWorld implements AsyncDisposable {
 
   async #nextRun(daemon: Daemon): Promise<void> {
     const started = () => daemon.lines.filter((line) => line.includes('"backup started"')).length;
-    await daemon.until('the next run', () => (started() >= 2 ? true : undefined));
+    await daemon.until('the next run', () => (started() >= 2 ? true : undefined), LONG_MS);
   }
 
   /** Nothing that it started outlives the daemon. */
@@ -122,16 +124,20 @@ export class BackupWorld implements AsyncDisposable {
 
   /** The endpoint tells a failed run as that; or the process had done its part already. */
   async #judgeTold(daemon: Daemon, known: ReadonlySet<string>, at: number) {
-    return await daemon.until('an outcome that is told', async () => {
-      const status = await this.#status();
-      if (!status) return undefined;
-      const { lastFailure, lastGood, health } = status;
-      if (lastFailure && Date.parse(lastFailure.at) >= at) {
-        if (health === 'healthy') throw new Error(`a failure, and healthy: ${daemon.output}`);
-        return 'the run failed' as const;
-      }
-      return lastGood && !known.has(lastGood.id) ? ('the run went well' as const) : undefined;
-    });
+    return await daemon.until(
+      'an outcome that is told',
+      async () => {
+        const status = await this.#status();
+        if (!status) return undefined;
+        const { lastFailure, lastGood, health } = status;
+        if (lastFailure && Date.parse(lastFailure.at) >= at) {
+          if (health === 'healthy') throw new Error(`a failure, and healthy: ${daemon.output}`);
+          return 'the run failed' as const;
+        }
+        return lastGood && !known.has(lastGood.id) ? ('the run went well' as const) : undefined;
+      },
+      LONG_MS,
+    );
   }
 
   /** Every backup that is listed is whole. */
