@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { RunProgress } from '../../src/backup/run.ts';
+import { serialiseManifest } from '../../src/core/archive/manifest-file.ts';
 import { silentLogger } from '../../src/core/observability/log.ts';
 import { failureOf } from '../support/failure.ts';
 import { ownPrograms, PostgresRunBed } from '../support/postgres-run-bed.ts';
@@ -126,12 +127,14 @@ describe.skipIf(!server || !canMount)('a volume that gets full during a run', ()
   let bed: PostgresRunBed;
   /** Of the archive of a run that had space enough. */
   let bytes: number;
+  let manifestPages: number;
   beforeAll(async () => {
     disk = new SmallDisk(16);
     bed = await PostgresRunBed.create(server, disk.path);
     await bed.bed.fill('t', ROWS);
     const { manifest } = await bed.run().execute(never);
     bytes = manifest.archive.bytes;
+    manifestPages = 4096 * Math.ceil(serialiseManifest(manifest).length / 4096);
     await bed.local.remove(manifest, never);
   });
   afterAll(async () => {
@@ -161,8 +164,8 @@ describe.skipIf(!server || !canMount)('a volume that gets full during a run', ()
 
   test('after the manifest: the backup is listed, though its state can not be noted', async () => {
     const onProgress = ({ step }: RunProgress) => {
-      // One page: the manifest's.
-      if (step === 'publish') disk.fill(4096);
+      // The manifest's pages alone.
+      if (step === 'publish') disk.fill(manifestPages);
     };
     const { manifest } = await bed.run().execute(never, onProgress);
     expect(await bed.verified()).toEqual([manifest]);
