@@ -1,7 +1,7 @@
 import type { RestoreConfig } from '../core/config/config.ts';
 import type { RestoreRequest } from '../core/requests/protocol.ts';
 import { recordForDrop } from './describe-job.ts';
-import { looksTruncated } from './drop-folder/completeness.ts';
+import { looksTruncatedSoon } from './drop-folder/completeness.ts';
 import type { QueuedDrop } from './drop-folder/drop-queue.ts';
 import { type DropMode, lookAt, sightAgain, signatureOf } from './drop-folder/scan.ts';
 import type { DropWatcher } from './drop-folder/watch.ts';
@@ -140,7 +140,7 @@ export class Intake {
     const { queue } = this.#with.watcher;
     const { clock, log, identity } = this.#with.parts;
     if (drop.looksWhole || queue.waitedLongEnough(drop, clock.monotonic())) return false;
-    const reason = await looksTruncated(drop.sighting, signal, identity);
+    const reason = await looksTruncatedSoon(drop.sighting, clock, signal, identity);
     if (reason === undefined) {
       queue.markWhole(drop);
       return false;

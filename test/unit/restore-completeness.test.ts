@@ -8,7 +8,8 @@ import { gzipSync } from 'node:zlib';
 import Database from 'better-sqlite3';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { AgeIdentity } from '../../src/core/encryption/identity.ts';
-import { looksTruncated } from '../../src/restore/drop-folder/completeness.ts';
+import { systemClock } from '../../src/core/runtime/clock.ts';
+import { looksTruncated, looksTruncatedSoon } from '../../src/restore/drop-folder/completeness.ts';
 import { ensureFolders, foldersOf } from '../../src/restore/drop-folder/folders.ts';
 import { listDropFolder, sight } from '../../src/restore/drop-folder/scan.ts';
 import { encrypt, newAgeKey } from '../support/age.ts';
@@ -118,4 +119,19 @@ test.for(['binary', 'armour'])('an encrypted copy is told from the whole (%s)', 
   await writeFile(path, changed);
   if (form === 'binary') expect(await judged(name, key.identity)).toBeUndefined();
   expect(await judged(name, newAgeKey().identity)).toBeUndefined();
+});
+
+test('a file that takes too long to look through counts as whole: it holds nobody up', async () => {
+  const name = 'late.sql.gz';
+  const bytes = gzipSync(randomBytes(30_000_000), { level: 1 });
+  await writeFile(join(folders.incoming, name), bytes.subarray(0, -1000));
+  const sighting = await sight(folders, name, false);
+  if (!sighting) throw new Error('not there');
+  expect(await looksTruncatedSoon(sighting, systemClock, signal)).toBeDefined();
+  const late = { ...systemClock, sleep: async () => {} };
+  expect(await looksTruncatedSoon(sighting, late, signal)).toBeUndefined();
+  const ended = AbortSignal.abort();
+  await expect(looksTruncatedSoon(sighting, systemClock, ended)).rejects.toMatchObject({
+    code: 'run/aborted',
+  });
 });

@@ -4,7 +4,9 @@ import { zstdEndsEarly } from '../../core/archive/compression-end.ts';
 import { HEAD_BYTES, type Recognition, readAt, recognise } from '../../core/archive/detect.ts';
 import { ageEndsEarly } from '../../core/encryption/age-end.ts';
 import type { AgeIdentity } from '../../core/encryption/identity.ts';
+import type { Clock } from '../../core/runtime/clock.ts';
 import { abortedError, DropbackError } from '../../core/runtime/errors.ts';
+import { withDeadline } from '../deadline.ts';
 import { customArchiveEndsEarly } from './custom-archive-end.ts';
 import { openDrop } from './open-drop.ts';
 import type { Sighting } from './scan.ts';
@@ -35,6 +37,31 @@ export async function looksTruncated(
     if (signal.aborted) throw abortedError(signal);
     const truncated = error instanceof DropbackError && error.code === 'drop/truncated';
     return truncated ? error.message : undefined;
+  }
+}
+
+/** What a look may take, and what each megabyte gets on top: gzip shrinks a dump tenfold or so. */
+const LOOK_MS = 60_000;
+const LOOK_MS_PER_MEGABYTE = 1000;
+
+/**
+ * The same within limits: a bomb of a few megabytes would take hours to read to its end, with all
+ * others waiting behind it. What takes so long counts as whole; unpacking has limits of its own.
+ */
+export async function looksTruncatedSoon(
+  sighting: Sighting,
+  clock: Clock,
+  signal: AbortSignal,
+  identity?: AgeIdentity,
+): Promise<string | undefined> {
+  const mostMs = LOOK_MS + Math.ceil(sighting.bytes / 1_000_000) * LOOK_MS_PER_MEGABYTE;
+  try {
+    return await withDeadline({ mostMs, clock }, signal, (bounded) =>
+      looksTruncated(sighting, bounded, identity),
+    );
+  } catch (error) {
+    if (error instanceof DropbackError && error.code === 'drop/takes-too-long') return undefined;
+    throw error;
   }
 }
 
