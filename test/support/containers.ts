@@ -16,6 +16,8 @@ export class TestContainers implements AsyncDisposable {
 
   async create(short: string, options: TestContainerOptions = {}): Promise<string> {
     const name = this.name(short);
+    // A test that is tried again finds what its first try left.
+    if (this.#names.has(name)) await this.remove(name);
     this.#names.add(name);
     const container = await this.docker.createContainer({
       name,
