@@ -84,10 +84,10 @@ describe.skipIf(!engine)('the hardened overlay', () => {
 
   test('a restore works', async () => {
     await stack.addRecords('kept', 500);
-    await stack.exec('db-backup', ['dropback', 'backup']);
+    const archive = await stack.backUp();
     await stack.removeRecords();
     const before = await stack.startTimes();
-    await stack.drop(await stack.newestArchive());
+    await stack.drop(archive);
     const report = await until(
       'the restore',
       async () => Object.values(await stack.reports('done')).at(0),

@@ -10,6 +10,7 @@ const engine = await findEngine();
 
 describe.skipIf(!engine)('the production stack', () => {
   let stack: Stack;
+  let archive: string;
 
   beforeAll(async () => {
     await buildImage();
@@ -56,11 +57,11 @@ describe.skipIf(!engine)('the production stack', () => {
 
   test('records destroyed, the backup dropped: the page while the application is away, then the records', async () => {
     await stack.addRecords('kept', 5000);
-    await stack.exec('db-backup', ['dropback', 'backup']);
+    archive = await stack.backUp();
     await stack.removeRecords();
     expect(await stack.countRecords()).toBe(0);
     const before = await stack.startTimes();
-    await stack.drop(await stack.newestArchive());
+    await stack.drop(archive);
     const codes = new Set<number>();
     const answer = async () => {
       const { status, text } = await stack.fetch();
@@ -95,7 +96,7 @@ describe.skipIf(!engine)('the production stack', () => {
       await browser.open(stack.url());
       await until('the application', async () => (await browser.heading()) === 'Records');
       await holdStop(stack);
-      await stack.drop(await stack.newestArchive());
+      await stack.drop(archive);
       await until('the application is away', async () => (await stack.fetch()).status === 503);
       await browser.open(stack.url());
       const told = async () => /being restored/.test(String(await browser.heading()));
@@ -174,7 +175,6 @@ describe.skipIf(!engine)('the production stack', () => {
 
   test('a truncated dump, and one that is none, change no container’s start time', async () => {
     const before = await stack.startTimes();
-    const archive = await stack.newestArchive();
     const cut = join(stack.folder, 'cut.dump.zst');
     const { size } = await stat(archive);
     await run('sh', [

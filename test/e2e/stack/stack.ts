@@ -169,9 +169,22 @@ export class Stack implements AsyncDisposable {
     const manifest = (await this.backups()).at(-1);
     if (!manifest) throw new Error('there is no backup');
     const stem = manifest.replace(/\.json$/, '');
+    return this.archive(stem);
+  }
+
+  /**
+   * Makes a backup of what is there now, and gives the path of its archive on the host. It need not
+   * stay the newest: the daemon's own first run may have waited for this one, and come after it.
+   */
+  async backUp(): Promise<string> {
+    const { stdout } = await this.exec('db-backup', ['dropback', 'backup', '--json']);
+    return this.archive((JSON.parse(stdout) as { id: string }).id);
+  }
+
+  private async archive(stem: string): Promise<string> {
     const all = await list(join(this.folder, 'backups'), 2);
-    const archive = all.find((name) => name.startsWith(`${stem}.`) && !name.endsWith('.json'));
-    if (!archive) throw new Error(`no archive for ${manifest}`);
+    const archive = all.find((name) => name.includes(`${stem}.`) && !name.endsWith('.json'));
+    if (!archive) throw new Error(`no archive for ${stem}`);
     return archive;
   }
 

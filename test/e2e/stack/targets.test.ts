@@ -29,6 +29,7 @@ services:
 describe.skipIf(!engine)('what a restore stops and starts', () => {
   let stack: Stack;
   let other: Stack;
+  let archive: string;
 
   beforeAll(async () => {
     await buildImage();
@@ -51,7 +52,8 @@ describe.skipIf(!engine)('what a restore stops and starts', () => {
     for (const each of [stack, other]) {
       await until('the application', async () => (await each.fetch()).status === 200, 400);
       await each.addRecords('kept', 100);
-      await each.exec('db-backup', ['dropback', 'backup']);
+      const made = await each.backUp();
+      if (each === stack) archive = made;
       await each.removeRecords();
     }
   }, 900_000);
@@ -63,7 +65,7 @@ describe.skipIf(!engine)('what a restore stops and starts', () => {
 
   test('one that ignores SIGTERM is stopped in bounds and comes back; a stopped one stays stopped; another project is left alone', async () => {
     const before = { ...(await stack.startTimes()), ...(await other.startTimes()) };
-    await stack.drop(await stack.newestArchive());
+    await stack.drop(archive);
     const done = async () => Object.values(await stack.reports('done')).at(0);
     const report = await until('the restore', done, 90);
     expect(report.outcome).toBe('restored');
@@ -96,7 +98,7 @@ describe.skipIf(!engine)('what a restore stops and starts', () => {
     );
     await stack.removeRecords();
     const before = await stack.startTimes();
-    await stack.drop(await stack.newestArchive(), 'again.dump.zst');
+    await stack.drop(archive, 'again.dump.zst');
     const waits = async () =>
       (await stack.restoreStatus()).queue.some(({ name }) => name === 'again.dump.zst');
     await until('the drop to wait', waits);
