@@ -9,6 +9,7 @@ import { type ErrorReport, errorReport, isAbort } from '../core/runtime/errors.t
 import { forRetention } from '../core/stores/catalogue.ts';
 import type { LocalStore } from '../core/stores/local/store.ts';
 import type { Store } from '../core/stores/store.ts';
+import { usualGap } from './schedule.ts';
 
 export interface PruneDependencies {
   readonly config: BackupConfig;
@@ -106,7 +107,7 @@ function storesOf({ config, local, remote }: PruneDependencies): Pruned[] {
 }
 
 async function pruneStore(
-  { local, clock }: PruneDependencies,
+  { config, local, clock }: PruneDependencies,
   { store, policy, requireUploaded, onlyPlanned }: Pruned,
   dryRun: boolean,
   runFailed: boolean,
@@ -120,8 +121,10 @@ async function pruneStore(
       const state = await local.readState(manifest.id);
       return forRetention({ id: manifest.id, manifest, state, where: [store.kind] });
     });
-    const guards = { lastRunFailed: runFailed, requireUploaded };
-    const plan = planRetention(await Promise.all(views), policy, clock.now(), guards);
+    const now = clock.now();
+    const usualGapMs = usualGap(config.schedule, now);
+    const guards = { lastRunFailed: runFailed, requireUploaded, usualGapMs };
+    const plan = planRetention(await Promise.all(views), policy, now, guards);
     const bytes = Object.fromEntries(backups.map(({ id, archive }) => [id, archive.bytes]));
     const report = { ...base, ...note, plan, bytes };
     if (dryRun || onlyPlanned !== undefined) return report;

@@ -80,6 +80,17 @@ function regularAfter(schedule: Schedule, since: Date): Date {
   return new Date(since.getTime() + schedule.seconds * 1000);
 }
 
+const RUNS_LOOKED_AT = 20;
+
+/** Milliseconds that pass at most between two runs that are on time, nights and weekends included. */
+export function usualGap(schedule: Schedule, from: Date): number {
+  if (schedule.kind === 'interval') return schedule.seconds * 1000;
+  const runs = cronOf(schedule).nextRuns(RUNS_LOOKED_AT, from);
+  const gaps = runs.slice(1).map((run, n) => run.getTime() - (runs[n] ?? run).getTime());
+  // One that comes only once more has no gap: then age is what the clock says.
+  return gaps.length > 0 ? Math.max(...gaps) : Number.POSITIVE_INFINITY;
+}
+
 /** The first time of a cron schedule after `since`. */
 export function nextTime(schedule: { expression: string; timeZone?: string }, since: Date): Date {
   return cronOf(schedule).nextRun(since) ?? never;

@@ -67,6 +67,10 @@ describe.skipIf(!s3)('SQLite, encrypted', () => {
     const verified = await stack.run('dropback', ['verify', '--all'], remote);
     expect(verified.code, verified.output).toBe(0);
     expect(verified.output).toContain('but not decrypted');
+    const listed = await stack.run('dropback', ['list'], remote);
+    expect(listed.output).toMatch(new RegExp(`^${manifest.id} .* age$`, 'm'));
+    const status = await stack.run('dropback', ['status'], remote);
+    expect(status.output).toMatch(/last good .*, encrypted$/m);
     const rehearsed = await stack.run('dropback', ['verify', '--restore'], remote);
     expect(rehearsed.code, rehearsed.output).not.toBe(0);
     expect(rehearsed.output).toMatch(/verify\/encrypted.*\n?.*dropback check|dropback check/);

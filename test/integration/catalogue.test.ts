@@ -119,7 +119,7 @@ describe('catalogue', () => {
   test('retention removes what the plan says, and stops at the first error', async () => {
     for (const minute of [1, 2, 3, 4]) await make(minute, local);
     const { entries } = await catalogue.list(never);
-    const guards = { lastRunFailed: false, requireUploaded: false };
+    const guards = { lastRunFailed: false, requireUploaded: false, usualGapMs: 86_400_000 };
     const plan = planRetention(entries.map(forRetention), policy, now, guards);
     expect(plan.remove).toHaveLength(3);
     const second = plan.remove[1]?.id ?? '';
@@ -142,7 +142,7 @@ describe('catalogue', () => {
   test('retention refuses a plan whose newest backup is gone', async () => {
     const [, , newest] = [await make(1, local), await make(2, local), await make(3, local)];
     const { entries } = await catalogue.list(never);
-    const guards = { lastRunFailed: false, requireUploaded: false };
+    const guards = { lastRunFailed: false, requireUploaded: false, usualGapMs: 86_400_000 };
     const plan = planRetention(entries.map(forRetention), policy, now, guards);
     await local.remove(newest.manifest, never);
     expect((await failureOf(applyRetention(local, plan, never))).code).toBe('retention/stale');

@@ -37,6 +37,8 @@ function printEntries(entries: readonly CatalogueEntry[], { terminal }: CliConte
     { title: 'size', right: true },
     { title: 'rows', right: true },
     { title: 'where' },
+    // Who restores one of them needs the identity: better known before it is needed.
+    ...(entries.some(isEncrypted) ? [{ title: 'encrypted' }] : []),
   ];
   const rows = entries.map((entry) => [
     entry.id,
@@ -44,8 +46,13 @@ function printEntries(entries: readonly CatalogueEntry[], { terminal }: CliConte
     bytesText(entry.bytes),
     countText(entry.manifest.tables.reduce((sum, table) => sum + table.rows, 0)),
     whereText(entry),
+    isEncrypted(entry) ? 'age' : '',
   ]);
   for (const line of tableLines(columns, rows)) terminal.out(line);
+}
+
+function isEncrypted({ manifest }: CatalogueEntry): boolean {
+  return manifest.archive.encryption !== undefined;
 }
 
 function whereText({ where, state }: CatalogueEntry): string {

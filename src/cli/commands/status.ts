@@ -46,9 +46,10 @@ function linesOf(database: DatabaseStatus, now: Date): [string, string][] {
   };
   const lines: [string, string][] = [];
   if (lastGood) {
-    const { id, createdAt, bytes, rows, tables, where } = lastGood;
+    const { id, createdAt, bytes, rows, tables, where, encrypted } = lastGood;
     const content = `${counted(rows, 'row')} in ${counted(tables, 'table')}`;
     const facts = [ago(createdAt), bytesText(bytes), content, where.join(' + ')];
+    if (encrypted) facts.push('encrypted');
     lines.push(['last good', `${id}, ${facts.join(', ')}`]);
   } else lines.push(['last good', 'none']);
   lines.push(['verified', verifiedText(database.verified, ago)]);

@@ -46,6 +46,7 @@ export interface KnownBackup {
   readonly rows: number;
   readonly tables: number;
   readonly where: CatalogueEntry['where'];
+  readonly encrypted: boolean;
 }
 
 export type VerifiedBackup = Verification & { readonly id: string };
@@ -153,9 +154,10 @@ function problemLine({ id, kind, status, error }: VerifiedBackup): string {
 }
 
 function knownBackup({ id, manifest, bytes, where }: CatalogueEntry): KnownBackup {
-  const { createdAt, tables } = manifest;
+  const { createdAt, tables, archive } = manifest;
   const rows = tables.reduce((sum, table) => sum + table.rows, 0);
-  return { id, createdAt, bytes, rows, tables: tables.length, where };
+  const encrypted = archive.encryption !== undefined;
+  return { id, createdAt, bytes, rows, tables: tables.length, where, encrypted };
 }
 
 function uploadsOf(

@@ -314,7 +314,8 @@ const retention = [
     section: 'retention',
     default: '0',
     usedBy: backup,
-    meaning: 'and everything younger than so many days',
+    meaning:
+      'and everything younger than so many days, not counting time in which none was made: neither a pause nor a clock that jumps ahead removes more than any other run',
   },
   {
     name: 'S3_KEEP_LAST',

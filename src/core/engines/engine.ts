@@ -258,7 +258,8 @@ export interface RestoreEngine extends Engine {
 
   /**
    * What a swap that `outcome` calls done has replaced: what `swap` returned, read again from the
-   * database, for a daemon that died before it could note it. Changes nothing.
+   * database, for a daemon that died before it could note it. `replacedAt` may be that of asking,
+   * which keeps the old one rather too long. Changes nothing.
    */
   replaced(state: RestoreState, signal: AbortSignal): Promise<SwapResult>;
 

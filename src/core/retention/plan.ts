@@ -21,6 +21,8 @@ export interface RetentionGuards {
   readonly lastRunFailed: boolean;
   /** A remote store is configured: what isn't uploaded yet stays. */
   readonly requireUploaded: boolean;
+  /** Milliseconds between two runs, by the schedule: no run makes what is older age by more. */
+  readonly usualGapMs: number;
 }
 
 export interface RetentionPlan {
@@ -45,7 +47,7 @@ export interface RemovedBackup {
 
 const PERIODS: readonly Period[] = ['hourly', 'daily', 'weekly', 'monthly', 'yearly'];
 const DAY_MS = 86_400_000;
-/** Clocks of two machines may differ by this much without anyone having set one wrongly. */
+/** Clocks of two machines may differ by this much, and a run be late, with nothing being wrong. */
 const CLOCK_TOLERANCE_MS = 5 * 60_000;
 
 type Dated = RetentionBackup & { readonly at: Date };
@@ -53,8 +55,11 @@ type Dated = RetentionBackup & { readonly at: Date };
 /**
  * Decides what stays and what goes; touches nothing. Rules add up, as restic's `forget` has it:
  * each rule walks from the newest backup back and keeps the newest of each period until its count
- * is used up; where it isn't, the oldest backup stays too. Periods are in UTC. `days` counts from
- * the newest backup, not from now, so that a pause in backups costs none.
+ * is used up; where it isn't, the oldest backup stays too. Periods are in UTC.
+ *
+ * `days` counts from the newest backup, not from now, and only time in which backups were made: of two
+ * that lie further apart than the schedule has it, as far as the schedule has it. So neither a pause
+ * nor a clock that jumped ahead costs any: no run takes more than one does on any other day.
  *
  * Whatever the policy: the newest backup, the newest verified and the newest rehearsed one stay, and
  * where a guard doubts the clock, the last run or the newest backup, everything stays and `held` says why. A policy of zeros removes
@@ -94,15 +99,10 @@ function reasonToHold(
   const unreadable = newestFirst.find(({ at }) => Number.isNaN(at.getTime()));
   if (unreadable) return `the time of ${unreadable.id} cannot be read`;
   if (isEmpty(policy)) return 'no retention rule is set';
-  const [newest, second] = newestFirst;
+  const [newest] = newestFirst;
   if (newest?.bad) return `the newest backup, ${newest.id}, did not pass its verification`;
   if (newest && newest.at.getTime() > now.getTime() + CLOCK_TOLERANCE_MS) {
     return `the clock is earlier than the newest backup, ${newest.id}`;
-  }
-  // A clock that jumped ahead makes everything before look old: wait for a second opinion.
-  const gapMs = newest && second ? newest.at.getTime() - second.at.getTime() : 0;
-  if (policy.days > 0 && gapMs > policy.days * DAY_MS) {
-    return `the two newest backups are more than ${policy.days} days apart`;
   }
   return undefined;
 }
@@ -129,11 +129,14 @@ function reasonsToKeep(
   if (verified) keep(verified, 'newest verified');
   const rehearsed = newestFirst.find((backup) => backup.rehearsed);
   if (rehearsed) keep(rehearsed, 'newest that was restored as a test');
+  let ageMs = 0;
+  let later = newest;
   for (const [index, backup] of newestFirst.entries()) {
+    const gapMs = later.at.getTime() - backup.at.getTime();
+    ageMs += Math.min(gapMs, guards.usualGapMs + CLOCK_TOLERANCE_MS);
+    later = backup;
     if (index < policy.last) keep(backup, `last ${index + 1} of ${policy.last}`);
-    if (newest.at.getTime() - backup.at.getTime() < policy.days * DAY_MS) {
-      keep(backup, `within ${policy.days} days`);
-    }
+    if (ageMs < policy.days * DAY_MS) keep(backup, `within ${policy.days} days`);
     if (guards.requireUploaded && !backup.uploaded) keep(backup, 'not uploaded yet');
   }
   for (const period of PERIODS) keepByPeriod(newestFirst, period, policy[period], keep);

@@ -1,4 +1,4 @@
-import { open, rm } from 'node:fs/promises';
+import { access, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { UnpackedDrop } from '../../../src/core/archive/unpacked.ts';
@@ -18,6 +18,8 @@ export interface EngineUnderTest {
   readonly restore: RestoreEngine;
   /** A folder for spools. */
   readonly folder: string;
+  /** A name for a side database that nobody else uses. */
+  readonly side: string;
   /** Everything in the live database as one text: equal means equal content. */
   content(): Promise<string>;
   /** Changes the live database as an application would; it isn't connected afterwards. */
@@ -103,7 +105,9 @@ export function describeEngine(kind: string, create: () => Promise<EngineUnderTe
     test('a dump that is aborted leaves nothing but its spool', async () => {
       const controller = new AbortController();
       const running = failureOf(dump(controller.signal));
-      setTimeout(() => controller.abort(), 150);
+      const hasBegun = async () => (await exists(spool())) || (await it.leftovers()).length > 0;
+      await expect.poll(hasBegun, { timeout: 60_000, interval: 5 }).toBe(true);
+      controller.abort();
       const error = await running;
       expect(error.code).toBe('run/aborted');
       await rm(spool(), { force: true });
@@ -160,7 +164,9 @@ export function describeEngine(kind: string, create: () => Promise<EngineUnderTe
         if (!previous) throw new Error('nothing was kept');
         expect(await it.content()).toBe(before);
         expect(await it.restore.outcome(last(), never)).toBe('swapped');
-        expect((await it.restore.replaced(last(), never)).previous).toEqual(previous);
+        // Only the time may be that of asking.
+        const replaced = (await it.restore.replaced(last(), never)).previous;
+        expect(replaced).toEqual({ ...previous, replacedAt: expect.any(String) });
         await it.restore.finish(last(), context);
         await it.restore.finish(last(), context);
         expect(await it.restore.measurePrevious(previous, never)).toBe(previous.bytes);
@@ -225,7 +231,7 @@ export function describeEngine(kind: string, create: () => Promise<EngineUnderTe
       const changed = await it.content();
       const drop = await it.unpack(spool(), dumped, true);
       const inspection = await it.restore.inspect(drop, context);
-      const target = { kind: 'side', name: 'yesterday' } as const;
+      const target = { kind: 'side', name: it.side } as const;
       const plan = await it.restore.plan(inspection, target, context);
       const state = await it.restore.stage(plan, drop, inspection, context);
       await it.restore.check(state, inspection, context);
@@ -233,11 +239,18 @@ export function describeEngine(kind: string, create: () => Promise<EngineUnderTe
       await it.restore.finish(last(), context);
       expect(result.previous).toBeUndefined();
       expect(await it.content()).toBe(changed);
-      expect(await it.sideContent('yesterday')).toBe(before);
+      expect(await it.sideContent(it.side)).toBe(before);
       const again = await failureOf(it.restore.plan(inspection, target, context));
       expect(again.code).toMatch(/^(restore|drop)\//);
     });
   });
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function flip(path: string, offset: number): Promise<void> {

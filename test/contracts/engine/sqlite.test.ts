@@ -11,6 +11,7 @@ async function create(mode: Mode, key?: AgeKey): Promise<EngineUnderTest> {
     backup: site.backup,
     restore: site.restore,
     folder: site.backups,
+    side: 'yesterday',
     content: async () => site.content(),
     change: async () => site.change(),
     unpack: (archive, dump, trusted) => site.unpack(archive, dump, trusted),

@@ -1,5 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { nextRun, overdueAfter, type ScheduleFacts } from '../../../src/backup/schedule.ts';
+import {
+  nextRun,
+  overdueAfter,
+  type ScheduleFacts,
+  usualGap,
+} from '../../../src/backup/schedule.ts';
 
 const at = (text: string) => new Date(`2026-11-22T${text}Z`);
 const hourly = { schedule: { kind: 'interval', seconds: 3600 } as const, onStart: true };
@@ -93,4 +98,13 @@ test('once a run has failed, overdue at the next regular time, where its time-ou
   const cron = { schedule: { kind: 'cron', expression: '0 * * * *' } as const, onStart: true };
   expect(overdueAfter(cron, failed, 6 * hour)).toEqual(at('13:00:00'));
   expect(overdueAfter(cron, { ...failed, failures: 0 }, 6 * hour)).toEqual(at('18:00:00'));
+});
+
+test.each([
+  [{ kind: 'interval', seconds: 900 } as const, 0.25],
+  [{ kind: 'cron', expression: '0 * * * *' } as const, 1],
+  [{ kind: 'cron', expression: '0 2 * * 1-5' } as const, 72],
+  [{ kind: 'cron', expression: '0 8,20 * * *' } as const, 12],
+])('the usual gap of %j is %d h', (schedule, hours) => {
+  expect(usualGap(schedule, new Date('2026-06-10T00:00:00Z'))).toBe(hours * 3_600_000);
 });

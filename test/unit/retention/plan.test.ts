@@ -20,7 +20,7 @@ const none: KeepPolicy = {
   days: 0,
 };
 const usual: KeepPolicy = { ...none, last: 3, daily: 7, weekly: 4, monthly: 6 };
-const calm = { lastRunFailed: false, requireUploaded: false };
+const calm = { lastRunFailed: false, requireUploaded: false, usualGapMs: DAY };
 const now = new Date('2026-11-22T19:15:00Z');
 
 function every(
@@ -131,16 +131,32 @@ describe('retention', () => {
       expect(plan.held).toMatch(/clock/);
     });
 
-    test('nothing by age when the two newest are further apart than the age allows', () => {
-      const [newest, ...rest] = every(DAY, 60);
-      const jumped = rest.map((backup) => ({
-        ...backup,
-        createdAt: new Date(new Date(backup.createdAt).getTime() - 3000 * DAY).toISOString(),
-      }));
-      const backups = newest ? [newest, ...jumped] : [];
-      const plan = planRetention(backups, { ...none, days: 30 }, now, calm);
-      expect(plan).toMatchObject({ remove: [] });
-      expect(plan.held).toMatch(/apart/);
+    test('by age no more than usual, however far the clock jumps ahead, and stays there', () => {
+      let list: RetentionBackup[] = [];
+      let jumped = 0;
+      for (let day = 0; day < 90; day++) {
+        if (day === 45) jumped = 3000 * DAY;
+        const at = new Date(now.getTime() + day * DAY + jumped);
+        const createdAt = at.toISOString();
+        list.push({ id: createdAt, createdAt, verified: false, uploaded: true });
+        const plan = planRetention(list, { ...none, days: 30 }, at, calm);
+        expect(plan.held).toBeUndefined();
+        const left = new Set(plan.keep.map(({ id }) => id));
+        list = list.filter(({ id }) => left.has(id));
+        expect(list).toHaveLength(Math.min(day + 1, 30));
+      }
+    });
+
+    test('by age nothing for a pause, and everything in its time', () => {
+      const before = every(DAY, 30).map((backup) => {
+        const createdAt = new Date(Date.parse(backup.createdAt) - 500 * DAY).toISOString();
+        return { ...backup, id: createdAt, createdAt };
+      });
+      const after = (days: number) =>
+        planRetention([...every(DAY, days), ...before], { ...none, days: 30 }, now, calm);
+      expect(after(1).remove).toHaveLength(1);
+      expect(after(10).remove).toHaveLength(10);
+      expect(after(30).remove).toHaveLength(30);
     });
 
     test('nothing when a time cannot be read or an id comes twice', () => {
@@ -174,7 +190,11 @@ describe('retention', () => {
     ...{ last: count, hourly: count, daily: count, weekly: count, monthly: count },
     ...{ yearly: count, days: count },
   });
-  const guards = fc.record({ lastRunFailed: fc.boolean(), requireUploaded: fc.boolean() });
+  const guards = fc.record({
+    lastRunFailed: fc.boolean(),
+    requireUploaded: fc.boolean(),
+    usualGapMs: fc.integer({ min: 1000, max: 30 * DAY }),
+  });
 
   test('whatever the policy: a partition, with the newest, the newest verified, and reasons', () => {
     fc.assert(
@@ -201,19 +221,25 @@ describe('retention', () => {
     );
   });
 
-  test('a clock that goes back removes nothing; a single jump ahead nothing by age', () => {
+  test('a clock that goes back removes nothing; one that jumps ahead nothing more by age', () => {
     const jumps = fc.integer({ min: 1, max: 100_000 });
     const ages = fc.record({ days: fc.integer({ min: 1, max: 60 }) });
     fc.assert(
-      fc.property(backups, policies, jumps, ages, (list, policy, hours, { days }) => {
+      fc.property(backups, policies, jumps, ages, guards, (list, policy, hours, age, guard) => {
         const back = new Date(now.getTime() - hours * HOUR);
         const isAhead = list.some(({ createdAt }) => new Date(createdAt) > back);
         if (isAhead) expect(planRetention(list, policy, back, calm).remove).toEqual([]);
-        const ahead = new Date(now.getTime() + (days * 24 + hours) * HOUR);
-        const createdAt = ahead.toISOString();
-        const jumped = { id: createdAt, createdAt, verified: true, uploaded: true };
-        const plan = planRetention([...list, jumped], { ...none, days }, ahead, calm);
-        expect(plan.remove).toEqual([]);
+        const newest = Math.max(...list.map(({ createdAt }) => Date.parse(createdAt)));
+        if (list.length === 0) return;
+        const removedWith = (at: number) => {
+          const createdAt = new Date(at).toISOString();
+          const next = { id: createdAt, createdAt, verified: true, uploaded: true };
+          const all = [...list, next];
+          return planRetention(all, { ...none, ...age }, new Date(at), guard).remove;
+        };
+        // The latest that a run on time may be.
+        const onTime = newest + guard.usualGapMs + 5 * 60_000;
+        expect(removedWith(onTime + hours * HOUR)).toEqual(removedWith(onTime));
       }),
       { numRuns: 300 },
     );

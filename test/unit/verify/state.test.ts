@@ -82,7 +82,7 @@ describe('what verifications say of a backup', () => {
 
 describe('retention', () => {
   const policy = { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0, days: 0 };
-  const guards = { lastRunFailed: false, requireUploaded: false };
+  const guards = { lastRunFailed: false, requireUploaded: false, usualGapMs: 86_400_000 };
   const now = new Date('2026-11-23T00:00:00Z');
   const day = (n: number, more: object = {}) => {
     const id = `app_202611${n}T000000Z`;
