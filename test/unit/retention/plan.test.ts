@@ -152,11 +152,11 @@ describe('retention', () => {
         const createdAt = new Date(Date.parse(backup.createdAt) - 500 * DAY).toISOString();
         return { ...backup, id: createdAt, createdAt };
       });
-      const after = (days: number) =>
+      const resumed = (days: number) =>
         planRetention([...every(DAY, days), ...before], { ...none, days: 30 }, now, calm);
-      expect(after(1).remove).toHaveLength(1);
-      expect(after(10).remove).toHaveLength(10);
-      expect(after(30).remove).toHaveLength(30);
+      expect(resumed(1).remove).toHaveLength(1);
+      expect(resumed(10).remove).toHaveLength(10);
+      expect(resumed(30).remove).toHaveLength(30);
     });
 
     test('nothing when a time cannot be read or an id comes twice', () => {
