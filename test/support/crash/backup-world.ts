@@ -1,7 +1,9 @@
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BackupStatus } from '../../../src/core/requests/backup-status.ts';
 import { LocalStore } from '../../../src/core/stores/local/store.ts';
+import type { Store } from '../../../src/core/stores/store.ts';
 import { Bench, Daemon } from '../daemon.ts';
 import { type FoundProcess, isRunning, processTree } from './processes.ts';
 
@@ -14,6 +16,15 @@ export interface BackupSource extends AsyncDisposable {
   readonly url: string;
   /** Of all its tables. */
   readonly rows: number;
+}
+
+export interface WorldOptions {
+  /** More variables of db-backup, for example those of the remote store, or recipients. */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Where it uploads to: what that lists is judged too. */
+  readonly remote?: Store;
+  /** With recipients: then nothing in the folder of the backups may be anything but `.age`. */
+  readonly encrypted?: boolean;
 }
 
 export interface KilledRound {
@@ -29,6 +40,7 @@ export interface KilledRound {
  * what the daemon says.
  */
 export class BackupWorld implements AsyncDisposable {
+  readonly #options: WorldOptions;
   readonly #source: BackupSource;
   readonly #bench: Bench;
   readonly #port: number;
@@ -36,15 +48,16 @@ export class BackupWorld implements AsyncDisposable {
   /** Of the run that was not disturbed; milliseconds. */
   #longestMs = 0;
 
-  private constructor(source: BackupSource, bench: Bench, port: number) {
+  private constructor(source: BackupSource, bench: Bench, port: number, options: WorldOptions) {
+    this.#options = options;
     this.#source = source;
     this.#bench = bench;
     this.#port = port;
     this.#store = new LocalStore(bench.path('backups', 'app'), 'app');
   }
 
-  static async create(source: BackupSource): Promise<BackupWorld> {
-    return new BackupWorld(source, await Bench.create(), await freePort());
+  static async create(source: BackupSource, options: WorldOptions = {}): Promise<BackupWorld> {
+    return new BackupWorld(source, await Bench.create(), await freePort(), options);
   }
 
   /** `random`: from 0 to 1. Throws at the first thing that is not as promised. */
@@ -75,6 +88,11 @@ export class BackupWorld implements AsyncDisposable {
     const left = await this.#unfinished();
     if (code !== 0 || left.length > 0) throw new Error(`left: ${left}\n${daemon.output}`);
     await this.#judgeListed();
+    const { remote } = this.#options;
+    if (!remote) return;
+    const there = new Set((await remote.list(never)).backups.map(({ id }) => id));
+    const missing = [...(await this.#listedIds())].filter((id) => !there.has(id));
+    if (missing.length > 0) throw new Error(`not uploaded: ${missing}\n${daemon.output}`);
   }
 
   #start(args: readonly string[] = []): Daemon {
@@ -86,6 +104,7 @@ export class BackupWorld implements AsyncDisposable {
       BACKUP_KEEP_WEEKLY: '0',
       BACKUP_KEEP_MONTHLY: '0',
       HEALTH_PORT: String(this.#port),
+      ...this.#options.environment,
     });
     return new Daemon('db-backup', environment, args);
   }
@@ -140,15 +159,40 @@ export class BackupWorld implements AsyncDisposable {
     );
   }
 
-  /** Every backup that is listed is whole. */
+  /** Every backup that is listed is whole, wherever it is. */
   async #judgeListed(): Promise<void> {
-    for (const manifest of (await this.#store.list(never)).backups) {
-      await this.#store.verify(manifest, never).catch(async (error: unknown) => {
+    const { remote, encrypted } = this.#options;
+    await this.#judgeStore(this.#store);
+    if (remote) await this.#judgeStore(remote);
+    if (encrypted) await this.#judgeEncrypted();
+  }
+
+  async #judgeStore(store: Store): Promise<void> {
+    for (const manifest of (await store.list(never)).backups) {
+      await store.verify(manifest, never).catch(async (error: unknown) => {
         // A daemon that runs removes what retention no longer keeps.
-        if (await this.#store.lists(manifest.id)) throw error;
+        const { backups } = await store.list(never);
+        if (backups.some(({ id }) => id === manifest.id)) throw error;
       });
       const rows = manifest.tables.reduce((sum, table) => sum + table.rows, 0);
       if (rows !== this.#source.rows) throw new Error(`${manifest.id} has ${rows} rows`);
+    }
+  }
+
+  /** Finished or not: an archive begins as age's files do, or has nothing in it yet. */
+  async #judgeEncrypted(): Promise<void> {
+    const header = 'age-encryption.org/v1';
+    for (const name of await this.#bench.files('backups', 'app')) {
+      if (!name.includes('.age')) {
+        if (/\.json(\.partial)?$|\.tmp$/.test(name)) continue;
+        throw new Error(`not encrypted: ${name}`);
+      }
+      // Retention may remove it right now.
+      const content = await readFile(this.#bench.path('backups', 'app', name)).catch(
+        () => undefined,
+      );
+      const head = content?.subarray(0, header.length).toString() ?? '';
+      if (!header.startsWith(head)) throw new Error(`not encrypted: ${name}: ${head}`);
     }
   }
 
