@@ -8,11 +8,18 @@ import { parseArgs } from 'node:util';
 import { PostgresSite } from '../test/support/crash/postgres-site.ts';
 import { SqliteSite } from '../test/support/crash/sqlite-site.ts';
 import { endAtEveryPoint, randomNumbers } from '../test/support/crash/sweep.ts';
+import { WALKS } from '../test/support/crash/walks.ts';
 import { CrashWorld, type RoundOptions, RUN_THROUGH } from '../test/support/crash/world.ts';
 import { PrivatePostgres } from '../test/support/private-postgres.ts';
 import { testbed } from '../test/support/testbed.ts';
 
-const ENGINES = ['postgres15', 'postgres18', 'sqlite-wal', 'sqlite-delete'] as const;
+const ENGINES = [
+  'postgres15',
+  'postgres18',
+  'postgres18-in-place',
+  'sqlite-wal',
+  'sqlite-delete',
+] as const;
 type Engine = (typeof ENGINES)[number];
 
 const { values } = parseArgs({
@@ -20,34 +27,44 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '100' },
     seed: { type: 'string' },
     engine: { type: 'string', multiple: true, default: [...ENGINES] },
+    walk: { type: 'string', multiple: true, default: ['restore'] },
     every: { type: 'boolean', default: false },
     sigterm: { type: 'boolean', default: false },
   },
 });
 const rounds = Number(values.rounds);
 const seed = Number(values.seed ?? Math.floor(Math.random() * 1e6));
-const unknown = values.engine.filter((name) => !ENGINES.includes(name as Engine));
+const unknown = [
+  ...values.engine.filter((name) => !ENGINES.includes(name as Engine)),
+  ...values.walk.filter((name) => !Object.hasOwn(WALKS, name)),
+];
 if (unknown.length > 0 || !Number.isInteger(rounds) || !Number.isInteger(seed)) {
-  console.error(`--engine ${ENGINES.join(' | ')}, --rounds N, --seed N, --every, --sigterm`);
+  console.error(`--engine ${ENGINES.join(' | ')}, --walk ${Object.keys(WALKS).join(' | ')}`);
+  console.error('--rounds N, --seed N, --every, --sigterm');
   process.exit(64);
 }
 const random = randomNumbers(seed);
 console.log(`seed ${seed}`);
 
 for (const engine of values.engine as Engine[]) {
+  for (const walk of values.walk as (keyof typeof WALKS)[]) await soak(engine, walk);
+}
+
+async function soak(engine: Engine, walk: keyof typeof WALKS): Promise<void> {
   await using resources = new AsyncDisposableStack();
   const postgres = engine === 'postgres15' ? await privateServer(resources) : undefined;
   const site = await siteOf(engine, postgres);
   if (!site) {
     console.log(`${engine}: left out, this machine has none`);
-    continue;
+    return;
   }
-  const world = await CrashWorld.create(site, values.sigterm ? 'SIGTERM' : 'SIGKILL');
+  const signal = values.sigterm ? 'SIGTERM' : 'SIGKILL';
+  const world = await CrashWorld.create(site, { signal, walk: WALKS[walk] });
   resources.use(world);
-  const onRound = (line: string) => console.log(`${engine}: ${line}`);
+  const onRound = (line: string) => console.log(`${engine}, ${walk}: ${line}`);
   if (values.every) await endAtEveryPoint([world], { thin: 1, seed, onRound });
   else await randomly(world, postgres, onRound);
-  console.log(`${engine}: no violation`);
+  console.log(`${engine}, ${walk}: no violation`);
 }
 
 async function privateServer(
@@ -61,9 +78,9 @@ async function privateServer(
 async function siteOf(engine: Engine, postgres: PrivatePostgres | undefined) {
   if (engine === 'sqlite-wal') return SqliteSite.create('wal');
   if (engine === 'sqlite-delete') return SqliteSite.create('delete');
-  if (postgres) return PostgresSite.create(postgres.server, true);
+  if (postgres) return PostgresSite.create(postgres.server, { isPrivate: true });
   const server = engine === 'postgres15' ? testbed.postgres15 : testbed.postgres18;
-  return server && PostgresSite.create(server);
+  return server && PostgresSite.create(server, { inPlace: engine === 'postgres18-in-place' });
 }
 
 /** At a random point or a random time; every third is killed again, every fifth meets outages too. */
@@ -72,6 +89,8 @@ async function randomly(
   postgres: PrivatePostgres | undefined,
   onRound: (line: string) => void,
 ): Promise<void> {
+  // The first one finds nothing to undo, and no previous database to drop.
+  await world.round(RUN_THROUGH);
   const since = performance.now();
   const { points } = await world.round(RUN_THROUGH);
   const longest = performance.now() - since;

@@ -11,7 +11,9 @@ import { testbed } from '../../support/testbed.ts';
 test('SQLite: SIGTERM at any step finishes the restore or undoes it', {
   timeout: 600_000,
 }, async () => {
-  await using world = await CrashWorld.create(await SqliteSite.create('wal'), 'SIGTERM');
+  await using world = await CrashWorld.create(await SqliteSite.create('wal'), {
+    signal: 'SIGTERM',
+  });
   const ended = await endAtEveryPoint([world], { thin: 8, nth: 6, seed: seedOfThisRun() });
   expect(ended.length).toBeGreaterThan(2);
 });
@@ -22,7 +24,7 @@ test.skipIf(!testbed.postgres15)(
   async () => {
     if (!testbed.postgres15) return;
     const site = await PostgresSite.create(testbed.postgres15);
-    await using world = await CrashWorld.create(site, 'SIGTERM');
+    await using world = await CrashWorld.create(site, { signal: 'SIGTERM' });
     const ended = await endAtEveryPoint([world], { thin: 8, nth: 6, seed: seedOfThisRun() });
     expect(ended.length).toBeGreaterThan(2);
   },

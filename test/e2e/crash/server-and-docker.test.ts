@@ -16,7 +16,9 @@ test.skipIf(!like || !existsSync(join(like.binDir, 'initdb')))(
   async () => {
     if (!like) return;
     await using postgres = await PrivatePostgres.create(like);
-    await using world = await CrashWorld.create(await PostgresSite.create(postgres.server, true));
+    await using world = await CrashWorld.create(
+      await PostgresSite.create(postgres.server, { isPrivate: true }),
+    );
     const ended = await endAtEveryPoint([world], {
       thin: 2,
       seed: seedOfThisRun(),

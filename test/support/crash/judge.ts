@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { RestoreOutcome } from '../../../src/core/requests/report.ts';
 import type { Bench } from '../daemon.ts';
 import type { CrashContainers } from './containers.ts';
+import type { Errand } from './errand.ts';
 import type { Content, CrashSite } from './site.ts';
 
 export interface Case {
@@ -9,32 +11,39 @@ export interface Case {
     readonly bench: Bench;
     readonly containers: CrashContainers;
   };
-  /** Of the drop. */
-  readonly name: string;
-  readonly wanted: Content;
+  readonly errand: Errand;
+  readonly wanted: Wanted;
   /** What is away for a while is waited for: only the death of a daemon costs an attempt. */
   readonly mostAttempts: number;
   readonly withinMs: number;
 }
 
+/** How everything must be at the end of a round. */
+export interface Wanted {
+  readonly outcome: RestoreOutcome;
+  readonly live: string;
+  readonly kept: readonly Content[];
+  readonly side: Content | undefined;
+}
+
 /** Everything that must hold once a daemon is idle again; throws the first thing that doesn't. */
-export async function judge({ world, name, wanted, mostAttempts, withinMs }: Case): Promise<void> {
+export async function judge(given: Case): Promise<void> {
+  const { world, errand, wanted, mostAttempts, withinMs } = given;
   const { site, bench, containers } = world;
-  const report = await bench.report(name);
-  requireEqual(report?.outcome, 'restored', JSON.stringify(report));
+  const report = await errand.report();
+  requireEqual(report?.outcome, wanted.outcome, JSON.stringify(report));
   requireEqual(report?.folder, 'done', 'where the report is');
   requireEqual((report?.attempts ?? 0) <= mostAttempts, true, `attempts ≤ ${mostAttempts}`);
-  requireEqual(await site.live(), wanted, 'what is live');
-  const kept = report?.previous ? await site.kept() : ['no previous in the report'];
-  requireEqual(kept, [wanted === 'A' ? 'B' : 'A'], 'what is kept');
+  requireEqual(await site.live(), wanted.live, 'what is live');
+  requireEqual(await site.kept(bench.path('restore', 'previous')), wanted.kept, 'what is kept');
+  requireEqual(report?.previous !== undefined, wanted.kept.length > 0, 'previous in the report');
+  requireEqual(await site.sideContent(), wanted.side, 'what is beside it');
   requireEqual(containers.stopped, [], 'containers that are down');
-  const done = await bench.files('restore', 'done');
-  const own = done.filter((file) => file.startsWith(name) || file.includes(`-${name}`));
-  requireEqual(own, [name, `${name}.report.json`], 'what is in done/');
+  requireEqual((await errand.filed()).length, errand.filesWanted, 'names in done/');
   // What could not be removed in one go is removed on one of the next polls.
   let left: string[] = [];
   await comesTrue(async () => {
-    left = await leftovers(bench, site);
+    left = await leftovers(bench, site, wanted.kept.length);
     return left.length === 0;
   }, withinMs);
   requireEqual(left, [], 'what is left over');
@@ -46,17 +55,18 @@ const KNOWN: Readonly<Record<string, RegExp>> = {
   incoming: /^check$/,
   work: /^$/,
   failed: /^$/,
-  previous: /^[0-9a-f]{16}\.json$/,
-  requests: /^daemon\.json$/,
-  done: /^round-/,
+  previous: /^[0-9a-f]{16}\.(json|dump)$/,
+  requests: /^daemon\.json$|^[0-9a-f]{16}\.status\.json$/,
+  done: /^(round|undo)-/,
 };
 
-async function leftovers(bench: Bench, site: CrashSite): Promise<string[]> {
+async function leftovers(bench: Bench, site: CrashSite, kept: number): Promise<string[]> {
   const found = Object.entries(KNOWN).map(async ([folder, expected]) =>
     (await bench.files('restore', folder)).filter((file) => !expected.test(file)),
   );
-  const records = await bench.files('restore', 'previous');
-  const many = records.length === 1 ? [] : [`${records.length} records of previous databases`];
+  const files = await bench.files('restore', 'previous');
+  const records = files.filter((file) => file.endsWith('.json'));
+  const many = records.length === kept ? [] : [`${records.length} records of previous databases`];
   return [...(await Promise.all(found)).flat(), ...many, ...(await site.leftovers())];
 }
 

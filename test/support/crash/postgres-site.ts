@@ -1,8 +1,10 @@
-import { rename, rm } from 'node:fs/promises';
+import { readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ident, RestoreBed } from '../../integration/postgres-restore-bed.ts';
 import type { TestServer } from '../testbed.ts';
-import { type Content, type CrashSite, contentOf, ITEMS } from './site.ts';
+import { OwnArchives } from './own-archives.ts';
+import { type Content, type CrashSite, contentOf, ITEMS, NOTHING } from './site.ts';
 
 /** One of each kind of file: they are loaded by different programs. */
 const FORMATS = {
@@ -12,59 +14,96 @@ const FORMATS = {
 
 const KEPT = /^dropback_p_[0-9a-f]{16}$/;
 
+export interface PostgresSiteOptions {
+  /** The server goes as a whole, with what is in it. */
+  readonly isPrivate?: boolean;
+  /** RESTORE_IN_PLACE: as a role that may create nothing, from own backups. */
+  readonly inPlace?: boolean;
+}
+
 /** A live database on a real server; the daemon reaches it through `port`. */
 export class PostgresSite implements CrashSite {
   readonly name: string;
   /** What the daemon connects to: a proxy in front of the server, where there is one. */
   port: number;
+  readonly side: string;
+  /** There where restores go in place. */
+  readonly archives: OwnArchives | undefined;
   readonly #bed: RestoreBed;
   readonly #isPrivate: boolean;
   readonly #dumps: Readonly<Record<Content, string>>;
 
-  private constructor(bed: RestoreBed, dumps: Record<Content, string>, isPrivate: boolean) {
+  private constructor(
+    bed: RestoreBed,
+    dumps: Record<Content, string>,
+    isPrivate: boolean,
+    archives: OwnArchives | undefined,
+  ) {
     this.#isPrivate = isPrivate;
-    this.name = `PostgreSQL ${bed.server.major}`;
+    this.archives = archives;
+    this.name = `PostgreSQL ${bed.server.major}${archives ? ', in place' : ''}`;
+    this.side = `test_side_${bed.id}`;
     this.port = bed.server.port;
     this.#bed = bed;
     this.#dumps = dumps;
   }
 
-  /** `isPrivate`: the server goes as a whole, with what is in it. */
-  static async create(server: TestServer, isPrivate = false): Promise<PostgresSite> {
+  static async create(
+    server: TestServer,
+    { isPrivate = false, inPlace = false }: PostgresSiteOptions = {},
+  ): Promise<PostgresSite> {
     const bed = await RestoreBed.create(server);
+    const archives = inPlace ? await OwnArchives.create() : undefined;
     const dumps: Record<Content, string> = { A: '', B: '' };
     for (const content of ['A', 'B'] as const) {
       await bed.sql(`DROP TABLE IF EXISTS items`);
       await bed.sql(`CREATE TABLE items (id int PRIMARY KEY, v text NOT NULL)`);
       await bed.sql(`INSERT INTO items SELECT i, '${content}' FROM generate_series(1, ${ITEMS}) i`);
       await bed.sql(`ALTER TABLE items OWNER TO ${ident(bed.owner)}`);
-      const [format, extension] = FORMATS[content];
-      const { path } = await bed.dump(format, bed.live);
-      dumps[content] = `${path}.${extension}`;
-      await rename(path, dumps[content]);
+      dumps[content] = archives
+        ? await archives.make(urlOf(bed, bed.server.port, true))
+        : await dumpOf(bed, content);
     }
-    const site = new PostgresSite(bed, dumps, isPrivate);
+    const site = new PostgresSite(bed, dumps, isPrivate, archives);
     await bed.sql(`UPDATE items SET v = 'A'`);
     return site;
   }
 
   environment() {
-    const { password } = this.#bed.server;
-    const login = `postgres:${encodeURIComponent(password || 'none')}`;
-    return { DATABASE_URL: `postgresql://${login}@127.0.0.1:${this.port}/${this.#bed.live}` };
+    const { archives } = this;
+    const DATABASE_URL = urlOf(this.#bed, this.port, archives !== undefined);
+    if (!archives) return { DATABASE_URL };
+    return { DATABASE_URL, RESTORE_IN_PLACE: 'true', BACKUP_DIR: archives.folder };
   }
 
   dumpOf(content: Content): string {
     return this.#dumps[content];
   }
 
-  live(): Promise<string> {
-    return this.#contentOf(this.#bed.live);
+  async live(): Promise<string> {
+    const { live } = this.#bed;
+    return (await this.#exists(live)) ? this.#contentOf(live) : NOTHING;
   }
 
-  async kept(): Promise<string[]> {
+  async kept(folder: string): Promise<string[]> {
     const names = (await this.#databases()).filter((name) => KEPT.test(name));
-    return Promise.all(names.map((name) => this.#contentOf(name)));
+    const dumps = (await readdir(folder)).filter((name) => name.endsWith('.dump'));
+    return Promise.all([
+      ...names.map((name) => this.#contentOf(name)),
+      ...dumps.map((name) => this.#contentOfDump(join(folder, name))),
+    ]);
+  }
+
+  async sideContent(): Promise<string | undefined> {
+    return (await this.#exists(this.side)) ? this.#contentOf(this.side) : undefined;
+  }
+
+  removeSide(): Promise<void> {
+    return this.#drop(this.side);
+  }
+
+  removeLive(): Promise<void> {
+    return this.#drop(this.#bed.live);
   }
 
   async leftovers(): Promise<string[]> {
@@ -90,6 +129,22 @@ export class PostgresSite implements CrashSite {
       [this.#bed.owner, this.#mark],
     );
     return rows.map(({ name }) => name);
+  }
+
+  async #exists(name: string): Promise<boolean> {
+    const found = await this.#query('SELECT FROM pg_database WHERE datname = $1', [name]);
+    return found.length > 0;
+  }
+
+  async #drop(name: string): Promise<void> {
+    await this.#query(`DROP DATABASE IF EXISTS ${ident(name)} WITH (FORCE)`, []);
+  }
+
+  async #contentOfDump(path: string): Promise<string> {
+    const script = await this.#bed.tool('pg_restore', ['-a', '-f', '-', path]);
+    const rows = new Map<string, number>();
+    for (const [, v = ''] of script.matchAll(/^\d+\t(.*)$/gm)) rows.set(v, (rows.get(v) ?? 0) + 1);
+    return contentOf([...rows].map(([v, n]) => ({ v, n })));
   }
 
   /** In a session of its own: the server may have crashed since the last one. */
@@ -121,9 +176,21 @@ export class PostgresSite implements CrashSite {
       await rm(this.#bed.folder, { recursive: true, force: true });
       return;
     }
-    for (const name of await this.#databases()) {
-      await this.#query(`DROP DATABASE IF EXISTS ${ident(name)} WITH (FORCE)`, []);
-    }
+    await this.archives?.[Symbol.asyncDispose]();
+    for (const name of [this.side, ...(await this.#databases())]) await this.#drop(name);
     await this.#bed[Symbol.asyncDispose]();
   }
+}
+
+async function dumpOf(bed: RestoreBed, content: Content): Promise<string> {
+  const [format, extension] = FORMATS[content];
+  const { path } = await bed.dump(format, bed.live);
+  await rename(path, `${path}.${extension}`);
+  return `${path}.${extension}`;
+}
+
+/** As the superuser of the official image, or as a role that may create nothing. */
+function urlOf(bed: RestoreBed, port: number, asOwner: boolean): string {
+  const password = asOwner ? 'pw' : encodeURIComponent(bed.server.password || 'none');
+  return `postgresql://${asOwner ? bed.owner : 'postgres'}:${password}@127.0.0.1:${port}/${bed.live}`;
 }

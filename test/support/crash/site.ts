@@ -1,6 +1,9 @@
 /** Which of the two contents of a site is meant; each site knows how to make both. */
 export type Content = 'A' | 'B';
 
+/** What `live` says where there is no database. */
+export const NOTHING = 'nothing';
+
 /** A live database that restores turn from one content into the other, and back. */
 export interface CrashSite extends AsyncDisposable {
   readonly name: string;
@@ -8,10 +11,17 @@ export interface CrashSite extends AsyncDisposable {
   environment(): Readonly<Record<string, string>>;
   /** A dump of this content. */
   dumpOf(content: Content): string;
-  /** What is live now, whole: `A` or `B`; anything else is described. */
+  /** What is live now, whole: `A`, `B`, or `nothing`; anything else is described. */
   live(): Promise<string>;
-  /** The same of the kept databases. */
-  kept(): Promise<string[]>;
+  /** The same of the kept databases; `folder` is where db-restore has what it keeps as files. */
+  kept(folder: string): Promise<string[]>;
+  /** Target of a restore beside the live database. */
+  readonly side: string;
+  /** Its content, as `live`; undefined where there is none. */
+  sideContent(): Promise<string | undefined>;
+  removeSide(): Promise<void>;
+  /** As on a new machine: no live database. */
+  removeLive(): Promise<void>;
   /** Whatever a restore makes beside the live database and doesn't leave: nothing, when idle. */
   leftovers(): Promise<string[]>;
 }

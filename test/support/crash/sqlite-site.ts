@@ -2,11 +2,12 @@ import { cp, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import Database from 'better-sqlite3';
-import { type Content, type CrashSite, contentOf, ITEMS } from './site.ts';
+import { type Content, type CrashSite, contentOf, ITEMS, NOTHING } from './site.ts';
 
 /** A SQLite database in the journal mode given, and dumps of both contents. */
 export class SqliteSite implements CrashSite {
   readonly name: string;
+  readonly side = 'side.db';
   readonly #folder: string;
   readonly #data: string;
 
@@ -37,8 +38,8 @@ export class SqliteSite implements CrashSite {
     return join(this.#folder, `${content}.db`);
   }
 
-  live(): Promise<string> {
-    return this.#contentOf('app.db');
+  async live(): Promise<string> {
+    return (await this.#files()).includes('app.db') ? this.#contentOf('app.db') : NOTHING;
   }
 
   async kept(): Promise<string[]> {
@@ -46,8 +47,26 @@ export class SqliteSite implements CrashSite {
     return Promise.all(names.map((name) => this.#contentOf(name)));
   }
 
+  async sideContent(): Promise<string | undefined> {
+    return (await this.#files()).includes(this.side) ? this.#contentOf(this.side) : undefined;
+  }
+
+  removeSide(): Promise<void> {
+    return this.#remove(this.side);
+  }
+
+  removeLive(): Promise<void> {
+    return this.#remove('app.db');
+  }
+
+  async #remove(name: string): Promise<void> {
+    for (const end of ['', '-wal', '-shm', '-journal']) {
+      await rm(join(this.#data, `${name}${end}`), { force: true });
+    }
+  }
+
   async leftovers(): Promise<string[]> {
-    const known = /^app\.db(-wal|-shm)?$|^\.dropback-lock\.db$|dropback_p_[0-9a-f]{16}$/;
+    const known = /^(app|side)\.db(-wal|-shm)?$|^\.dropback-lock\.db$|dropback_p_[0-9a-f]{16}$/;
     return (await this.#files()).filter((name) => !known.test(name));
   }
 

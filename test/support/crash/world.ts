@@ -1,15 +1,16 @@
-import { copyFile, mkdir, readFile, rename } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { basename, extname, join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RestoreReport } from '../../../src/core/requests/report.ts';
 import { Bench, Daemon } from '../daemon.ts';
 import { CrashContainers } from './containers.ts';
-import { comesTrue, judge, requireEqual } from './judge.ts';
+import { Errand } from './errand.ts';
+import { comesTrue, judge, requireEqual, type Wanted } from './judge.ts';
 import { Points, type Target } from './points.ts';
 import { PostgresSite } from './postgres-site.ts';
-import type { Content, CrashSite } from './site.ts';
-import { onlyReads, SqlProxy } from './sql-proxy.ts';
+import { type Content, type CrashSite, NOTHING } from './site.ts';
+import { onlyReads, SqlProxy, type Statement } from './sql-proxy.ts';
+import type { Walk } from './walks.ts';
 
 const preload = new URL('./preload.ts', import.meta.url).href;
 const CONTAINERS = ['web', 'worker'];
@@ -36,6 +37,12 @@ export interface RoundOptions {
   readonly secondLifeMs?: number;
 }
 
+export interface WorldOptions {
+  /** What ends the daemon at a point: killed, or asked to end. */
+  readonly signal?: 'SIGKILL' | 'SIGTERM';
+  readonly walk?: Walk;
+}
+
 export const RUN_THROUGH: End = { point: Number.MAX_SAFE_INTEGER };
 
 /**
@@ -48,48 +55,55 @@ export class CrashWorld implements AsyncDisposable {
   readonly containers: CrashContainers;
   readonly #points: Points;
   readonly #signal: 'SIGKILL' | 'SIGTERM';
+  readonly #walk: Walk;
   #proxy: SqlProxy | undefined;
   #daemon: Daemon | undefined;
   #spare: Daemon | undefined;
   #log: string[] = [];
+  /** What is live, and what was dropped last; the same unless a walk leaves the live one alone. */
   #live: Content = 'A';
+  #dropped: Content = 'A';
+  #errand: Errand | undefined;
   #late: Promise<void> | undefined;
   #rounds = 0;
   /** Daemons that worked on the present round's drop. */
   #lives = 0;
 
-  private constructor(site: CrashSite, bench: Bench, signal: 'SIGKILL' | 'SIGTERM') {
+  private constructor(site: CrashSite, bench: Bench, options: WorldOptions) {
     this.site = site;
     this.bench = bench;
     this.#points = new Points(bench.path('points'));
-    this.#signal = signal;
+    this.#signal = options.signal ?? 'SIGKILL';
+    this.#walk = options.walk ?? { kind: 'drop' };
     this.containers = new CrashContainers(CONTAINERS, (what) => this.#pass(what));
   }
 
-  /** `signal` is what ends the daemon at a point: killed, or asked to end. */
-  static async create(
-    site: CrashSite,
-    signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL',
-  ): Promise<CrashWorld> {
-    const world = new CrashWorld(site, await Bench.create(), signal);
+  static async create(site: CrashSite, options: WorldOptions = {}): Promise<CrashWorld> {
+    const world = new CrashWorld(site, await Bench.create(), options);
     await world.containers.up();
-    if (site instanceof PostgresSite) {
-      world.#proxy = await SqlProxy.listen(
-        { host: '127.0.0.1', port: site.port },
-        {
-          before: async ({ text, isOurs }) => {
-            if (!isOurs || onlyReads(text) || world.#pass(`before ${oneLine(text)}`)) return true;
-            await world.#late;
-            return world.#late !== undefined;
-          },
-          sent: ({ text, isOurs }) => {
-            if (isOurs && !onlyReads(text)) world.#pass(`sent ${oneLine(text)}`);
-          },
-        },
-      );
-      site.port = world.#proxy.port;
-    }
+    if (site instanceof PostgresSite) await world.#standBefore(site);
     return world;
+  }
+
+  async #standBefore(site: PostgresSite): Promise<void> {
+    // In place it is psql that swaps: what it says counts as much as what the daemon says.
+    const isPoint = ({ text, isOurs }: Statement) =>
+      (isOurs || site.archives !== undefined) && !onlyReads(text);
+    this.#proxy = await SqlProxy.listen(
+      { host: '127.0.0.1', port: site.port },
+      {
+        before: async (statement) => {
+          if (!isPoint(statement)) return true;
+          if (this.#pass(`before ${oneLine(statement.text)}`)) return true;
+          await this.#late;
+          return this.#late !== undefined;
+        },
+        sent: (statement) => {
+          if (isPoint(statement)) this.#pass(`sent ${oneLine(statement.text)}`);
+        },
+      },
+    );
+    site.port = this.#proxy.port;
   }
 
   /** The daemon's log since the world began, for failures. */
@@ -97,9 +111,9 @@ export class CrashWorld implements AsyncDisposable {
     return [...this.#log, ...(this.#daemon?.lines ?? [])].join('\n');
   }
 
-  /** Of the drop of the last round. */
+  /** Of the last round. */
   async lastReport(): Promise<RestoreReport | undefined> {
-    return await this.bench.report(`round-${this.#rounds}.`);
+    return await this.#errand?.report();
   }
 
   /** The one that runs; started where none does. */
@@ -120,17 +134,15 @@ export class CrashWorld implements AsyncDisposable {
 
   /** One restore, ended at `end` (if it comes so far) and brought in order; throws what is wrong. */
   async round(end: End, options: RoundOptions = {}): Promise<Round> {
-    const wanted: Content = this.#live === 'A' ? 'B' : 'A';
-    const name = `round-${++this.#rounds}${extname(this.site.dumpOf(wanted))}`;
-    await this.#isWatching();
+    const { errand, wanted } = await this.#prepare();
     this.#lives = 1;
     this.#late = options.late;
     this.#points.arm('point' in end ? end.point : Number.MAX_SAFE_INTEGER);
-    await this.#drop(this.site.dumpOf(wanted), name);
-    if ('afterMs' in end) await this.#killLater(name, end.afterMs);
+    await errand.submit();
+    if ('afterMs' in end) await this.#killLater(errand, end.afterMs);
     await this.#until(
       'the end of the first life',
-      async () => this.#hasDied || (!this.#points.reachedName && (await this.#isFiled(name))),
+      async () => this.#hasDied || (!this.#points.reachedName && (await errand.isEnded())),
     );
     const passed = this.#points.reachedName;
     const points = this.#points.disarm();
@@ -138,16 +150,57 @@ export class CrashWorld implements AsyncDisposable {
     try {
       if (this.#hasDied) await this.#otherLives(options);
       await this.#isWatching();
-      await this.#until('the drop to be filed', () => this.#isFiled(name));
-      await judge({ world: this, name, wanted, mostAttempts: this.#lives, withinMs: PATIENCE_MS });
+      await this.#until('the end', () => errand.isEnded());
+      if (await errand.wasNotBegun()) await this.#askAgain(errand);
+      await judge({
+        world: this,
+        errand,
+        wanted,
+        mostAttempts: this.#lives,
+        withinMs: PATIENCE_MS,
+      });
+      if (this.#leavesLive) requireEqual(points.filter(isStop), [], 'stops of containers');
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       const when = killedAt ? `ended at ${JSON.stringify(killedAt)}` : 'not ended';
       const what = `${this.site.name}, ${when} (${JSON.stringify({ end, ...options })})`;
       throw new Error(`${what}: ${why}\n${points.join('\n')}\n${this.log.slice(-12_000)}`);
     }
-    this.#live = wanted;
+    await this.site.removeSide();
     return { killedAt, points };
+  }
+
+  /** In turns: what is asked of db-restore, and what must be there when it is done. */
+  async #prepare(): Promise<{ errand: Errand; wanted: Wanted }> {
+    const content = other(this.#dropped);
+    const { fromNothing = false } = this.#walk;
+    // There is nothing to undo before something was restored.
+    const kind = this.#walk.kind === 'undo' && this.#rounds === 0 ? 'drop' : this.#walk.kind;
+    const file = this.site.dumpOf(content);
+    const extension = basename(file).slice(basename(file).indexOf('.'));
+    const name = `round-${++this.#rounds}${extension}`;
+    const errand = new Errand(this.bench, kind, { file, name, side: this.site.side });
+    this.#errand = errand;
+    this.#dropped = content;
+    await this.#isWatching();
+    if (fromNothing) await this.site.removeLive();
+    if (!this.#leavesLive) this.#live = content;
+    const wanted: Wanted = {
+      outcome: OUTCOMES[kind],
+      live: this.#live,
+      kept: this.#leavesLive || fromNothing ? [] : [other(content)],
+      side: kind === 'into' ? content : undefined,
+    };
+    return { errand, wanted };
+  }
+
+  get #leavesLive(): boolean {
+    return this.#walk.kind === 'into' || this.#walk.kind === 'check';
+  }
+
+  async #askAgain(errand: Errand): Promise<void> {
+    await errand.submit();
+    await this.#until('the end, asked again', () => errand.isEnded());
   }
 
   /** What must hold at every instant; then whatever else this round has in store. */
@@ -169,9 +222,14 @@ export class CrashWorld implements AsyncDisposable {
 
   /** Looked at twice: a killed tool may still be in its last write. */
   async #requireWhole(): Promise<void> {
-    if (isWhole(await this.site.live())) return;
+    if (this.#isWhole(await this.site.live())) return;
     await sleep(1000);
-    requireEqual(isWhole(await this.site.live()), true, 'the live database is whole');
+    const live = await this.site.live();
+    requireEqual(this.#isWhole(live), true, `the live database is whole: ${live}`);
+  }
+
+  #isWhole(live: string): boolean {
+    return live === 'A' || live === 'B' || (live === NOTHING && this.#walk.fromNothing === true);
   }
 
   /** A daemon that was asked to end leaves nothing undone, save the drop itself. */
@@ -188,22 +246,9 @@ export class CrashWorld implements AsyncDisposable {
     return this.#daemon?.isRunning === false;
   }
 
-  /** The report is durable, and the journal says that nothing is in hand. */
-  async #isFiled(name: string): Promise<boolean> {
-    if (!(await this.bench.report(name))) return false;
-    const text = await readFile(this.bench.path('restore', 'state.json'), 'utf8').catch(() => '');
-    const { body } = JSON.parse(text || '{}') as {
-      body?: { record: unknown; last: RestoreReport | null };
-    };
-    return body !== undefined && body.record === null;
-  }
-
-  async #killLater(name: string, afterMs: number): Promise<void> {
+  async #killLater(errand: Errand, afterMs: number): Promise<void> {
     const { daemon } = this;
-    await this.#until('the claim', async () => {
-      const files = await this.bench.files('restore', 'incoming');
-      return !files.includes(name) || this.#hasDied;
-    });
+    await this.#until('the claim', async () => (await errand.isTaken()) || this.#hasDied);
     await sleep(afterMs);
     daemon.kill(this.#signal);
     await daemon.exited;
@@ -222,6 +267,7 @@ export class CrashWorld implements AsyncDisposable {
       this.bench.environment({
         ...(DATABASE_URL ? { DATABASE_URL } : {}),
         ...others,
+        ...this.#walk.settings,
         RESTORE_STOP_CONTAINERS: CONTAINERS.join(),
         RESTORE_STOP_TIMEOUT: '1',
         RESTORE_POLL_INTERVAL: '0.2',
@@ -233,13 +279,6 @@ export class CrashWorld implements AsyncDisposable {
         CRASH_UNDER: join(tmpdir(), 'dropback-'),
       }),
     );
-  }
-
-  async #drop(source: string, name: string): Promise<void> {
-    const incoming = this.bench.path('restore', 'incoming');
-    await mkdir(incoming, { recursive: true });
-    await copyFile(source, this.bench.path(`part-${basename(name)}`));
-    await rename(this.bench.path(`part-${basename(name)}`), `${incoming}/${name}`);
   }
 
   async #until(what: string, look: () => boolean | Promise<boolean>): Promise<void> {
@@ -262,6 +301,17 @@ function oneLine(text: string): string {
   return plain.replace(/[0-9a-f]{8,}/g, '…').slice(0, 90);
 }
 
-function isWhole(live: string): boolean {
-  return live === 'A' || live === 'B';
+const OUTCOMES = {
+  drop: 'restored',
+  undo: 'undone',
+  into: 'restored',
+  check: 'checked',
+} as const;
+
+function other(content: Content): Content {
+  return content === 'A' ? 'B' : 'A';
+}
+
+function isStop(point: string): boolean {
+  return point.startsWith('docker: stop');
 }
