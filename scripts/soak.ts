@@ -1,5 +1,5 @@
-// Kills restores of real databases for as long as you like: at every point there is (`--every`), or
-// in random ways. `node scripts/with-setup.mjs scripts/soak.ts --rounds 1000 --engine sqlite-wal`.
+// Kills restores of real databases for as long as you like: at every point there is (`--every`; every
+// fifth of them with `--nth 5`), or in random ways. `node scripts/with-setup.mjs scripts/soak.ts --rounds 1000 --engine sqlite-wal`.
 // Ends with a non-zero code at the first round whose end is not as it must be.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -29,18 +29,20 @@ const { values } = parseArgs({
     engine: { type: 'string', multiple: true, default: [...ENGINES] },
     walk: { type: 'string', multiple: true, default: ['restore'] },
     every: { type: 'boolean', default: false },
+    nth: { type: 'string', default: '1' },
     sigterm: { type: 'boolean', default: false },
   },
 });
 const rounds = Number(values.rounds);
+const nth = Number(values.nth);
 const seed = Number(values.seed ?? Math.floor(Math.random() * 1e6));
 const unknown = [
   ...values.engine.filter((name) => !ENGINES.includes(name as Engine)),
   ...values.walk.filter((name) => !Object.hasOwn(WALKS, name)),
 ];
-if (unknown.length > 0 || !Number.isInteger(rounds) || !Number.isInteger(seed)) {
+if (unknown.length > 0 || !Number.isInteger(rounds) || !(nth >= 1) || !Number.isInteger(seed)) {
   console.error(`--engine ${ENGINES.join(' | ')}, --walk ${Object.keys(WALKS).join(' | ')}`);
-  console.error('--rounds N, --seed N, --every, --sigterm');
+  console.error('--rounds N, --seed N, --every [--nth N], --sigterm');
   process.exit(64);
 }
 const random = randomNumbers(seed);
@@ -62,7 +64,7 @@ async function soak(engine: Engine, walk: keyof typeof WALKS): Promise<void> {
   const world = await CrashWorld.create(site, { signal, walk: WALKS[walk] });
   resources.use(world);
   const onRound = (line: string) => console.log(`${engine}, ${walk}: ${line}`);
-  if (values.every) await endAtEveryPoint([world], { thin: 1, seed, onRound });
+  if (values.every) await endAtEveryPoint([world], { thin: 1, nth, seed, onRound });
   else await randomly(world, postgres, onRound);
   console.log(`${engine}, ${walk}: no violation`);
 }

@@ -59,7 +59,8 @@ function choose(points: readonly string[], direction: number, options: SweepOpti
   const { thin, seed, nth = 1, only } = options;
   const all = points.map((_, index) => index + 1);
   const numbers = only ? all.filter((at) => only.test(points[at - 1] ?? '')) : all;
-  if (thin === 1) return numbers.filter((at) => (at + seed) % nth === 0);
+  const shift = seed + direction * Math.floor(nth / 2);
+  if (thin === 1) return numbers.filter((at) => (at + shift) % nth === 0);
   let alike = seed;
   const some = numbers.filter((at) => !isOneOfMany(points[at - 1] ?? '') || alike++ % thin === 0);
   return some.filter((_, index) => (index + seed) % (2 * nth) === direction);
