@@ -6,10 +6,11 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { PostgresSite } from '../test/support/crash/postgres-site.ts';
+import type { RoundOptions } from '../test/support/crash/round.ts';
 import { SqliteSite } from '../test/support/crash/sqlite-site.ts';
 import { endAtEveryPoint, randomNumbers } from '../test/support/crash/sweep.ts';
 import { WALKS } from '../test/support/crash/walks.ts';
-import { CrashWorld, type RoundOptions, RUN_THROUGH } from '../test/support/crash/world.ts';
+import { CrashWorld, RUN_THROUGH } from '../test/support/crash/world.ts';
 import { PrivatePostgres } from '../test/support/private-postgres.ts';
 import { testbed } from '../test/support/testbed.ts';
 
@@ -30,19 +31,26 @@ const { values } = parseArgs({
     walk: { type: 'string', multiple: true, default: ['restore'] },
     every: { type: 'boolean', default: false },
     nth: { type: 'string', default: '1' },
+    from: { type: 'string', default: '1' },
     sigterm: { type: 'boolean', default: false },
   },
 });
 const rounds = Number(values.rounds);
 const nth = Number(values.nth);
+const from = Number(values.from);
 const seed = Number(values.seed ?? Math.floor(Math.random() * 1e6));
 const unknown = [
   ...values.engine.filter((name) => !ENGINES.includes(name as Engine)),
   ...values.walk.filter((name) => !Object.hasOwn(WALKS, name)),
 ];
-if (unknown.length > 0 || !Number.isInteger(rounds) || !(nth >= 1) || !Number.isInteger(seed)) {
+if (
+  unknown.length > 0 ||
+  !Number.isInteger(rounds) ||
+  !(nth >= 1 && from >= 1) ||
+  !Number.isInteger(seed)
+) {
   console.error(`--engine ${ENGINES.join(' | ')}, --walk ${Object.keys(WALKS).join(' | ')}`);
-  console.error('--rounds N, --seed N, --every [--nth N], --sigterm');
+  console.error('--rounds N, --seed N, --every [--nth N] [--from N], --sigterm');
   process.exit(64);
 }
 const random = randomNumbers(seed);
@@ -64,7 +72,7 @@ async function soak(engine: Engine, walk: keyof typeof WALKS): Promise<void> {
   const world = await CrashWorld.create(site, { signal, walk: WALKS[walk] });
   resources.use(world);
   const onRound = (line: string) => console.log(`${engine}, ${walk}: ${line}`);
-  if (values.every) await endAtEveryPoint([world], { thin: 1, nth, seed, onRound });
+  if (values.every) await endAtEveryPoint([world], { thin: 1, nth, from, seed, onRound });
   else await randomly(world, postgres, onRound);
   console.log(`${engine}, ${walk}: no violation`);
 }

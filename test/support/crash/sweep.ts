@@ -7,6 +7,8 @@ export interface SweepOptions {
   readonly nth?: number;
   /** Decides which ones; whoever sweeps prints it. */
   readonly seed: number;
+  /** The number of the first one: where a sweep that was broken off goes on. Default: 1. */
+  readonly from?: number;
   /** Nothing but these points. */
   readonly only?: RegExp;
   /** What else goes wrong in each round, once the first daemon is dead. */
@@ -56,8 +58,8 @@ export async function endAtEveryPoint(
 
 /** Numbers of the points at which one direction is ended. */
 function choose(points: readonly string[], direction: number, options: SweepOptions): number[] {
-  const { thin, seed, nth = 1, only } = options;
-  const all = points.map((_, index) => index + 1);
+  const { thin, seed, nth = 1, from = 1, only } = options;
+  const all = points.map((_, index) => index + 1).slice(from - 1);
   const numbers = only ? all.filter((at) => only.test(points[at - 1] ?? '')) : all;
   const shift = seed + direction * Math.floor(nth / 2);
   if (thin === 1) return numbers.filter((at) => (at + shift) % nth === 0);

@@ -17,3 +17,8 @@ export const WALKS = {
   into: { kind: 'into' },
   check: { kind: 'check' },
 } as const satisfies Readonly<Record<string, Walk>>;
+
+/** The live database is neither changed nor taken away from the application. */
+export function leavesLive({ kind }: Walk): boolean {
+  return kind === 'into' || kind === 'check';
+}

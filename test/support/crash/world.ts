@@ -1,49 +1,31 @@
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RestoreReport } from '../../../src/core/requests/report.ts';
 import { Bench, Daemon } from '../daemon.ts';
 import { CrashContainers } from './containers.ts';
-import { Errand } from './errand.ts';
-import { comesTrue, judge, requireEqual, type Wanted } from './judge.ts';
-import { Points, type Target } from './points.ts';
+import type { Errand } from './errand.ts';
+import { comesTrue, judge, requireEqual } from './judge.ts';
+import { Points } from './points.ts';
 import { PostgresSite } from './postgres-site.ts';
-import { type Content, type CrashSite, NOTHING } from './site.ts';
+import {
+  type End,
+  type Round,
+  type RoundOptions,
+  RUN_THROUGH,
+  type WorldOptions,
+} from './round.ts';
+import { type CrashSite, NOTHING } from './site.ts';
 import { onlyReads, SqlProxy, type Statement } from './sql-proxy.ts';
-import type { Walk } from './walks.ts';
+import { Turns } from './turns.ts';
+import { leavesLive, WALKS, type Walk } from './walks.ts';
 
 const preload = new URL('./preload.ts', import.meta.url).href;
 const CONTAINERS = ['web', 'worker'];
 /** Generous: the machine may be busy with other things. Milliseconds. */
 const PATIENCE_MS = 120_000;
 
-/** What a round came to. */
-export interface Round {
-  /** The point at which the daemon died, or undefined where the restore ran through before. */
-  readonly killedAt: string | undefined;
-  /** Points that the restore passed. */
-  readonly points: readonly string[];
-}
-
-/** Where the first life ends: at a point, or so many milliseconds after the drop was claimed. */
-export type End = { readonly point: Target } | { readonly afterMs: number };
-
-export interface RoundOptions {
-  /** What else goes wrong, once the first daemon is dead; may start the next one (`daemon`). */
-  readonly between?: () => Promise<void>;
-  /** When the statement at whose point the daemon dies comes to the server all the same. */
-  readonly late?: Promise<void>;
-  /** The second life is killed too, so many milliseconds after its start. */
-  readonly secondLifeMs?: number;
-}
-
-export interface WorldOptions {
-  /** What ends the daemon at a point: killed, or asked to end. */
-  readonly signal?: 'SIGKILL' | 'SIGTERM';
-  readonly walk?: Walk;
-}
-
-export const RUN_THROUGH: End = { point: Number.MAX_SAFE_INTEGER };
+export { RUN_THROUGH };
 
 /**
  * One site with db-restore beside it, in rounds: a restore is begun and its daemon killed somewhere
@@ -60,12 +42,9 @@ export class CrashWorld implements AsyncDisposable {
   #daemon: Daemon | undefined;
   #spare: Daemon | undefined;
   #log: string[] = [];
-  /** What is live, and what was dropped last; the same unless a walk leaves the live one alone. */
-  #live: Content = 'A';
-  #dropped: Content = 'A';
+  readonly #turns: Turns;
   #errand: Errand | undefined;
   #late: Promise<void> | undefined;
-  #rounds = 0;
   /** Daemons that worked on the present round's drop. */
   #lives = 0;
 
@@ -74,7 +53,8 @@ export class CrashWorld implements AsyncDisposable {
     this.bench = bench;
     this.#points = new Points(bench.path('points'));
     this.#signal = options.signal ?? 'SIGKILL';
-    this.#walk = options.walk ?? { kind: 'drop' };
+    this.#walk = options.walk ?? WALKS.restore;
+    this.#turns = new Turns(site, bench, this.#walk);
     this.containers = new CrashContainers(CONTAINERS, (what) => this.#pass(what));
   }
 
@@ -134,7 +114,9 @@ export class CrashWorld implements AsyncDisposable {
 
   /** One restore, ended at `end` (if it comes so far) and brought in order; throws what is wrong. */
   async round(end: End, options: RoundOptions = {}): Promise<Round> {
-    const { errand, wanted } = await this.#prepare();
+    await this.#isWatching();
+    const { errand, wanted } = await this.#turns.next();
+    this.#errand = errand;
     this.#lives = 1;
     this.#late = options.late;
     this.#points.arm('point' in end ? end.point : Number.MAX_SAFE_INTEGER);
@@ -159,7 +141,7 @@ export class CrashWorld implements AsyncDisposable {
         mostAttempts: this.#lives,
         withinMs: PATIENCE_MS,
       });
-      if (this.#leavesLive) requireEqual(points.filter(isStop), [], 'stops of containers');
+      if (leavesLive(this.#walk)) requireEqual(points.filter(isStop), [], 'stops of containers');
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       const when = killedAt ? `ended at ${JSON.stringify(killedAt)}` : 'not ended';
@@ -168,34 +150,6 @@ export class CrashWorld implements AsyncDisposable {
     }
     await this.site.removeSide();
     return { killedAt, points };
-  }
-
-  /** In turns: what is asked of db-restore, and what must be there when it is done. */
-  async #prepare(): Promise<{ errand: Errand; wanted: Wanted }> {
-    const content = other(this.#dropped);
-    const { fromNothing = false } = this.#walk;
-    // There is nothing to undo before something was restored.
-    const kind = this.#walk.kind === 'undo' && this.#rounds === 0 ? 'drop' : this.#walk.kind;
-    const file = this.site.dumpOf(content);
-    const extension = basename(file).slice(basename(file).indexOf('.'));
-    const name = `round-${++this.#rounds}${extension}`;
-    const errand = new Errand(this.bench, kind, { file, name, side: this.site.side });
-    this.#errand = errand;
-    this.#dropped = content;
-    await this.#isWatching();
-    if (fromNothing) await this.site.removeLive();
-    if (!this.#leavesLive) this.#live = content;
-    const wanted: Wanted = {
-      outcome: OUTCOMES[kind],
-      live: this.#live,
-      kept: this.#leavesLive || fromNothing ? [] : [other(content)],
-      side: kind === 'into' ? content : undefined,
-    };
-    return { errand, wanted };
-  }
-
-  get #leavesLive(): boolean {
-    return this.#walk.kind === 'into' || this.#walk.kind === 'check';
   }
 
   async #askAgain(errand: Errand): Promise<void> {
@@ -299,17 +253,6 @@ export class CrashWorld implements AsyncDisposable {
 function oneLine(text: string): string {
   const plain = text.replace(/\s+/g, ' ').trim();
   return plain.replace(/[0-9a-f]{8,}/g, '…').slice(0, 90);
-}
-
-const OUTCOMES = {
-  drop: 'restored',
-  undo: 'undone',
-  into: 'restored',
-  check: 'checked',
-} as const;
-
-function other(content: Content): Content {
-  return content === 'A' ? 'B' : 'A';
 }
 
 function isStop(point: string): boolean {
