@@ -30,15 +30,13 @@ export class Daemon {
     program: 'db-backup' | 'db-restore' | 'dropback',
     environment: Readonly<Record<string, string>>,
     args: readonly string[] = [],
+    command: readonly string[] = fromSource(program),
   ) {
-    this.#child = spawn(
-      process.execPath,
-      ['--disable-warning=ExperimentalWarning', join(root, 'src', 'bin', `${program}.ts`), ...args],
-      {
-        env: { PATH: process.env['PATH'] ?? '', ...environment },
-        stdio: ['ignore', 'pipe', 'pipe'],
-      },
-    );
+    const [file = '', ...before] = command;
+    this.#child = spawn(file, [...before, ...args], {
+      env: { PATH: process.env['PATH'] ?? '', ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     running.add(this.#child);
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       let rest = '';
@@ -108,6 +106,11 @@ export class Daemon {
     if (this.#isRunning) this.#child.kill('SIGKILL');
     await this.exited;
   }
+}
+
+function fromSource(program: string): string[] {
+  const script = join(root, 'src', 'bin', `${program}.ts`);
+  return [process.execPath, '--disable-warning=ExperimentalWarning', script];
 }
 
 /** Folders of one stack in a temporary place, and what is found in them. */

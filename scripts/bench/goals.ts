@@ -1,0 +1,208 @@
+import type { Figures } from './results.ts';
+
+/** What a size has to say of a goal. */
+export interface Verdict {
+  readonly measured: string;
+  readonly isMet: boolean;
+}
+
+export interface Goal {
+  readonly what: string;
+  readonly against: string;
+  readonly goal: string;
+  /** Undefined where the figures don't say. */
+  readonly judge: (figures: Figures) => Verdict | undefined;
+}
+
+/** How many times as long `slow` takes as `fast`. */
+function times(figures: Figures, slow: string, fast: string): number {
+  return figures.seconds(slow) / figures.seconds(fast);
+}
+
+function faster(what: string, against: string, ours: string, theirs: string, least: number): Goal {
+  return {
+    what,
+    against,
+    goal: least === 1 ? 'as fast or faster' : `${least} times faster or better`,
+    judge: (figures) => {
+      if (!figures.has(ours, theirs)) return undefined;
+      const factor = times(figures, theirs, ours);
+      return { measured: `${factor.toFixed(2)} times faster`, isMet: factor >= least };
+    },
+  };
+}
+
+function within(
+  what: string,
+  against: string,
+  most: number,
+  ratio: (figures: Figures) => number,
+): Goal {
+  return {
+    what,
+    against,
+    goal: `within ${most}`,
+    judge: (figures) => {
+      const measured = ratio(figures);
+      if (Number.isNaN(measured)) return undefined;
+      return { measured: measured.toFixed(2), isMet: measured <= most };
+    },
+  };
+}
+
+function atMost(
+  what: string,
+  goal: string,
+  most: number,
+  unit: string,
+  value: (figures: Figures) => number,
+): Goal {
+  return {
+    what,
+    against: '–',
+    goal,
+    judge: (figures) => {
+      const measured = value(figures);
+      if (Number.isNaN(measured)) return undefined;
+      const digits = measured < 10 ? 2 : 0;
+      return { measured: `${measured.toFixed(digits)} ${unit}`, isMet: measured <= most };
+    },
+  };
+}
+
+/** Without the publication's fsyncs, which the limit doesn't have, but with our own of the spool. */
+function dumped(figures: Figures, id: string): number {
+  return figures.fact(id, 'dump');
+}
+
+const noLarger: Goal = {
+  what: 'backup, its size',
+  against: '`pg_dump \\| gzip`',
+  goal: 'no larger',
+  judge: (figures) => {
+    if (!figures.has('backup/dropback', 'backup/gzip')) return undefined;
+    const ratio = figures.bytes('backup/dropback') / figures.bytes('backup/gzip');
+    return { measured: `${ratio.toFixed(2)} of its size`, isMet: ratio <= 1 };
+  },
+};
+
+/** In the order of the table; the text is markdown. */
+export const GOALS: readonly Goal[] = [
+  faster('backup', '`pg_dump \\| gzip`', 'backup/dropback', 'backup/gzip', 5),
+  noLarger,
+  faster('backup', '`pg_dump -Fc -Z zstd:5`', 'backup/dropback', 'backup/zstd5', 1.7),
+  faster('backup', '`pg_dump \\| zstd -3 -T0`', 'backup/dropback', 'backup/zstd3', 1.2),
+  faster('backup, one core', '`pg_dump \\| gzip`', 'one-core/dropback', 'one-core/gzip', 5),
+  faster('backup, one core', '`pg_dump -Fc -Z zstd:5`', 'one-core/dropback', 'one-core/zstd5', 1.7),
+  faster(
+    'backup, one core',
+    '`pg_dump \\| zstd -3 -T0`',
+    'one-core/dropback',
+    'one-core/zstd3',
+    1.2,
+  ),
+  within(
+    'backup without read-back',
+    'the limit, `pg_dump -Fd -jN -Z none`',
+    1.25,
+    (figures) => dumped(figures, 'backup/dropback') / figures.seconds('backup/limit'),
+  ),
+  within('backup with read-back', 'the limit', 1.5, (figures) =>
+    times(figures, 'backup/dropback', 'backup/limit'),
+  ),
+  within(
+    'our supervision',
+    'the bare programs of the same shape',
+    1.05,
+    (figures) => dumped(figures, 'backup/uncounted') / figures.seconds('backup/bare'),
+  ),
+  within(
+    'rows counted in the snapshot',
+    'the dump without it',
+    1.05,
+    (figures) => dumped(figures, 'backup/dropback') / dumped(figures, 'backup/uncounted'),
+  ),
+  within('backup, encrypted', 'the same, unencrypted', 1.15, (figures) =>
+    times(figures, 'encrypted/age', 'encrypted/plain'),
+  ),
+  faster(
+    'backup with S3',
+    '`pg_dump \\| gzip \\| rclone rcat`',
+    'upload/dropback',
+    'upload/rclone',
+    4,
+  ),
+  faster(
+    'backup with S3',
+    '`pg_dump \\| gzip \\| aws s3 cp -`',
+    'upload/dropback',
+    'upload/aws',
+    4,
+  ),
+  faster(
+    'backup with S3, held to 50 MB/s',
+    '`pg_dump -Fc -Z zstd:3 \\| rclone rcat`',
+    'held/dropback',
+    'held/rclone',
+    1,
+  ),
+  faster(
+    'backup with S3, held to 50 MB/s',
+    '`pg_dump -Fc -Z zstd:3 \\| aws s3 cp -`',
+    'held/dropback',
+    'held/aws',
+    1,
+  ),
+  faster('restore', 'stop; `gunzip \\| psql`; start', 'restore/own', 'restore/psql', 1.8),
+  faster(
+    'restore',
+    'stop; `pg_restore -jN --clean --if-exists`; start',
+    'restore/own',
+    'restore/pg_restore',
+    1,
+  ),
+  atMost('downtime of a restore, worst', 'at most 1 s', 1, 's', (figures) =>
+    figures.worst('restore/own', 'downtime'),
+  ),
+  atMost('drop to claimed, worst', 'at most 1 s', 1, 's', (figures) =>
+    figures.worst('restore/own', 'noticed'),
+  ),
+  faster(
+    'SQLite backup under a writer',
+    '`sqlite3 .backup`, gzip (nobody writes)',
+    'sqlite/dropback',
+    'sqlite/backup-quiet',
+    4,
+  ),
+  atMost(
+    'the writer blocked, worst',
+    'never more than 200 ms',
+    200,
+    'ms',
+    (figures) => figures.worst('sqlite/dropback', 'blocked') * 1000,
+  ),
+  atMost('SQLite restore, downtime, worst', 'at most 1 s', 1, 's', (figures) =>
+    figures.worst('sqlite/restore', 'downtime'),
+  ),
+  ...[
+    'db-backup-postgresql',
+    'db-restore-postgresql',
+    'db-backup-sqlite',
+    'db-restore-sqlite',
+  ].flatMap((name) => {
+    const id = `daemons/${name}`;
+    const who = name
+      .replace(/-(\w+)$/, ', $1')
+      .replace('postgresql', 'PostgreSQL')
+      .replace('sqlite', 'SQLite');
+    return [
+      atMost(`${who}: resident, idle`, 'at most 72 MB', 72, 'MB', (figures) =>
+        figures.fact(id, 'residentMb'),
+      ),
+      atMost(`${who}: processor, idle`, 'under 0.2% of a core', 0.2, '%', (figures) =>
+        figures.fact(id, 'corePercent'),
+      ),
+      atMost(`${who}: start to ready`, 'under 1 s', 1, 's', (figures) => figures.seconds(id)),
+    ];
+  }),
+];

@@ -1,0 +1,52 @@
+import { availableParallelism } from 'node:os';
+import { BackupContestants } from '../contestants.ts';
+import type { Lab } from '../lab.ts';
+import { type Series, takeTurns } from '../series.ts';
+
+/** The same programs as the default backup's dump step, without any supervision. */
+const BARE =
+  'pg_dump -Fc -Z0 | zstd -T0 -3 --check -c 2>zstd.log | tee dump.zst | sha256sum >sum; sync dump.zst';
+
+/** Default settings against what people run, the limit, and our own parts. */
+export async function backupGroup(lab: Lab): Promise<Series[]> {
+  const { jobs, repetitions } = lab.options;
+  const who = new BackupContestants(lab);
+  const contestants = [
+    who.dropback('backup/dropback', 'Dropback'),
+    who.dropback('backup/uncounted', 'Dropback, BACKUP_ROW_COUNTS=archive', {
+      BACKUP_ROW_COUNTS: 'archive',
+    }),
+    who.script('backup/gzip', 'pg_dump | gzip', 'pg_dump | gzip > dump.sql.gz'),
+    who.script('backup/zstd5', 'pg_dump -Fc -Z zstd:5', 'pg_dump -Fc -Z zstd:5 > dump'),
+    who.script('backup/zstd3', 'pg_dump | zstd -3 -T0', 'pg_dump | zstd -q -3 -T0 > dump.sql.zst'),
+    who.script('backup/bare', 'the bare programs of our dump step', BARE),
+    who.script(
+      'backup/limit',
+      `the limit: pg_dump -Fd -j${jobs} -Z none`,
+      `pg_dump -Fd -j${jobs} -Z none -f dump`,
+    ),
+  ];
+  return await takeTurns(contestants, repetitions, lab.say);
+}
+
+/** Client programs and server on one processor. */
+export async function oneCoreGroup(lab: Lab): Promise<Series[]> {
+  const server = await lab.server();
+  const who = new BackupContestants(lab, '0');
+  const contestants = [
+    who.dropback('one-core/dropback', 'Dropback'),
+    who.script('one-core/gzip', 'pg_dump | gzip', 'pg_dump | gzip > dump.sql.gz'),
+    who.script('one-core/zstd5', 'pg_dump -Fc -Z zstd:5', 'pg_dump -Fc -Z zstd:5 > dump'),
+    who.script(
+      'one-core/zstd3',
+      'pg_dump | zstd -3 -T0',
+      'pg_dump | zstd -q -3 -T0 > dump.sql.zst',
+    ),
+  ];
+  await server.limitTo('0');
+  try {
+    return await takeTurns(contestants, lab.options.repetitions, lab.say);
+  } finally {
+    await server.limitTo(`0-${availableParallelism() - 1}`);
+  }
+}

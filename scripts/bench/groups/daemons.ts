@@ -1,0 +1,96 @@
+import { readFileSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Bench, type Daemon } from '../../../test/support/daemon.ts';
+import { freePort } from '../../../test/support/testbed/processes.mjs';
+import { DATABASE, type Lab } from '../lab.ts';
+import { startProgram } from '../product.ts';
+import { type Contestant, type Sample, type Series, takeTurns } from '../series.ts';
+
+const FILES_DONE = 10_000;
+/** After it is ready: what start-up has left is collected by then. */
+const CALM_MS = 10_000;
+const WATCHED_MS = 30_000;
+const TICKS_PER_SECOND = 100;
+
+/** Both daemons with nothing to do: time to be ready, memory, processor. */
+export async function daemonsGroup(lab: Lab): Promise<Series[]> {
+  const server = await lab.server();
+  await using bench = await Bench.create();
+  const isTiny = lab.options.megabytes < 100;
+  await fillDone(bench, isTiny ? 100 : FILES_DONE);
+  const patience = isTiny ? 0.05 : 1;
+  const contestant = (program: 'db-backup' | 'db-restore', url: string): Contestant => {
+    const engine = url.startsWith('sqlite') ? 'SQLite' : 'PostgreSQL';
+    const id = `daemons/${program}-${engine.toLowerCase()}`;
+    return {
+      id,
+      name: `${program}, ${engine}, idle`,
+      run: () => watch(lab, bench, program, url, patience),
+    };
+  };
+  const sqlite = `sqlite:///${bench.path('data', 'app.db')}`;
+  await writeFile(bench.path('data', 'app.db'), '');
+  const contestants = [
+    contestant('db-backup', server.url(DATABASE)),
+    contestant('db-restore', server.url(DATABASE)),
+    contestant('db-backup', sqlite),
+    contestant('db-restore', sqlite),
+  ];
+  return await takeTurns(contestants, lab.options.repetitions, lab.say);
+}
+
+async function watch(
+  lab: Lab,
+  bench: Bench,
+  program: 'db-backup' | 'db-restore',
+  url: string,
+  patience: number,
+): Promise<Sample> {
+  const port = String(await freePort());
+  const environment = bench.environment({
+    DATABASE_URL: url,
+    BACKUP_ON_START: 'false',
+    RESTORE_POLL_INTERVAL: '5',
+    HEALTH_PORT: port,
+  });
+  const since = performance.now();
+  await using daemon = startProgram(lab.program, program, environment);
+  const seconds = (await ready(daemon, port, since)) / 1000;
+  await sleep(CALM_MS * patience);
+  const [before, beganAt] = [ticksOf(daemon.pid), performance.now()];
+  await sleep(WATCHED_MS * patience);
+  const spent = (ticksOf(daemon.pid) - before) / TICKS_PER_SECOND;
+  const facts = {
+    residentMb: residentBytes(daemon.pid) / 1e6,
+    corePercent: (spent / ((performance.now() - beganAt) / 1000)) * 100,
+  };
+  await daemon.stop();
+  return { seconds, facts };
+}
+
+function ready(daemon: Daemon, port: string, since: number): Promise<number> {
+  return daemon.until('ready', async () => {
+    const answer = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined);
+    await answer?.arrayBuffer();
+    return answer?.ok ? performance.now() - since : undefined;
+  });
+}
+
+async function fillDone(bench: Bench, files: number): Promise<void> {
+  const folder = bench.path('restore', 'done');
+  await mkdir(folder, { recursive: true });
+  for (let n = 0; n < files; n++) await writeFile(`${folder}/old-${n}.dump`, 'restored');
+}
+
+function residentBytes(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'latin1');
+  return Number(/^VmRSS:\s*(\d+) kB/m.exec(status)?.[1] ?? Number.NaN) * 1024;
+}
+
+/** Of user and system time, all threads together. */
+function ticksOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return Number(fields[11]) + Number(fields[12]);
+}

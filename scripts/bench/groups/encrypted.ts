@@ -1,0 +1,27 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { BackupContestants } from '../contestants.ts';
+import type { Lab } from '../lab.ts';
+import { type Series, takeTurns } from '../series.ts';
+
+const run = promisify(execFile);
+
+export async function encryptedGroup(lab: Lab): Promise<Series[]> {
+  const { stdout } = await run('age-keygen').catch(() => ({ stdout: '' }));
+  const recipient = /age1\w+/.exec(stdout)?.[0];
+  if (recipient === undefined) {
+    lab.leftOut.push('encrypted: the program age is not installed');
+    return [];
+  }
+  const who = new BackupContestants(lab);
+  const contestants = [
+    who.dropback('encrypted/age', 'Dropback, encrypted', { BACKUP_AGE_RECIPIENTS: recipient }),
+    who.dropback('encrypted/plain', 'Dropback'),
+    who.script(
+      'encrypted/script',
+      'pg_dump | gzip | age',
+      `pg_dump | gzip | age -r ${recipient} > dump.sql.gz.age`,
+    ),
+  ];
+  return await takeTurns(contestants, lab.options.repetitions, lab.say);
+}

@@ -1,0 +1,145 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { TestContainers } from '../../../test/support/containers.ts';
+import { Bench, type Daemon } from '../../../test/support/daemon.ts';
+import { DATABASE, type Lab } from '../lab.ts';
+import { backUpOnce, startProgram } from '../product.ts';
+import { type Contestant, type Sample, type Series, takeTurns } from '../series.ts';
+import { runShell } from '../shell.ts';
+
+const run = promisify(execFile);
+
+/** A restore may take so long for each megabyte of the database; it is no measurement. */
+const PATIENCE_MS_PER_MB = 1000;
+
+/** An application in a container is stopped and started again on both sides. */
+export async function restoreGroup(lab: Lab): Promise<Series[]> {
+  const { docker } = lab;
+  if (!docker) {
+    lab.leftOut.push('restore: there is no Docker engine');
+    return [];
+  }
+  const server = await lab.server();
+  await using bench = await Bench.create();
+  await using containers = new TestContainers();
+  const application = await containers.create('web');
+  const told = { DATABASE_URL: server.url(DATABASE), BACKUP_KEEP_LAST: '99' };
+  await backUpOnce(lab.program, bench, told);
+  const [manifest] = await bench.manifests();
+  if (!manifest) throw new Error('there is no backup');
+  const dumps = await lab.fresh('dumps');
+  const environment = server.environment(DATABASE);
+  await runShell('pg_dump | gzip > app.sql.gz; pg_dump -Fc -Z zstd:3 > app.dump', {
+    cwd: dumps,
+    environment,
+  });
+  await using daemon = startProgram(
+    lab.program,
+    'db-restore',
+    bench.environment({
+      ...told,
+      DOCKER_HOST: docker.host,
+      RESTORE_STOP_CONTAINERS: application,
+      RESTORE_POLL_INTERVAL: '5',
+    }),
+  );
+  await daemon.says(/watching for drops/);
+  const drops = new Drops(lab, bench, daemon);
+  const scripts = new Scripts(lab, application, dumps);
+  const jobs = lab.options.jobs;
+  const contestants = [
+    drops.of('restore/own', 'Dropback, its own backup', bench.archivePath(manifest)),
+    drops.of('restore/foreign-script', 'Dropback, a .sql.gz', join(dumps, 'app.sql.gz')),
+    drops.of('restore/foreign-archive', 'Dropback, a .dump', join(dumps, 'app.dump')),
+    scripts.of(
+      'restore/psql',
+      'stop; gunzip | psql; start',
+      `psql -qXd postgres -c 'DROP DATABASE ${DATABASE}' -c 'CREATE DATABASE ${DATABASE}'
+       gunzip -c app.sql.gz | psql -qX -v ON_ERROR_STOP=1 -o /dev/null`,
+    ),
+    scripts.of(
+      'restore/pg_restore',
+      `stop; pg_restore -j${jobs} --clean --if-exists; start`,
+      `pg_restore -j${jobs} --clean --if-exists -d ${DATABASE} app.dump`,
+    ),
+  ];
+  return await takeTurns(contestants, lab.options.repetitions, lab.say);
+}
+
+/** Each is dropped as a careful user does, into a daemon that is already there. */
+class Drops {
+  readonly #lab: Lab;
+  readonly #bench: Bench;
+  readonly #daemon: Daemon;
+  #count = 0;
+
+  constructor(lab: Lab, bench: Bench, daemon: Daemon) {
+    this.#lab = lab;
+    this.#bench = bench;
+    this.#daemon = daemon;
+  }
+
+  of(id: string, name: string, path: string): Contestant {
+    return { id, name, run: () => this.#drop(path) };
+  }
+
+  async #drop(path: string): Promise<Sample> {
+    const server = await this.#lab.server();
+    await server.settle();
+    const extension = path.slice(path.indexOf('.', path.lastIndexOf('/')));
+    this.#count += 1;
+    const name = `drop-${this.#count}${extension}`;
+    await this.#bench.drop(path, name);
+    const dropped = Date.now();
+    const patience = 120_000 + PATIENCE_MS_PER_MB * this.#lab.options.megabytes;
+    const look = () => this.#bench.report(name);
+    const report = await this.#daemon.until(`a report on ${name}`, look, patience);
+    if (report.outcome !== 'restored') throw new Error(JSON.stringify(report));
+    const steps = Object.fromEntries(
+      report.steps.map((step) => [step.name, step.durationMs / 1000]),
+    );
+    const { 'file-away': _filing, ...untilBack } = steps;
+    return {
+      seconds: Object.values(untilBack).reduce((sum, seconds) => sum + seconds, 0),
+      facts: {
+        ...untilBack,
+        noticed: (Date.parse(report.startedAt) - dropped) / 1000,
+        downtime: (report.downtimeMs ?? Number.NaN) / 1000,
+      },
+    };
+  }
+}
+
+/** What a careful administrator types. */
+class Scripts {
+  readonly #lab: Lab;
+  readonly #application: string;
+  readonly #cwd: string;
+
+  constructor(lab: Lab, application: string, cwd: string) {
+    this.#lab = lab;
+    this.#application = application;
+    this.#cwd = cwd;
+  }
+
+  of(id: string, name: string, script: string): Contestant {
+    return { id, name, run: () => this.#restore(script) };
+  }
+
+  async #restore(script: string): Promise<Sample> {
+    const server = await this.#lab.server();
+    await server.settle();
+    const stop = await timed(() => run('docker', ['stop', this.#application]));
+    const environment = server.environment(DATABASE);
+    const downtime = await runShell(script, { cwd: this.#cwd, environment });
+    const start = await timed(() => run('docker', ['start', this.#application]));
+    return { seconds: stop + downtime + start, facts: { stop, downtime, start } };
+  }
+}
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const since = performance.now();
+  await work();
+  return (performance.now() - since) / 1000;
+}

@@ -1,0 +1,89 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestS3 } from '../../test/support/testbed.ts';
+import type { BenchOptions } from './options.ts';
+import type { Parts } from './parts.ts';
+import { type DatabaseFacts, fillPostgres, postgresFacts } from './postgres-data.ts';
+import { BenchServer } from './postgres-server.ts';
+
+/** The database that is backed up; restores work on it too. */
+export const DATABASE = 'shop';
+
+export interface LabParts extends Parts {
+  readonly options: BenchOptions;
+  /** Folder of the built program's entry points. */
+  readonly program: string;
+  readonly say: (line: string) => void;
+}
+
+/** What all measurements of a run share: folder, server, data. Each is made when first asked for. */
+export class Lab implements AsyncDisposable {
+  readonly options: BenchOptions;
+  readonly program: string;
+  readonly say: (line: string) => void;
+  readonly folder: string;
+  /** What could not be measured, and why. */
+  readonly leftOut: string[] = [];
+  readonly #parts: LabParts;
+  readonly #stack = new AsyncDisposableStack();
+  #server: Promise<BenchServer> | undefined;
+  #facts: DatabaseFacts | undefined;
+
+  private constructor(parts: LabParts, folder: string) {
+    this.#parts = parts;
+    this.options = parts.options;
+    this.program = parts.program;
+    this.say = parts.say;
+    this.folder = folder;
+    this.#stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
+  }
+
+  static async open(parts: LabParts): Promise<Lab> {
+    return new Lab(parts, await mkdtemp(join(tmpdir(), 'dropback-bench-')));
+  }
+
+  /** Of the database, once there is one. */
+  get facts(): DatabaseFacts | undefined {
+    return this.#facts;
+  }
+
+  get s3(): TestS3 | undefined {
+    return this.#parts.s3;
+  }
+
+  get docker(): { readonly host: string } | undefined {
+    return this.#parts.docker;
+  }
+
+  /** With the database in it. */
+  server(): Promise<BenchServer> {
+    this.#server ??= this.#startServer();
+    return this.#server;
+  }
+
+  /** An empty folder of that name. */
+  async fresh(name: string): Promise<string> {
+    const path = join(this.folder, name);
+    await rm(path, { recursive: true, force: true, maxRetries: 5 });
+    await mkdir(path);
+    return path;
+  }
+
+  async #startServer(): Promise<BenchServer> {
+    const { postgres, options } = this.#parts;
+    if (!postgres) throw new Error('needs a Docker engine and client programs of PostgreSQL 18');
+    const server = await BenchServer.start(postgres.image, postgres.binDir);
+    this.#stack.use(server);
+    this.say(`PostgreSQL in ${server.container} on port ${server.port}`);
+    this.say(`filling a database of ${options.size} …`);
+    await fillPostgres(server, DATABASE, options.megabytes);
+    this.#facts = await postgresFacts(server, DATABASE);
+    this.say(JSON.stringify(this.#facts));
+    return server;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+}

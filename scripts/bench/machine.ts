@@ -1,0 +1,79 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync, statfsSync } from 'node:fs';
+import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os';
+
+/** What figures mean nothing without. */
+export interface Machine {
+  readonly processor: string;
+  readonly cores: number;
+  readonly memoryGb: number;
+  readonly system: string;
+  readonly freeDiskGb: number;
+  /** The load average of the last minute when the run began: above 0.5 the figures are doubtful. */
+  readonly loadBefore: number;
+  /** Program → version. */
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
+  zstd: ['--version'],
+  gzip: ['--version'],
+  sqlite3: ['--version'],
+  rclone: ['version'],
+  aws: ['--version'],
+  age: ['--version'],
+};
+
+export function describeMachine(folder: string, postgres: string | undefined): Machine {
+  const disk = statfsSync(folder);
+  const versions = Object.entries(PROGRAMS).map(
+    ([name, args]) => [name, versionOf(name, args)] as const,
+  );
+  return {
+    processor: cpus()[0]?.model.trim() ?? 'unknown',
+    cores: availableParallelism(),
+    memoryGb: Math.round(totalmem() / 1e9),
+    system: `${distribution()}, kernel ${release().replace(/-.*/, '')}`,
+    freeDiskGb: Math.round((disk.bavail * disk.bsize) / 1e9),
+    loadBefore: Math.round((loadavg()[0] ?? 0) * 100) / 100,
+    versions: {
+      node: process.versions.node,
+      ...(postgres === undefined ? {} : { PostgreSQL: postgres }),
+      ...Object.fromEntries(versions.filter(([, version]) => version !== '')),
+    },
+  };
+}
+
+/** Processor time that everything on this machine has spent since it was started. */
+export function cpuSeconds(): number {
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = cpuTicks();
+  // What /proc tells is in hundredths, whatever the kernel's own clock is.
+  return (user + nice + system + irq + softirq) / 100;
+}
+
+function cpuTicks(): number[] {
+  try {
+    const line = readFileSync('/proc/stat', 'latin1').split('\n', 1)[0] ?? '';
+    return line.split(/\s+/).slice(1).map(Number);
+  } catch {
+    return [];
+  }
+}
+
+function versionOf(program: string, args: readonly string[]): string {
+  try {
+    const printed = execFileSync(program, args, { encoding: 'utf8', stdio: 'pipe' });
+    return /\d+\.\d+(\.\d+)?/.exec(printed)?.[0] ?? '';
+  } catch {
+    return '';
+  }
+}
+
+function distribution(): string {
+  try {
+    const text = readFileSync('/etc/os-release', 'utf8');
+    return /^PRETTY_NAME="?([^"\n]*)/m.exec(text)?.[1] ?? process.platform;
+  } catch {
+    return process.platform;
+  }
+}

@@ -1,0 +1,65 @@
+import { join } from 'node:path';
+import { type Bench, Daemon } from '../../test/support/daemon.ts';
+
+/** How the image starts a program, save that nothing goes before it. */
+export function startProgram(
+  folder: string,
+  program: 'db-backup' | 'db-restore',
+  environment: Readonly<Record<string, string>>,
+  { args = [], cores }: { readonly args?: readonly string[]; readonly cores?: string } = {},
+): Daemon {
+  const limited = cores === undefined ? [] : ['taskset', '--cpu-list', cores];
+  const command = [...limited, process.execPath, join(folder, `${program}.js`)];
+  return new Daemon(program, environment, args, command);
+}
+
+export interface BackupTimes {
+  /** From the lock to the list. */
+  readonly seconds: number;
+  readonly bytes: number;
+  /** dump, readBack, publish, and until it is uploaded: seconds. */
+  readonly facts: Readonly<Record<string, number>>;
+}
+
+/** One backup, by `db-backup --once`; it is gone afterwards. */
+export async function backUpOnce(
+  folder: string,
+  bench: Bench,
+  environment: Readonly<Record<string, string>>,
+  cores?: string,
+): Promise<BackupTimes> {
+  const told = bench.environment(environment);
+  const limited = cores === undefined ? {} : { cores };
+  await using daemon = startProgram(folder, 'db-backup', told, { args: ['--once'], ...limited });
+  const { code } = await daemon.exited;
+  if (code !== 0) throw new Error(`db-backup ended with ${code}:\n${daemon.output}`);
+  const started = timeOf(logLine(daemon, 'backup started'));
+  const listed = logLine(daemon, 'backup listed');
+  const uploaded = daemon.lines.find((line) => line.includes('"msg":"uploaded"'));
+  const ms = listed['ms'] as Readonly<Record<string, number>>;
+  return {
+    seconds: (timeOf(listed) - started) / 1000,
+    bytes: Number(listed['bytes']),
+    facts: {
+      ...Object.fromEntries(Object.entries(ms).map(([step, value]) => [step, value / 1000])),
+      ...(uploaded ? { uploaded: (timeOf(parse(uploaded)) - started) / 1000 } : {}),
+    },
+  };
+}
+
+type LogLine = Readonly<Record<string, unknown>>;
+
+export function logLine(daemon: Daemon, message: string): LogLine {
+  const line = daemon.lines.find((entry) => entry.includes(`"msg":"${message}"`));
+  if (line === undefined) throw new Error(`the log has no "${message}":\n${daemon.output}`);
+  return parse(line);
+}
+
+/** Milliseconds since 1970. */
+export function timeOf(line: LogLine): number {
+  return Date.parse(String(line['time']));
+}
+
+function parse(line: string): LogLine {
+  return JSON.parse(line) as LogLine;
+}

@@ -1,0 +1,152 @@
+import { GOALS } from '../goals.ts';
+import type { Machine } from '../machine.ts';
+import { SERVER_SETTINGS } from '../postgres-server.ts';
+import { Figures, groupOf, type Results } from '../results.ts';
+import { median, type Series } from '../series.ts';
+
+/** Above this other work may have been measured with ours. */
+const CALM_LOAD = 0.5;
+
+/** docs/benchmarks.md. `charts`: names of files beside the figures, with their titles. */
+export function renderPage(
+  all: readonly Results[],
+  charts: readonly { readonly file: string; readonly title: string }[],
+): string {
+  const newest = all.toSorted((a, b) => a.measuredAt.localeCompare(b.measuredAt)).at(-1);
+  return [
+    '# Benchmarks',
+    '',
+    'Written by `scripts/bench.ts`, which measures everything on this page side by side in one run, on',
+    'databases that it builds itself. Medians; everyone has a turn in each round. No figure is a promise:',
+    'run it on your machine. What was tried, and why the defaults are what they are:',
+    '[performance.md](performance.md).',
+    '',
+    ...(newest ? machineText(newest.machine) : []),
+    ...all.flatMap(sizeText),
+    '## Against the goals',
+    '',
+    ...goalTable(all),
+    '',
+    ...charts.flatMap(({ file, title }) => [`![${title}](benchmarks/${file})`, '']),
+    ...all.flatMap(seriesText),
+    '## How it is measured',
+    '',
+    ...METHOD,
+    '',
+  ].join('\n');
+}
+
+const METHOD = [
+  '- A backup takes from its lock to its listing: counted, checksummed, durable (`fsync`), read back whole. The',
+  '  scripts beside it do none of that. *Without read-back* is the dump step alone, its `fsync` included.',
+  '- A restore takes from the claim of the drop to the application running again: read whole, staged, checked,',
+  '  swapped. Downtime runs from *stop confirmed* to *start sent*; stop and start are apart on both sides.',
+  `- The server runs in a container with the image's own settings, save ${SERVER_SETTINGS.map((name) => `\`${name}\``).join(', ')}. It is`,
+  '  on the same machine: its work and that of the clients share the processors, on both sides.',
+  '- Before each turn there is a checkpoint and a `sync`. Everything fits into the page cache.',
+  '- The S3 endpoint is Ceph on the same machine, which takes processor time of its own.',
+  '- CPU is what the whole machine spent, server and endpoint included.',
+];
+
+function machineText(machine: Machine): string[] {
+  const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`);
+  return [
+    '## The machine',
+    '',
+    `${machine.cores} cores (${machine.processor}), ${machine.memoryGb} GB of memory, ${machine.system}. ${versions.join(', ')}.`,
+    '',
+  ];
+}
+
+function sizeText({ size, database, measuredAt, machine, leftOut, series }: Results): string[] {
+  const repetitions = Math.max(0, ...series.map(({ samples }) => samples.length));
+  const facts = database
+    ? `${Math.round(database.bytes / 1e6)} MB in ${database.tables} tables, ${database.rows} rows, the largest table ${Math.round(database.largest * 100)}% of it`
+    : 'no PostgreSQL database';
+  const load =
+    machine.loadBefore > CALM_LOAD
+      ? ` **The machine was busy (load ${machine.loadBefore}): these figures are doubtful.**`
+      : ` Load before: ${machine.loadBefore}.`;
+  const missing = leftOut.map((why) => `- left out: ${why}`);
+  return [
+    `**${size}**: ${facts}; ${repetitions} repetitions, ${measuredAt.slice(0, 10)}.${load}`,
+    '',
+    ...missing,
+    ...(missing.length > 0 ? [''] : []),
+  ];
+}
+
+function goalTable(all: readonly Results[]): string[] {
+  const figures = all.map((results) => new Figures(results));
+  const sizes = all.map(({ size }) => size);
+  const rows = GOALS.map(({ what, against, goal, judge }) => {
+    const verdicts = figures.map((one) => judge(one));
+    if (verdicts.every((verdict) => verdict === undefined)) return undefined;
+    const cells = verdicts.map((verdict) =>
+      verdict ? `${verdict.measured}: ${verdict.isMet ? 'met' : '**not met**'}` : '–',
+    );
+    return `| ${[what, against, goal, ...cells].join(' | ')} |`;
+  });
+  return [
+    `| ${['what', 'against', 'goal', ...sizes].join(' | ')} |`,
+    `|${'---|'.repeat(3 + sizes.length)}`,
+    ...rows.filter((row) => row !== undefined),
+  ];
+}
+
+const TITLES: Readonly<Record<string, string>> = {
+  backup: 'Backup',
+  'one-core': 'Backup, everything on one core',
+  encrypted: 'Encrypted backup',
+  upload: 'Backup to S3',
+  held: 'Backup to S3, held to 50 MB/s',
+  restore: 'Restore',
+  sqlite: 'SQLite',
+  daemons: 'The daemons, idle',
+  shapes: 'Forms of a dump',
+};
+
+export function titleOf(group: string): string {
+  return TITLES[group] ?? group;
+}
+
+function seriesText({ size, series }: Results): string[] {
+  const groups = Object.keys(TITLES).filter((group) =>
+    series.some(({ id }) => groupOf(id) === group),
+  );
+  return groups.flatMap((group) => {
+    const members = series.filter(({ id }) => groupOf(id) === group);
+    return [`## ${titleOf(group)}, ${size}`, '', ...seriesTable(members), ''];
+  });
+}
+
+function seriesTable(members: readonly Series[]): string[] {
+  return [
+    '| | seconds (median) | least – most | CPU, s | MB | parts |',
+    '|---|---|---|---|---|---|',
+    ...members.map(({ name, samples }) => {
+      const seconds = samples.map((sample) => sample.seconds);
+      const cpu = median(samples.map(({ cpuSeconds = Number.NaN }) => cpuSeconds));
+      const bytes = median(samples.map((sample) => sample.bytes ?? Number.NaN));
+      const cells = [
+        `\`${name}\``.replaceAll('|', '\\|'),
+        median(seconds).toFixed(2),
+        `${Math.min(...seconds).toFixed(2)} – ${Math.max(...seconds).toFixed(2)}`,
+        Number.isNaN(cpu) ? '' : cpu.toFixed(1),
+        Number.isNaN(bytes) ? '' : (bytes / 1e6).toFixed(1),
+        partsText(samples),
+      ];
+      return `| ${cells.join(' | ')} |`;
+    }),
+  ];
+}
+
+function partsText(samples: Series['samples']): string {
+  const names = new Set(samples.flatMap(({ facts = {} }) => Object.keys(facts)));
+  return [...names]
+    .map((name) => {
+      const value = median(samples.map(({ facts }) => facts?.[name] ?? Number.NaN));
+      return `${name} ${value.toFixed(2)}`;
+    })
+    .join(', ');
+}
