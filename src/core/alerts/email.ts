@@ -1,4 +1,3 @@
-import { createTransport } from 'nodemailer';
 import type { EmailConfig } from '../config/config.ts';
 import { DropbackError, messageOf, throwIfAborted } from '../runtime/errors.ts';
 import type { Alert } from './alert.ts';
@@ -28,6 +27,8 @@ export class Email implements AlertChannel {
     throwIfAborted(signal);
     const { host, port, secure, user, password, from, to } = this.#config;
     const timeout = AbortSignal.timeout(this.#timeoutMs);
+    // Loaded by the first mail that is sent: few are, and the library is large.
+    const { createTransport } = await import('nodemailer');
     const transport = createTransport({
       host,
       port,

@@ -1,25 +1,18 @@
-import { Agent } from 'node:http';
-import { createRequire } from 'node:module';
-import Docker from 'dockerode';
+import type Dockerode from 'dockerode';
 import { abortedError, throwIfAborted } from '../runtime/errors.ts';
+import { http } from '../runtime/http.ts';
 import { callError, type Deed, unreachable } from './docker-errors.ts';
-
-// docker-modem follows redirects, off the socket and to any host, and a failure there is an uncaught
-// exception that would end the daemon in the middle of a restore. No engine redirects: 0 makes it
-// an error of the call. Resolved from dockerode, so that it is the copy that dockerode uses.
-const fromDockerode = createRequire(createRequire(import.meta.url).resolve('dockerode'));
-const modemHttp = fromDockerode('docker-modem/lib/http') as { maxRedirects: number };
-modemHttp.maxRedirects = 0;
+import { Docker } from './lean-dockerode.ts';
 
 /** One Docker API, over `unix:///path` or `tcp://host:port`; every call has its own time-out. */
 export class DockerConnection {
   readonly host: string;
-  readonly docker: Docker;
+  readonly docker: Dockerode;
 
   constructor(host: string) {
     this.host = host;
     // A kept-alive connection to an engine that restarted fails the next call for nothing.
-    const agent = new Agent({ keepAlive: false });
+    const agent = new http.Agent({ keepAlive: false });
     // `undefined` keeps docker-modem from taking these from the process's environment.
     const nothing = { ca: undefined, cert: undefined, key: undefined, timeout: undefined };
     const address = addressOf(host);

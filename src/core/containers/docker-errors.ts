@@ -36,7 +36,8 @@ export function callError(host: string, deed: Deed, error: unknown): DropbackErr
       ? notPermitted(host, deed, error)
       : unreachable(host, deed, error);
   }
-  if (status >= 500) return unreachable(host, deed, error);
+  // No engine redirects: whoever does isn't one.
+  if (status >= 500 || status < 400) return unreachable(host, deed, error);
   return new DropbackError(
     'containers/refused',
     `not allowed to ${deed}: Docker at ${host} answered ${status} (${answerOf(error)})`,

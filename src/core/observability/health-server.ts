@@ -1,7 +1,8 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { DropbackError, messageOf } from '../runtime/errors.ts';
+import { http } from '../runtime/http.ts';
 import type { Logger } from './log.ts';
 
 /** What a daemon says of itself. Nothing in it may be secret: there is no authentication. */
@@ -54,7 +55,7 @@ export class HealthServer implements AsyncDisposable {
 
   private constructor(options: HealthServerOptions) {
     this.#options = options;
-    this.#server = createServer((request, response) => void this.#answer(request, response));
+    this.#server = http.createServer((request, response) => void this.#answer(request, response));
     this.#server.requestTimeout = 10_000;
     this.#server.headersTimeout = 5000;
     this.#server.maxConnections = 64;

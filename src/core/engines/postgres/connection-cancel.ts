@@ -1,5 +1,4 @@
 import { connect as connectSocket, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
 import type { PostgresConnection } from '../../config/config.ts';
 import type { TlsAttempt } from './connection-tls.ts';
 
@@ -54,7 +53,9 @@ function upgrade(
   socket.write(message(TLS_CODE, []));
   socket.once('data', (answer) => {
     if (answer.toString('latin1') !== 'S') return done();
-    const secure = connectTls({ ...tls, socket, host }, () => secure.write(cancelMessage(key)));
+    // An import would load it for those that have no TLS, too.
+    const { connect } = process.getBuiltinModule('node:tls');
+    const secure = connect({ ...tls, socket, host }, () => secure.write(cancelMessage(key)));
     secure.on('error', done);
     secure.on('close', done);
   });
