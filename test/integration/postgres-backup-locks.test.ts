@@ -41,27 +41,53 @@ describe.each(servers)('locks beside a backup of PostgreSQL $major', (server) =>
     await bed.run(
       'CREATE TABLE public.a_first AS SELECT 1 AS a',
       'CREATE TABLE public.busy AS SELECT 1 AS a',
+      'CREATE TABLE public.parent (a int) PARTITION BY LIST (a)',
+      'CREATE VIEW public.seen AS SELECT a FROM public.busy',
+      'CREATE MATERIALIZED VIEW public.stored AS SELECT a FROM public.busy',
+      'CREATE SEQUENCE public.counted',
     );
+    // pg_dump would wait for each, the last three of them without any limit of its own.
+    for (const statement of [
+      'LOCK TABLE public.busy IN ACCESS EXCLUSIVE MODE',
+      'LOCK TABLE ONLY public.parent IN ACCESS EXCLUSIVE MODE',
+      'CREATE OR REPLACE VIEW public.seen AS SELECT a FROM public.busy',
+      'REFRESH MATERIALIZED VIEW public.stored',
+      'ALTER SEQUENCE public.counted OWNER TO CURRENT_USER',
+    ]) {
+      await using migration = await bed.open();
+      await migration.query('BEGIN');
+      await migration.query(statement);
+      const dump = start(bed, 300_000);
+      await connected(bed, 'dropback snapshot');
+      for (let round = 0; round < 5; round++) {
+        // Each would wait for a lock that the backup holds; and the next one behind it.
+        await bed.run(
+          'ALTER TABLE public.a_first ADD COLUMN b int',
+          'TRUNCATE public.a_first',
+          'INSERT INTO public.a_first VALUES (1)',
+          'ALTER TABLE public.a_first DROP COLUMN b',
+        );
+      }
+      expect(dump.state.isOver, statement).toBe(false);
+      await migration.query('COMMIT');
+      expect(await dump.result).toMatchObject({
+        tables: [
+          { name: 'a_first', rows: 1 },
+          { name: 'busy', rows: 1 },
+        ],
+      });
+    }
+  });
+
+  test('a view that stays locked is an error that names who locks it', async () => {
+    await using bed = await BackupBed.create(server);
+    await bed.run('CREATE VIEW public.seen AS SELECT 1 AS a');
     await using migration = await bed.open();
     await migration.query('BEGIN');
-    await migration.query('LOCK TABLE public.busy IN ACCESS EXCLUSIVE MODE');
-    const dump = start(bed, 300_000);
-    await connected(bed, 'dropback snapshot');
-    for (let round = 0; round < 10; round++) {
-      // Each would wait for a lock that the backup holds; and the next one behind it.
-      await bed.run('ALTER TABLE public.a_first ADD COLUMN b int', 'TRUNCATE public.a_first');
-      await bed.run(
-        'INSERT INTO public.a_first VALUES (1)',
-        'ALTER TABLE public.a_first DROP COLUMN b',
-      );
-    }
-    expect(dump.state.isOver).toBe(false);
-    await migration.query('COMMIT');
-    expect(await dump.result).toMatchObject({
-      tables: [
-        { name: 'a_first', rows: 1 },
-        { name: 'busy', rows: 1 },
-      ],
+    await migration.query('DROP VIEW public.seen');
+    expect(await start(bed, 300).result).toMatchObject({
+      code: 'backup/locked',
+      message: expect.stringMatching(/dropback test .* on public\.seen/),
     });
   });
 
@@ -77,34 +103,36 @@ describe.each(servers)('locks beside a backup of PostgreSQL $major', (server) =>
     expect(await dump.result).toMatchObject({ tables: [{ name: 'kept' }] });
   });
 
-  test('one that goes while pg_dump waits for it: the dump is made once more', async () => {
+  /** pg_dump gets all its tables, and then waits: for what nothing else of ours looks at. */
+  async function holdUp(bed: BackupBed) {
+    const holder = await bed.open();
+    await holder.query('BEGIN');
+    await holder.query('LOCK TABLE pg_catalog.pg_transform IN ACCESS EXCLUSIVE MODE');
+    return holder;
+  }
+
+  test('a view that goes while pg_dump is at work: the dump is made once more', async () => {
     await using bed = await BackupBed.create(server);
-    // Its rows would be its partitions', so that the count needs no lock on it.
-    await bed.run('CREATE TABLE public.gone (a int) PARTITION BY LIST (a)');
-    await bed.run('CREATE TABLE public.kept (a int)');
-    await using migration = await bed.open();
-    await migration.query('BEGIN');
-    await migration.query('DROP TABLE public.gone');
+    await bed.run('CREATE TABLE public.kept (a int)', 'CREATE VIEW public.gone AS SELECT 1 AS a');
+    await using holder = await holdUp(bed);
     const dump = start(bed, 300_000);
     await waiting(bed, 'dropback pg_dump');
-    await migration.query('COMMIT');
+    await bed.run('DROP VIEW public.gone');
+    await holder.query('ROLLBACK');
     expect(await dump.result).toMatchObject({ tables: [{ name: 'kept' }] });
   });
 
   test('a DROP that comes during the dump waits for its end, and the table is in it', async () => {
     await using bed = await BackupBed.create(server);
     await bed.run('CREATE TABLE public.dropped AS SELECT 1 AS a');
-    await bed.run('CREATE TABLE public.held (a int) PARTITION BY LIST (a)');
-    await using migration = await bed.open();
-    await migration.query('BEGIN');
-    await migration.query('LOCK TABLE ONLY public.held IN ACCESS EXCLUSIVE MODE');
+    await using holder = await holdUp(bed);
     const dump = start(bed, 300_000);
     await waiting(bed, 'dropback pg_dump');
     await using other = await bed.open();
     await other.query('SET lock_timeout = 0');
     const dropping = other.query('DROP TABLE public.dropped');
     await waiting(bed, 'dropback test');
-    await migration.query('ROLLBACK');
+    await holder.query('ROLLBACK');
     expect(await dump.result).toMatchObject({ tables: [{ name: 'dropped', rows: 1 }] });
     await dropping;
   });

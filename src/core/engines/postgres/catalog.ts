@@ -14,8 +14,11 @@ export interface CatalogTable {
  * temporary ones, nor foreign tables, nor what belongs to an extension.
  */
 const DUMPED_TABLE = `
-  c.relkind = 'r' AND c.relpersistence IN ('p', 'u')
-  AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+  c.relkind = 'r' AND c.relpersistence IN ('p', 'u') AND`;
+
+/** Neither the server's own nor an extension's. */
+const OWN = `
+  n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
   AND NOT EXISTS (SELECT FROM pg_depend e
                    WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid
                      AND e.objsubid = 0 AND e.deptype = 'e')`;
@@ -30,12 +33,22 @@ export async function readTables(session: Session): Promise<CatalogTable[]> {
     `SELECT n.nspname AS schema, c.relname AS name, c.relpages AS pages,
             c.relpersistence = 'u' AS unlogged
        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-      WHERE ${DUMPED_TABLE}
+      WHERE ${DUMPED_TABLE} ${OWN}
       ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"`,
   );
   return rows.map(({ schema, name, pages, unlogged }) => {
     return { schema, name, pages, isUnlogged: unlogged };
   });
+}
+
+/** Partitioned tables: they have no rows of their own, but pg_dump locks them as it does the others. */
+export function readPartitioned(session: Session): Promise<{ schema: string; name: string }[]> {
+  return session.query<{ schema: string; name: string }>(
+    `SELECT n.nspname AS schema, c.relname AS name
+       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE c.relkind = 'p' AND c.relpersistence = 'p' AND ${OWN}
+      ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"`,
+  );
 }
 
 /** Tables of extensions whose rows the extension asks pg_dump to save, in part. */

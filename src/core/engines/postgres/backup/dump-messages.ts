@@ -85,12 +85,15 @@ export function isLockTimeout(error: DropbackError): boolean {
   return /lock timeout|could not obtain lock/.test((stderr ?? []).join('\n'));
 }
 
-/** A table went away between the snapshot and pg_dump's look at it. */
+/** A table or view went away between the snapshot and pg_dump's look at it. */
 export function isChangedUnderneath(error: DropbackError): boolean {
   if (['42P01', '3F000'].includes(String(error.facts['sqlstate']))) return true;
   const { program, stderr } = error.facts as { program?: string; stderr?: readonly string[] };
   return (
-    program === 'pg_dump' && /does not exist|cache lookup failed/.test((stderr ?? []).join('\n'))
+    program === 'pg_dump' &&
+    /does not exist|cache lookup failed|could not open relation with OID|appears to be empty/.test(
+      (stderr ?? []).join('\n'),
+    )
   );
 }
 

@@ -32,12 +32,32 @@ export async function findBlockers(session: Session): Promise<string[]> {
   });
 }
 
+/**
+ * Whether no view or sequence is locked against reading, nor about to be. Asked in the transaction that
+ * holds the tables.
+ */
+export async function isNothingElseLocked(session: Session): Promise<boolean> {
+  const { free } = await session.queryOne<{ free: boolean }>(
+    `SELECT NOT EXISTS (
+       SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+        WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock'
+          AND c.relkind IN ('v', 'm', 'S') AND c.relpersistence <> 't'
+          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND l.pid <> pg_backend_pid()) AS free`,
+  );
+  return free;
+}
+
 export function lockedError(blockers: readonly string[], cause: unknown): DropbackError {
   const by = blockers.length > 0 ? blockers.join('; ') : 'a session that has ended since';
-  return new DropbackError('backup/locked', `a table stayed locked against reading by ${by}`, {
-    hint: 'end that transaction (or let the migration finish); the next run takes the backup.',
-    facts: { blockers },
-    retryable: true,
-    cause,
-  });
+  return new DropbackError(
+    'backup/locked',
+    `a table or view stayed locked against reading by ${by}`,
+    {
+      hint: 'end that transaction (or let the migration finish); the next run takes the backup.',
+      facts: { blockers },
+      retryable: true,
+      cause,
+    },
+  );
 }

@@ -1,9 +1,9 @@
 import type { Clock } from '../../../runtime/clock.ts';
-import { type CatalogTable, readTables } from '../catalog.ts';
+import { type CatalogTable, readPartitioned, readTables } from '../catalog.ts';
 import { sqlState } from '../connection-errors.ts';
 import { qualified } from '../quoting.ts';
 import type { Session } from '../session.ts';
-import { findBlockers, lockedError } from './snapshot-blockers.ts';
+import { findBlockers, isNothingElseLocked, lockedError } from './snapshot-blockers.ts';
 
 /** A snapshot that lives as long as the session's transaction. */
 export interface Snapshot {
@@ -33,7 +33,8 @@ const POLL_MS = 250;
  * come between the count of a table and its dump.
  *
  * It never queues for a lock: while one table isn't free, no other is held either. Otherwise a
- * migration of another table would wait for us, and the whole application behind it.
+ * migration of another table would wait for us, and the whole application behind it. The same goes for
+ * views and sequences, which can't be locked: pg_dump would wait for them without any limit.
  *
  * Throws `backup/locked` when a table isn't free for so long. The caller ends the transaction, or
  * the session.
@@ -42,15 +43,16 @@ export async function takeSnapshot(session: Session, patience: LockPatience): Pr
   const { clock, signal, waitMs } = patience;
   const start = clock.monotonic();
   for (;;) {
-    const wanted = await readTables(session);
+    const wanted = [...(await readTables(session)), ...(await readPartitioned(session))];
     await session.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
     try {
       const isLocked = await lockTables(session, wanted);
+      if (!(await isNothingElseLocked(session))) throw new ViewLocked();
       const { id } = await session.queryOne<{ id: string }>('SELECT pg_export_snapshot() AS id');
       const takenAt = clock.now();
       return { id, takenAt, tables: await readTables(session), isLocked };
     } catch (error) {
-      if (sqlState(error) !== LOCK_NOT_AVAILABLE) throw error;
+      if (sqlState(error) !== LOCK_NOT_AVAILABLE && !(error instanceof ViewLocked)) throw error;
       await session.query('ROLLBACK');
       const left = waitMs - (clock.monotonic() - start);
       if (left <= 0) throw lockedError(await findBlockers(session), error);
@@ -61,7 +63,12 @@ export async function takeSnapshot(session: Session, patience: LockPatience): Pr
 
 const LOCK_NOT_AVAILABLE = '55P03';
 
-async function lockTables(session: Session, tables: readonly CatalogTable[]): Promise<boolean> {
+class ViewLocked extends Error {}
+
+async function lockTables(
+  session: Session,
+  tables: readonly Pick<CatalogTable, 'schema' | 'name'>[],
+): Promise<boolean> {
   await session.query('SAVEPOINT unlocked');
   try {
     for (let from = 0; from < tables.length; from += TABLES_PER_LOCK) {
