@@ -184,7 +184,7 @@ export class BackupWorld implements AsyncDisposable {
     const header = 'age-encryption.org/v1';
     for (const name of await this.#bench.files('backups', 'app')) {
       if (!name.includes('.age')) {
-        if (/\.json(\.partial)?$|\.tmp$/.test(name)) continue;
+        if (/\.json(\.partial|\.removing)?$|\.tmp$/.test(name)) continue;
         throw new Error(`not encrypted: ${name}`);
       }
       // Retention may remove it right now.
