@@ -107,7 +107,7 @@ describe.each(servers)('locks beside a backup of PostgreSQL $major', (server) =>
   async function holdUp(bed: BackupBed) {
     const holder = await bed.open();
     await holder.query('BEGIN');
-    await holder.query('LOCK TABLE pg_catalog.pg_transform IN ACCESS EXCLUSIVE MODE');
+    await holder.query('LOCK TABLE pg_catalog.pg_policy IN ACCESS EXCLUSIVE MODE');
     return holder;
   }
 
