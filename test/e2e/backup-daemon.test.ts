@@ -32,10 +32,7 @@ describe.each(servers)('db-backup on PostgreSQL $major', (server) => {
   /** A database of which a dump begins, and can't end. */
   async function held() {
     const bed = await BackupBed.create(server);
-    await bed.run(
-      'CREATE TABLE public.t (i int)',
-      'INSERT INTO public.t VALUES (1), (2)',
-    );
+    await bed.run('CREATE TABLE public.t (i int)', 'INSERT INTO public.t VALUES (1), (2)');
     // pg_dump alone reads that: the snapshot is there, and the dump waits.
     const locker = await bed.open();
     await locker.query('BEGIN');
