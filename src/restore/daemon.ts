@@ -125,6 +125,7 @@ export class RestoreDaemon {
       this.#board.state = 'waiting-for-other-daemon';
       await using lock = await lockInstance(dirname(this.#folders.incoming), clock, log, signal);
       await this.#onAlone?.();
+      await this.#intake.load();
       const running = AbortSignal.any([signal, lock.lost]);
       await this.#recoverUntilClean(running);
       log.info({ folder: this.#folders.incoming }, 'watching for drops');
@@ -160,19 +161,23 @@ export class RestoreDaemon {
   }
 
   async #runToEnd(first: JobRecord, signal: AbortSignal): Promise<void> {
+    const isReported = await this.#noticing(() => this.#runOne(first, signal), signal);
+    if (isReported) await this.#intake.noteIfLeft(first);
+    await notePrevious(this.#parts, this.#board);
+  }
+
+  async #noticing<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
     const ended = new AbortController();
     const noticing = this.#noticeRequests(AbortSignal.any([signal, ended.signal]));
     try {
-      await this.#runOne(first, signal);
+      return await work();
     } finally {
       ended.abort();
       await noticing;
     }
-    await this.#intake.noteIfLeft(first);
-    await notePrevious(this.#parts, this.#board);
   }
 
-  /** Who asks while a job is in hand learns that the request waits for its turn. */
+  /** Who asks while a job or recovery is in hand learns that the request waits for its turn. */
   async #noticeRequests(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#parts;
     while (!signal.aborted) {
@@ -184,13 +189,14 @@ export class RestoreDaemon {
     }
   }
 
-  async #runOne(first: JobRecord, signal: AbortSignal): Promise<void> {
-    for (let record: JobRecord | undefined = first; record; ) {
+  /** True when it came to its end here; not when it was returned, or left to recovery. */
+  async #runOne(first: JobRecord, signal: AbortSignal): Promise<boolean> {
+    for (let record = first; ; ) {
       const end = await this.#worker.run(record, signal);
       throwIfAborted(signal);
-      if (end.kind === 'again') record = await this.#whenOpen(end.record, signal);
-      else record = undefined;
       if (end.kind === 'unresolved') await this.#recoverUntilClean(signal);
+      if (end.kind !== 'again') return end.kind === 'reported';
+      record = await this.#whenOpen(end.record, signal);
     }
   }
 
@@ -214,16 +220,36 @@ export class RestoreDaemon {
   async #recoverUntilClean(signal: AbortSignal): Promise<void> {
     for (let attempt = 1; ; attempt++) {
       this.#board.state = 'recovering';
-      const next = await this.#recoverOnce(attempt, signal);
+      const next = await this.#noticing(() => this.#recoverOnce(attempt, signal), signal);
       if (next === 'clean') break;
       await this.#board.publish();
-      if (next === 'not-yet') await this.#parts.clock.sleep(this.#config.pollIntervalMs, signal);
-      else await this.#runToEnd(await this.#whenOpen(next, signal), signal);
+      if (next === 'not-yet') {
+        await this.#tellWhoAsks();
+        await this.#parts.clock.sleep(this.#config.pollIntervalMs, signal);
+      } else await this.#runToEnd(await this.#whenOpen(next, signal), signal);
       if (typeof next === 'object') break;
     }
     this.#board.solved('recovery', 'everything is in order');
     this.#board.last = this.#parts.journal.body.last ?? undefined;
     this.#board.state = 'idle';
+  }
+
+  /** Nothing is begun now: whoever asks learns why, and need not wait for a person to act. */
+  async #tellWhoAsks(): Promise<void> {
+    const { state, problems } = this.#board.snapshot();
+    try {
+      for (const { request } of await this.#inbox.pending()) {
+        const message = `waiting: ${problems[0]?.message ?? 'an interrupted restore comes first'}`;
+        if (state === 'blocked') await this.#worker.refuseWhileBlocked(request.id, problems);
+        else await this.#inbox.progress(request.id, { state: 'queued', message });
+      }
+      if (state !== 'blocked') return;
+      for (const id of await this.#inbox.unanswered()) {
+        await this.#worker.refuseWhileBlocked(id, problems);
+      }
+    } catch (error) {
+      this.#parts.log.debug({ error }, 'requests could not be answered');
+    }
   }
 
   async #recoverOnce(

@@ -3,6 +3,7 @@ import type { RestoreRequest } from '../core/requests/protocol.ts';
 import { recordForDrop } from './describe-job.ts';
 import { looksTruncatedSoon } from './drop-folder/completeness.ts';
 import type { QueuedDrop } from './drop-folder/drop-queue.ts';
+import { LeftBehind } from './drop-folder/left-behind.ts';
 import { type DropMode, lookAt, sightAgain, signatureOf } from './drop-folder/scan.ts';
 import type { DropWatcher } from './drop-folder/watch.ts';
 import type { Gates } from './gates.ts';
@@ -40,11 +41,20 @@ interface Turn {
 export class Intake {
   readonly #config: Pick<RestoreConfig, 'pollIntervalMs' | 'settleMs'>;
   readonly #with: IntakeParts;
-  readonly #left = new Set<string>();
+  readonly #left: LeftBehind;
 
-  constructor(config: Pick<RestoreConfig, 'pollIntervalMs' | 'settleMs'>, given: IntakeParts) {
+  constructor(
+    config: Pick<RestoreConfig, 'pollIntervalMs' | 'settleMs' | 'stateFile'>,
+    given: IntakeParts,
+  ) {
     this.#config = config;
     this.#with = given;
+    this.#left = new LeftBehind(config.stateFile, given.parts.log);
+  }
+
+  /** What an earlier daemon had to leave in the drop folder. */
+  load(): Promise<void> {
+    return this.#left.load();
   }
 
   /** The next job that can be begun now, or undefined after a pause. */
@@ -158,11 +168,10 @@ export class Intake {
     return Math.max(50, probe > 0 ? Math.min(soonest, probe) : soonest);
   }
 
-  /** What was refused but could not be moved (another mount) is not refused again and again. */
+  /** What was reported but could not be moved is not taken up again and again. */
   async noteIfLeft({ job, sourceSignature }: JobRecord): Promise<void> {
-    if (job.source.kind !== 'drop') return;
+    if (job.source.kind !== 'drop' || sourceSignature === undefined) return;
     const stats = await lookAt(sourcePath(job, this.#with.parts)).catch(() => undefined);
-    if (!stats || stats.isFile() || signatureOf(stats) !== sourceSignature) return;
-    this.#left.add(sourceSignature);
+    if (stats && signatureOf(stats) === sourceSignature) await this.#left.add(sourceSignature);
   }
 }

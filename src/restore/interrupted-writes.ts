@@ -13,6 +13,7 @@ export async function removeInterruptedWrites(parts: MachineParts): Promise<void
   const { folders, journal } = parts;
   const ours: readonly [folder: string, pattern: RegExp][] = [
     [dirname(journal.path), /^stopped\.json$/],
+    [dirname(journal.path), /^left-behind\.json$/],
     [folders.previous, /^[0-9a-f]{16}\.json$/],
     [folders.requests, /^[0-9a-f]{16}\.status\.json$/],
     [folders.done, /\.report\.json$/],

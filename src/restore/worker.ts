@@ -1,3 +1,4 @@
+import type { DaemonProblem } from '../core/requests/daemon-status.ts';
 import { EXIT_CODES, type RestoreRequest } from '../core/requests/protocol.ts';
 import type { RestoreReport } from '../core/requests/report.ts';
 import { DropbackError, errorReport, toDropbackError } from '../core/runtime/errors.ts';
@@ -82,6 +83,16 @@ export class Worker {
       if (last?.id.endsWith(id)) await this.#inbox.finish(id, resultFor(last, false));
       else await this.#refuse(id, interrupted(), EXIT_CODES.tryAgain);
     }
+  }
+
+  /** Restores are off until somebody has looked: to be asked again then. */
+  async refuseWhileBlocked(id: string, [problem]: readonly DaemonProblem[]): Promise<void> {
+    const {
+      id: code = 'journal/unusable',
+      message = 'restores are off',
+      hint = '',
+    } = problem ?? {};
+    await this.#refuse(id, new DropbackError(code, message, { hint }), EXIT_CODES.tryAgain);
   }
 
   /** Notes progress on the board, and for the request where there is one. */

@@ -152,6 +152,8 @@ describe.runIf(canMount).concurrent('a disk that is full', () => {
       await world.until(async () => (await readdir(world.path('work'))).length === 0);
       await writeFile(join(world.incoming, 'small.sql'), script('fresh'));
       expect(await world.report('small.sql', 60_000)).toMatchObject({ outcome: 'restored' });
+      const reports = await readdir(world.path('failed'));
+      expect(reports).toEqual(['app.sql.report.json']);
     } finally {
       await world.stop();
     }

@@ -1,5 +1,7 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { link, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deflateRawSync, gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -116,6 +118,19 @@ test('a FIFO', async () => {
   await expectRefused('pipe.sql', 'drop/not-a-file', 'FIFO');
 });
 
+test('a socket', async () => {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(join(world.incoming, 'socket.sql'), resolve));
+  await expectRefused('socket.sql', 'drop/not-a-file', 'a socket');
+  await new Promise((resolve) => server.close(resolve));
+});
+
+test.runIf(canMakeDevices())('a device, which is never opened', async () => {
+  // Reading the terminal's or a disk's would do something; this one would never end.
+  execFileSync('mknod', [join(world.incoming, 'zero.dump'), 'c', '1', '5']);
+  await expectRefused('zero.dump', 'drop/not-a-file', 'a device');
+});
+
 test('files that are no dumps, and transfers in progress, are left alone', async () => {
   for (const name of ['README', 'notes.txt', '.app.sql.Xy12Zz', 'app.sql.part', 'app.sql~']) {
     await world.drop(name, good);
@@ -163,3 +178,10 @@ test('the same name twice does not overwrite the first report', async () => {
   await world.until(async () => (await readdir(world.path('done'))).length === 4);
   expect(await readFile(world.path('done', 'app.sql'), 'utf8')).toBe(good);
 });
+
+function canMakeDevices(): boolean {
+  const path = join(tmpdir(), `dropback-device-${process.pid}`);
+  const { status } = spawnSync('mknod', [path, 'c', '1', '5']);
+  spawnSync('rm', ['-f', path]);
+  return status === 0;
+}

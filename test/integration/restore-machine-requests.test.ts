@@ -156,3 +156,23 @@ test('without a daemon a request is withdrawn again', async () => {
   });
   expect(await readdir(world.path('requests'))).toEqual([]);
 });
+
+test('while restores are off, whoever asks is told so at once, and by what', async () => {
+  world = await World.create();
+  await mkdir(world.path('requests'), { recursive: true });
+  // One that a dead daemon had taken, and one that waits; the journal tells of neither.
+  const taken = 'bbbbbbbbbbbbbbbb';
+  await writeFile(world.path('requests', `${taken}.taken.json`), '{}');
+  await writeFile(world.path('state.json'), 'torn');
+  await writeFile(world.path('state.json.1'), '');
+  const client = new RequestClient(world.path('requests'), systemClock);
+  const waiting = await client.submit({ kind: 'undo' }, signal);
+  world.start();
+  for (const id of [taken, waiting]) {
+    expect(await client.follow(id, { signal, takenWithinMs: 60_000 })).toMatchObject({
+      exitCode: 75,
+      error: { code: 'journal/unusable', hint: expect.stringContaining('move the state file') },
+    });
+  }
+  expect(world.daemon.status().state).toMatch(/blocked|recovering/);
+});

@@ -17,6 +17,13 @@ listen_addresses = '127.0.0.1'
 autovacuum = off
 `;
 
+export interface PrivateOptions {
+  /** Lines of postgresql.conf. */
+  readonly settings?: string;
+  /** An empty one that it may have, a small disk for example; default: a temporary one. */
+  readonly folder?: string;
+}
+
 /** A PostgreSQL server of one test's own, which it may crash as it likes. */
 export class PrivatePostgres implements AsyncDisposable {
   readonly server: TestServer;
@@ -28,8 +35,11 @@ export class PrivatePostgres implements AsyncDisposable {
   }
 
   /** With the programs of `like`, whose server programs must be on this machine. Already up. */
-  static async create(like: TestServer): Promise<PrivatePostgres> {
-    const folder = await mkdtemp(join(tmpdir(), 'dropback-postgres-'));
+  static async create(
+    like: TestServer,
+    { settings = '', folder: given }: PrivateOptions = {},
+  ): Promise<PrivatePostgres> {
+    const folder = given ?? (await mkdtemp(join(tmpdir(), 'dropback-postgres-')));
     const port = await freePort();
     const { binDir, major, version } = like;
     const server = { binDir, major, version, host: '127.0.0.1', port, password: 'none', url: '' };
@@ -49,7 +59,7 @@ export class PrivatePostgres implements AsyncDisposable {
     ]);
     await appendFile(
       join(own.#data, 'postgresql.conf'),
-      `${SETTINGS}\nport = ${port}\nunix_socket_directories = '${folder}'\n`,
+      `${SETTINGS}\n${settings}\nport = ${port}\nunix_socket_directories = '${folder}'\n`,
     );
     await own.start();
     return own;
@@ -64,6 +74,12 @@ export class PrivatePostgres implements AsyncDisposable {
   /** As a crash of the machine would end it: no shutdown checkpoint, every session cut. */
   async crash(): Promise<void> {
     await this.#run('pg_ctl', ['-D', this.#data, '-m', 'immediate', '-w', 'stop']);
+  }
+
+  /** Whether or not it has gone down by itself. */
+  async restart(): Promise<void> {
+    await this.crash().catch(() => {});
+    await this.start();
   }
 
   get #data(): string {
@@ -82,7 +98,9 @@ export class PrivatePostgres implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.crash().catch(() => {});
-    await rm(this.#folder, { recursive: true, force: true });
+    // A disk's own folder stays.
+    await rm(this.#data, { recursive: true, force: true });
+    await rm(this.#folder, { recursive: true, force: true }).catch(() => {});
   }
 }
 

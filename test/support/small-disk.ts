@@ -48,6 +48,10 @@ export class SmallDisk implements Disposable {
     }
   }
 
+  resize(mebibytes: number): void {
+    execFileSync('mount', ['-o', `remount,size=${mebibytes}m`, this.path]);
+  }
+
   free(): void {
     rmSync(this.#ballast, { force: true });
   }

@@ -8,7 +8,15 @@ import { requireProgram } from '../../core/runtime/process/find-program.ts';
 import { runPipeline } from '../../core/runtime/process/pipeline.ts';
 import { between, type Checkpoint } from '../checkpoint.ts';
 import { sha256OfFile } from './hash.ts';
-import { changed, hardLink, notAFile, openDrop } from './open-drop.ts';
+import {
+  becameOurs,
+  changed,
+  hardLink,
+  isDenied,
+  notAFile,
+  notMovable,
+  openDrop,
+} from './open-drop.ts';
 import { inPinnedFolder } from './pinned.ts';
 import { lookAt, signatureOf, typeOf } from './scan.ts';
 
@@ -35,7 +43,7 @@ export const claimedPath = (workFolder: string) => join(workFolder, 'drop');
 /**
  * Moves a regular file with one name into the work folder; links are never followed. Errors:
  * `drop/changed` (retryable: it is settled anew), `drop/not-a-file`, `drop/hard-link`,
- * `drop/not-readable`.
+ * `drop/not-readable`, `drop/not-movable`.
  */
 export function claimFile(request: ClaimRequest, signal: AbortSignal): Promise<ClaimedFile> {
   return inPinnedFolder(request.source, (source) => claimPinned({ ...request, source }, signal));
@@ -47,7 +55,7 @@ async function claimPinned(request: ClaimRequest, signal: AbortSignal): Promise<
   const target = claimedPath(workFolder);
   await between(checkpoint, 'move into work', async () => {
     try {
-      await rename(source, target);
+      await moveIn(source, target, request.signature);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EXDEV') throw error;
       await copyAcross(file, request, target, signal);
@@ -56,6 +64,19 @@ async function claimPinned(request: ClaimRequest, signal: AbortSignal): Promise<
     await syncFolder(folderOf(source));
   });
   return describeClaimed(target, signal);
+}
+
+/** As the image runs the daemon it may take a file over that its owner alone could move. */
+async function moveIn(source: Buffer, target: string, signature: string): Promise<void> {
+  try {
+    await rename(source, target);
+  } catch (error) {
+    if (!isDenied(error)) throw error;
+    if (!(await becameOurs(source, signature))) throw notMovable(error);
+    await rename(source, target).catch((again: unknown) => {
+      throw isDenied(again) ? notMovable(again) : again;
+    });
+  }
 }
 
 async function requireUnchanged(file: FileHandle, signature: string): Promise<void> {
@@ -91,7 +112,9 @@ async function copyAcross(
   await rename(partial, target);
   await syncFolder(request.workFolder);
   await request.checkpoint('before unlink of the original');
-  await removeIfStill(request.source, request.signature);
+  if (await removeIfStill(request.source, request.signature)) return;
+  await unlink(target);
+  throw notMovable(undefined);
 }
 
 async function requireSameContent(source: Buffer, copy: string, signal: AbortSignal) {
@@ -101,11 +124,20 @@ async function requireSameContent(source: Buffer, copy: string, signal: AbortSig
   await runPipeline([cmp], { signal, stdinFd: file.fd });
 }
 
-/** Also for recovery: a copy that was taken in whole may not be taken up a second time. */
-export async function removeIfStill(source: Buffer, signature: string): Promise<void> {
+/**
+ * Also for recovery: a copy that was taken in whole may not be taken up a second time. False where it
+ * has to stay, because only its owner may remove it.
+ */
+export async function removeIfStill(source: Buffer, signature: string): Promise<boolean> {
   const stats = await lookAt(source);
-  if (!stats || signatureOf(stats) !== signature) return;
-  await unlink(source).catch(ignoreMissing);
+  if (!stats || signatureOf(stats) !== signature) return true;
+  try {
+    await unlink(source).catch(ignoreMissing);
+    return true;
+  } catch (error) {
+    if (isDenied(error)) return false;
+    throw error;
+  }
 }
 
 /** Checksum and identity of the claimed file, private from now on. */

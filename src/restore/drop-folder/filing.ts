@@ -11,6 +11,7 @@ import { diskError } from '../../core/runtime/process/disk-full.ts';
 import { requireProgram } from '../../core/runtime/process/find-program.ts';
 import { runPipeline } from '../../core/runtime/process/pipeline.ts';
 import { between, type Checkpoint } from '../checkpoint.ts';
+import { isDenied } from './open-drop.ts';
 import { lookAt } from './scan.ts';
 
 /** Where a file and its report go: done/ or failed/. */
@@ -46,7 +47,7 @@ export async function writeReport(
 
 /**
  * Moves whatever `path` is (links are not followed); false where it has to stay: on another mount,
- * or a folder of another user's, whose `..` is not ours to change.
+ * a folder of another user's, whose `..` is not ours to change, or what only its owner may move.
  */
 export async function moveAside(
   path: Buffer | string,
@@ -61,9 +62,7 @@ export async function moveAside(
     return true;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EXDEV' || code === 'EBUSY') return false;
-    const isDenied = code === 'EACCES' || code === 'EPERM';
-    if (isDenied && (await lookAt(path))?.isDirectory()) return false;
+    if (code === 'EXDEV' || code === 'EBUSY' || isDenied(error)) return false;
     throw error;
   }
 }

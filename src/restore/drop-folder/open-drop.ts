@@ -27,7 +27,7 @@ export async function openDrop(path: Buffer, signature: string): Promise<FileHan
  * changed: the owner of the very file that is held open, whatever its name means by then. A file
  * with a second name may be somebody else's, and is never given away.
  */
-async function becameOurs(path: Buffer, signature: string): Promise<boolean> {
+export async function becameOurs(path: Buffer, signature: string): Promise<boolean> {
   const [uid, gid] = [process.geteuid?.(), process.getegid?.()];
   if (process.platform !== 'linux' || uid === undefined || gid === undefined) return false;
   await using file = await openPlain(path, signature, O_PATH);
@@ -77,6 +77,23 @@ export function hardLink(links: number): DropbackError {
   return new DropbackError('drop/hard-link', `the file has ${links} names (hard links)`, {
     hint: 'copy the file instead of linking it: nobody else may be able to change it.',
   });
+}
+
+/** In a sticky folder whatever another user put there only that user may move. */
+export function notMovable(cause: unknown): DropbackError {
+  return new DropbackError(
+    'drop/not-movable',
+    'the daemon may not move the file out of the drop folder',
+    {
+      hint: 'give the folder to the user that the daemon runs as (PUID and PGID), or take its sticky bit away: chmod -t. The file stays where it is, and is not taken up again unless it changes.',
+      cause,
+    },
+  );
+}
+
+export function isDenied(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'EACCES' || code === 'EPERM';
 }
 
 export function changed(): DropbackError {

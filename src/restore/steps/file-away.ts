@@ -64,8 +64,10 @@ async function moveUnclaimed(job: Job, parts: MachineParts): Promise<void> {
     moveAside(pinned, place, parts.checkpoint),
   );
   if (moved) return;
-  const why = 'another mount, or a folder of another user';
-  job.log.warn(`${job.description.name} cannot be moved (${why}): it stays where it is`);
+  const why = 'another mount, or of another user';
+  job.log.warn(
+    `${job.description.name} cannot be moved (${why}): it stays where it is, and is not taken up again unless it changes`,
+  );
 }
 
 /** Undo has no file: its report is named after what it swapped back in. */

@@ -16,3 +16,18 @@ test('a server that went away is worth another attempt', () => {
   const said = ['psql: error: server closed the connection unexpectedly'];
   expect(loadError('psql', said)).toMatchObject({ retryable: true });
 });
+
+test('the last words of a server without space for its log count more than its end', () => {
+  const said = [
+    'psql:<stdin>:7: PANIC:  could not write to file "pg_wal/xlogtemp.77": No space left on device',
+    'psql:<stdin>:7: error: connection to server was lost',
+  ];
+  expect(loadError('psql', said)).toMatchObject({ code: 'disk/full', retryable: false });
+});
+
+test('a full table of locks names the setting', () => {
+  const said = ['psql:<stdin>:9: ERROR:  out of shared memory'];
+  const error = loadError('psql', said);
+  expect(error).toMatchObject({ code: 'database/out-of-locks', retryable: false });
+  expect(error.hint).toContain('max_locks_per_transaction');
+});

@@ -79,7 +79,8 @@ export async function runTransaction(
         locked.reject(new Error('psql has ended'));
       },
       onStderr: (_name, line) => {
-        if (/ERROR:|FATAL:|error:/.test(line) && errors.length < MOST_KEPT) errors.push(line);
+        if (/ERROR:|FATAL:|PANIC:|error:/.test(line) && errors.length < MOST_KEPT)
+          errors.push(line);
         server.options.log.debug({ line }, 'psql says');
       },
     });

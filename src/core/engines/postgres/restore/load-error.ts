@@ -2,6 +2,7 @@ import { DropbackError } from '../../../runtime/errors.ts';
 import { saysDiskFull } from '../../../runtime/process/disk-full.ts';
 
 const CONNECTION = /server closed the connection|connection to server|terminating connection/;
+const LOCKS = /ERROR: +out of shared memory|max_locks_per_transaction/;
 /**
  * Seen with parallel jobs where publications, partitions or foreign keys make two entries lock the
  * same tables in different order: the workers' fault, not the file's.
@@ -21,6 +22,14 @@ export function loadError(
     (cause instanceof Error ? cause.message : undefined) ??
     'no reason was given'
   ).replace(/^[a-z_]+: error: /, '');
+  // First: a server whose log of changes has no space left goes down with that as its last words.
+  if (lines.some(saysDiskFull)) {
+    return new DropbackError('disk/full', `the server has no space left: ${first}`, {
+      hint: "free space on the server's volume, or make it larger; then drop the file again. RESTORE_SERVER_DATA_DIR lets a load end before the server is full.",
+      facts: { program, stderr: lines },
+      cause,
+    });
+  }
   if (lines.some((line) => CONNECTION.test(line))) {
     return new DropbackError('restore/load-interrupted', `${program} lost the server: ${first}`, {
       hint: "look into the server's log for why it ended the connection; the restore can be tried again.",
@@ -29,12 +38,16 @@ export function loadError(
       cause,
     });
   }
-  if (lines.some(saysDiskFull)) {
-    return new DropbackError('disk/full', `the server has no space left: ${first}`, {
-      hint: "free space on the server's volume, or make it larger; then drop the file again. RESTORE_SERVER_DATA_DIR lets a load end before the server is full.",
-      facts: { program, stderr: lines },
-      cause,
-    });
+  if (lines.some((line) => LOCKS.test(line))) {
+    return new DropbackError(
+      'database/out-of-locks',
+      `the server's table of locks is full: ${first}`,
+      {
+        hint: 'raise max_locks_per_transaction on the server (64 by default; it needs a restart): its product with max_connections is how many tables can be locked at a time. The live database is unchanged.',
+        facts: { program, stderr: lines },
+        cause,
+      },
+    );
   }
   if (lines.some((line) => DEADLOCK.test(line))) {
     return new DropbackError(

@@ -60,7 +60,8 @@ export async function loadScript(load: ScriptLoad, signal: AbortSignal): Promise
         });
       },
       onStderr: (_name, line) => {
-        if (/ERROR:|FATAL:|error:/.test(line) && errors.length < MOST_KEPT) errors.push(line);
+        if (/ERROR:|FATAL:|PANIC:|error:/.test(line) && errors.length < MOST_KEPT)
+          errors.push(line);
         load.log.debug({ line }, 'psql says');
       },
     });

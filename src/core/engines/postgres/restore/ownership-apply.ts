@@ -6,6 +6,7 @@ import { ownershipSql } from '../script/ownership-sql.ts';
 import type { Session } from '../session.ts';
 import { type LeftOut, leftOutWarnings } from './left-out.ts';
 import { type OwnershipRules, objection, readOwnershipRules } from './ownership-rules.ts';
+import { reassignOwned } from './reassign-owned.ts';
 import { inTransaction } from './transaction.ts';
 
 export interface Handover {
@@ -31,7 +32,7 @@ export async function handOver(inStaging: Session, handover: Handover): Promise<
   const { loadRole, owner, heir, isOwnRole, onlyForesee } = handover;
   if (!onlyForesee) {
     await giveContainers(inStaging, loadRole, heir);
-    await inStaging.query(`REASSIGN OWNED BY ${ident(loadRole)} TO ${ident(heir)}`);
+    await reassignOwned(inStaging, loadRole, heir);
   }
   const rules = await readOwnershipRules(inStaging, owner);
   const leftOut: LeftOut[] = [];

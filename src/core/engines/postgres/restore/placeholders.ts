@@ -1,6 +1,7 @@
 import { messageOf } from '../../../runtime/errors.ts';
 import { ident, literal } from '../quoting.ts';
 import type { Session } from '../session.ts';
+import { reassignOwned } from './reassign-owned.ts';
 import { inTransaction } from './transaction.ts';
 
 /** Marks a role as made by one restore, so that it alone (or a sweep) drops it. */
@@ -64,7 +65,7 @@ export async function emptyPlaceholders(
   // Given to itself, it would be dropped with everything in it.
   if (names.includes(owner)) throw new RangeError(`${owner} is a placeholder and the heir`);
   for (const name of names) {
-    await inStaging.query(`REASSIGN OWNED BY ${ident(name)} TO ${ident(owner)}`);
+    await reassignOwned(inStaging, name, owner);
     await inStaging.query(`DROP OWNED BY ${ident(name)}`);
   }
 }
