@@ -1,7 +1,9 @@
+import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { connect } from '../../src/core/engines/postgres/connection.ts';
 import { dropDatabase } from '../../src/core/engines/postgres/restore/drop-database.ts';
+import { systemClock } from '../../src/core/runtime/clock.ts';
 import { isAbort } from '../../src/core/runtime/errors.ts';
 import { servers } from '../support/testbed.ts';
 import { ident, never, RestoreBed, superuser } from './postgres-restore-bed.ts';
@@ -220,6 +222,25 @@ describe.each(servers)('the swap on PostgreSQL $major', (server) => {
       await of.engine().discard(state, of.context());
       expect(await of.leftovers()).toEqual([]);
     }
+  });
+
+  test('a staging database without a mark is left while whoever makes it is connected', async () => {
+    await using bed = await RestoreBed.create(server);
+    let now = 0;
+    const sleep = async (ms: number) => {
+      now += ms;
+    };
+    const engine = bed.engine({ clock: { ...systemClock, monotonic: () => now, sleep } });
+    const id = randomBytes(8).toString('hex');
+    const name = await bed.database(`dropback_s_${id}`, '');
+    {
+      await using _maker = await connect(bed.connection({ database: 'postgres' }), {
+        applicationName: `dropback restore ${id}`,
+        signal: never,
+      });
+      expect(await engine.sweep([], bed.context())).not.toContain(name);
+    }
+    await expect.poll(() => engine.sweep([], bed.context()), { timeout: 60_000 }).toContain(name);
   });
 
   test('an abort while loading ends the load, and discard leaves nothing', async () => {

@@ -4,19 +4,21 @@ import { ident } from '../quoting.ts';
 import type { Session } from '../session.ts';
 import { marker } from './create-staging.ts';
 import { dropDatabase } from './drop-database.ts';
-import { type DatabaseKind, parseDatabaseName, parseLoadRole } from './names.ts';
+import { applicationName, type DatabaseKind, parseDatabaseName, parseLoadRole } from './names.ts';
 import { parsePlaceholderMark, placeholderMark } from './placeholders.ts';
 import type { Server } from './server.ts';
 import { dropUnusedStandIns } from './stand-in.ts';
 import type { PostgresRestoreState } from './state.ts';
 
-/** Between CREATE DATABASE and its mark lies one round trip; nobody needs longer than this. */
+/** Between CREATE DATABASE and its mark lies one round trip, and whoever makes it is connected. */
 const MARK_GRACE_MS = 3000;
+/** A maker that is at it for longer is left alone, and so is its database. */
+const MAKER_MOST_MS = 30_000;
 
 /**
  * Removes staging databases, load roles and placeholders that no journal knows. Another daemon's
  * are on the same server perhaps: only what carries this live database's mark goes, or a staging
- * database that has no mark at all, not even a while later. Kept databases (`dropback_p_`) hold
+ * database that has no mark at all, whose maker is gone. Kept databases (`dropback_p_`) hold
  * somebody's data and are never swept, unless an interrupted DROP has already destroyed them.
  * `sought` is the kind that the caller makes: rehearsals and restores leave each other's alone.
  */
@@ -76,15 +78,23 @@ async function leftoverDatabases(
 ): Promise<Leftover[]> {
   const ours = marker(server.liveName);
   const look = async () => (await readCandidates(session)).filter(({ id }) => !known.has(id));
+  const { clock } = server.options;
   let candidates = await look();
-  if (candidates.some((one) => one.comment === null && one.kind === sought)) {
-    await server.options.clock.sleep(MARK_GRACE_MS, signal);
-    candidates = await look();
+  const until = clock.monotonic() + MAKER_MOST_MS;
+  const isUnmarked = (one: Candidate) => one.comment === null && one.kind === sought;
+  if (candidates.some(isUnmarked)) {
+    do {
+      await clock.sleep(MARK_GRACE_MS, signal);
+      candidates = await look();
+    } while (
+      candidates.some((one) => isUnmarked(one) && one.hasMaker) &&
+      clock.monotonic() < until
+    );
   }
   return candidates.filter((one) => {
     if (one.halfDropped) return true;
     if (one.kind !== sought) return false;
-    return one.comment === ours || (one.comment === null && !one.inUse);
+    return one.comment === ours || (one.comment === null && !one.inUse && !one.hasMaker);
   });
 }
 
@@ -93,14 +103,19 @@ interface Candidate extends Leftover {
   readonly comment: string | null;
   readonly halfDropped: boolean;
   readonly inUse: boolean;
+  /** A session of the restore that its name tells of is there. */
+  readonly hasMaker: boolean;
 }
 
 async function readCandidates(session: Session): Promise<Candidate[]> {
   const rows = await session.query<Omit<Candidate, 'kind' | 'id'>>(
     `SELECT datname AS name, oid::text AS oid, shobj_description(oid, 'pg_database') AS comment,
             datconnlimit = -2 AS "halfDropped",
-            EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid) AS "inUse"
+            EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid) AS "inUse",
+            EXISTS (SELECT FROM pg_stat_activity a
+                     WHERE a.application_name = $1 || right(d.datname, 16)) AS "hasMaker"
        FROM pg_database d WHERE datname LIKE 'dropback\\__\\_%'`,
+    [applicationName('')],
   );
   return rows.flatMap((row) => {
     const parsed = parseDatabaseName(row.name);
