@@ -253,7 +253,9 @@ describe.each(servers)('restoring in place into PostgreSQL $major', (server) => 
       previous: { identity: previous.identity },
     });
     expect(await engine.measurePrevious(previous, never)).toBe(previous.bytes);
-    expect(await engine.sweep([state], bed.context())).toEqual([]);
+    // What a daemon of another test left, which was killed on this server, may go.
+    await engine.sweep([state], bed.context());
+    expect(await engine.measurePrevious(previous, never)).toBe(previous.bytes);
     await writeFile(previous.name, 'something else', { flag: 'a' });
     await expect(engine.planUndo(previous, bed.context())).rejects.toMatchObject({
       code: 'restore/previous-gone',
