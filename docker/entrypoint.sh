@@ -109,11 +109,14 @@ if [ -z "$entered" ] && [ "$(id -u)" = 0 ]; then become_user "$@"; fi
 
 case $program in
   db-backup | db-restore)
+    wait=--import=/app/image/wait-for-database.mjs
     case " $* " in
-      *' --help '* | *' --version '*) ;;
-      *) node /app/image/wait-for-database.mjs "$program" ;;
+      *' --help '* | *' --version '*) wait= ;;
     esac
-    exec node "/app/dist/bin/$program.js" "$@"
+    # Small rather than fast: docs/performance.md, "Memory and start".
+    export MALLOC_ARENA_MAX=1
+    exec node --max-semi-space-size=1 --no-opt --expose-gc ${wait:+"$wait"} \
+      "/app/dist/bin/$program.js" "$@"
     ;;
   dropback)
     export DROPBACK_DAEMON="${DROPBACK_DAEMON:-$(daemon_here)}"

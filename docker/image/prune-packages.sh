@@ -10,6 +10,11 @@ rm -rf .package-lock.json .bin .cache
 # Built for browsers and bundlers; Node takes the CommonJS (or ESM) beside it.
 rm -rf better-sqlite3/deps better-sqlite3/src
 
+# zod's fifty translations of messages: English is what these programs have it say.
+find zod/v4/locales -type f ! -name 'en.*' ! -name 'index.*' -delete
+echo "export { default as en } from './en.js';" > zod/v4/locales/index.js
+echo "exports.en = require('./en.cjs').default;" > zod/v4/locales/index.cjs
+
 # Prebuilt native code: this platform's alone.
 platform=$(node -p 'process.platform + "-" + process.arch')
 find . -path '*/prebuilds/*' -prune ! -name "$platform*" -exec rm -rf {} +

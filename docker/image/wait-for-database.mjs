@@ -1,19 +1,20 @@
 /**
- * Before a daemon starts: waits for the configured PostgreSQL server, at most 30 s, saying so. The
- * daemons wait by themselves too, without end; this only spares them a first failure when a whole
- * stack starts at once. Configuration problems are theirs to tell.
+ * Before a daemon starts, in its own process (`node --import`), so that what both need is loaded once:
+ * waits for the configured PostgreSQL server, at most 30 s, saying so. The daemons wait by themselves
+ * too, without end; this only spares them a first failure when a whole stack starts at once. Configuration problems are theirs to tell.
  */
 import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { loadCliConfig } from '../dist/core/config/load.js';
 import { installedClients } from '../dist/core/engines/postgres/clients.js';
 import { createLogger } from '../dist/core/observability/log.js';
 import { capture } from '../dist/core/runtime/process/pipeline.js';
 
 const MOST_MS = 30_000;
-const [program] = process.argv.slice(2);
+const program = basename(process.argv[1], '.js');
 const signal = AbortSignal.timeout(MOST_MS);
-for (const name of ['SIGTERM', 'SIGINT']) process.on(name, () => process.exit(0));
+const end = () => process.exit(0);
+for (const name of ['SIGTERM', 'SIGINT']) process.on(name, end);
 
 try {
   await waitFor(program);
@@ -21,6 +22,7 @@ try {
   // Whatever it is, the daemon meets it too and explains it better.
   if (process.env.LOG_LEVEL === 'debug') console.error(error);
 }
+for (const name of ['SIGTERM', 'SIGINT']) process.off(name, end);
 
 async function waitFor(program) {
   const config = loadCliConfig();

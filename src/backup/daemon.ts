@@ -10,6 +10,7 @@ import {
 } from '../core/requests/backup-status.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import { errorReport, isAbort } from '../core/runtime/errors.ts';
+import { giveMemoryBack } from '../core/runtime/give-memory-back.ts';
 import type { LocalStore } from '../core/stores/local/store.ts';
 import type { S3Store } from '../core/stores/s3/store.ts';
 import { type AlertDependencies, BackupAlerts } from './backup-alerts.ts';
@@ -109,6 +110,7 @@ export class BackupDaemon {
         await this.#keepStatus();
         await this.#sleepUntilDue(signal);
         await this.#attempt(signal);
+        giveMemoryBack();
       }
     } catch (error) {
       if (!isAbort(error)) throw error;

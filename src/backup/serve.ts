@@ -6,6 +6,7 @@ import { startHealth } from '../core/observability/start-health.ts';
 import { tellChecks } from '../core/observability/tell-checks.ts';
 import { type BackupStatus, backupHealth } from '../core/requests/backup-status.ts';
 import { isAbort } from '../core/runtime/errors.ts';
+import { giveMemoryBack } from '../core/runtime/give-memory-back.ts';
 import type { WiredBackup } from './wire.ts';
 
 /** db-backup from start to SIGTERM. */
@@ -26,6 +27,7 @@ export async function serveBackup(
   } catch (error) {
     if (!isAbort(error)) throw error;
   }
+  giveMemoryBack();
   await daemon.serve(signal);
   log.info('db-backup stopped');
 }

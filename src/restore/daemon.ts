@@ -6,6 +6,7 @@ import type { Logger } from '../core/observability/log.ts';
 import type { RestoreDaemonStatus } from '../core/requests/daemon-status.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import { isAbort, throwIfAborted } from '../core/runtime/errors.ts';
+import { giveMemoryBack } from '../core/runtime/give-memory-back.ts';
 import { type Checkpoint, noCheckpoint } from './checkpoint.ts';
 import { ensureFolders, type Folders, foldersOf } from './drop-folder/folders.ts';
 import { DropWatcher } from './drop-folder/watch.ts';
@@ -152,7 +153,9 @@ export class RestoreDaemon {
         throwIfAborted(signal);
         await this.#poll(signal);
         const record = await this.#intake.next(signal);
-        if (record) await this.#runToEnd(record, signal);
+        if (!record) continue;
+        await this.#runToEnd(record, signal);
+        giveMemoryBack();
       }
     } finally {
       ended.abort();

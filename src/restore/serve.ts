@@ -6,6 +6,7 @@ import { startHealth } from '../core/observability/start-health.ts';
 import { tellChecks } from '../core/observability/tell-checks.ts';
 import type { RestoreDaemonStatus } from '../core/requests/daemon-status.ts';
 import { errorReport, isAbort } from '../core/runtime/errors.ts';
+import { giveMemoryBack } from '../core/runtime/give-memory-back.ts';
 import type { WiredRestore } from './wire.ts';
 
 /** db-restore from start to SIGTERM. */
@@ -25,7 +26,10 @@ export async function serveRestore(
   log.info({ name: config.name }, 'db-restore started');
   // Beside the daemon, never before it: what has to be brought back comes first.
   const telling = wired.checks(signal).then(
-    (checks) => tellChecks(checks, log),
+    (checks) => {
+      tellChecks(checks, log);
+      giveMemoryBack();
+    },
     (error: unknown) => {
       if (!isAbort(error)) log.error({ error }, 'the checks at start failed');
     },
