@@ -133,7 +133,7 @@ describe.skipIf(!engine)('the image', () => {
     const facts = "grep -E '^(Uid|Gid|Groups|CapPrm|CapEff|CapAmb|NoNewPrivs):'";
     const daemon =
       'for p in /proc/[0-9]*; do read -r name <$p/comm; tr "\\0" " " <$p/cmdline | ' +
-      `grep -q "^node /app/dist/bin/$0" && ${facts} $p/status; done; true`;
+      `grep -Eq "^node (--[^ ]+ )*/app/dist/bin/$0" && ${facts} $p/status; done; true`;
     for (const service of ['db-backup', 'db-restore']) {
       const own = await stack.exec(service, ['bash', '-c', daemon, service]);
       const entered = await stack.exec(service, [service, '--version']);
