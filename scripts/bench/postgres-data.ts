@@ -2,6 +2,8 @@ import type { BenchServer } from './postgres-server.ts';
 
 /** From 100 MB on; fewer where the harness alone is tried. */
 const SMALL_TABLES = 500;
+/** Of one with its index, and what the catalogs have of it. */
+const SMALL_MB = 0.07;
 
 /**
  * A database like an application's: one table that is 70% of it (events, with jsonb), narrow ones
@@ -20,16 +22,16 @@ export async function fillPostgres(
 
 /** Rows in a megabyte are as measured; the size of what came out is told with the results. */
 function statements(megabytes: number): string[] {
-  const users = Math.ceil(megabytes * 60);
-  const orders = Math.ceil(megabytes * 150);
   const small = Math.min(SMALL_TABLES, megabytes * 5);
+  const large = Math.max(1, megabytes - small * SMALL_MB);
+  const users = Math.ceil(large * 72);
+  const orders = Math.ceil(large * 180);
   return [
-    'SELECT setseed(0.42)',
     `CREATE TABLE users (id bigint PRIMARY KEY, email text NOT NULL UNIQUE, name text NOT NULL,
        city text, born date, active boolean NOT NULL)`,
     `INSERT INTO users SELECT i, 'user' || i || '@example.org', initcap(${word('i')} || ' ' || ${word('i * 7')}),
        ${word('i * 13')}, date '1950-01-01' + (i * 37 % 20000)::int, i % 9 > 0
-       FROM generate_series(1, ${users}) AS i`,
+       FROM generate_series(1::bigint, ${users}) AS i`,
     `CREATE TABLE events (id bigint PRIMARY KEY, created timestamptz NOT NULL, user_id bigint NOT NULL,
        kind text NOT NULL, session uuid NOT NULL, payload jsonb NOT NULL)`,
     `INSERT INTO events SELECT i, timestamptz '2025-01-01' + i * interval '11 seconds', 1 + (i * 7919) % ${users},
@@ -40,15 +42,15 @@ function statements(megabytes: number): string[] {
            'Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/141.0'])[1 + i % 3],
          'ip', '10.' || (i % 250) || '.' || (i * 31 % 250) || '.' || (i * 17 % 250),
          'tags', jsonb_build_array(${word('i * 3')}, ${word('i * 5')}), 'price', round((random() * 1000)::numeric, 2))
-       FROM generate_series(1, ${Math.ceil(megabytes * 1740)}) AS i`,
+       FROM generate_series(1::bigint, ${Math.ceil(large * 2150)}) AS i`,
     `CREATE TABLE orders (id bigint PRIMARY KEY, user_id bigint NOT NULL, status text NOT NULL,
        placed timestamptz NOT NULL, cents bigint NOT NULL CHECK (cents > 0))`,
     `INSERT INTO orders SELECT i, 1 + (i * 31) % ${users}, (ARRAY['new','paid','sent','returned'])[1 + i % 4],
        timestamptz '2025-01-01' + i * interval '1 minute', 1 + (random() * 90000)::int
-       FROM generate_series(1, ${orders}) AS i`,
+       FROM generate_series(1::bigint, ${orders}) AS i`,
     `CREATE TABLE lines (order_id bigint NOT NULL, position int NOT NULL, article int NOT NULL, amount int NOT NULL)`,
     `INSERT INTO lines SELECT i, n, (random() * 20000)::int, 1 + (random() * 5)::int
-       FROM generate_series(1, ${orders}) AS i, generate_series(1, 3) AS n`,
+       FROM generate_series(1::bigint, ${orders}) AS i, generate_series(1, 3) AS n`,
     `CREATE TABLE documents (id bigint PRIMARY KEY, author bigint NOT NULL, title text NOT NULL, body text NOT NULL,
        ${Array.from({ length: 20 }, (_, n) => `c${n} int`).join(', ')}, meta jsonb NOT NULL)`,
     `INSERT INTO documents SELECT i, 1 + (i * 17) % ${users}, ${word('i')} || ' ' || i,
@@ -56,12 +58,12 @@ function statements(megabytes: number): string[] {
        ${Array.from({ length: 20 }, (_, n) => `(i * ${n + 1}) % 1000`).join(', ')},
        jsonb_build_object('lang', (ARRAY['en','de','fr','pt'])[1 + i % 4], 'words', 120,
          'tags', jsonb_build_array(${word('i * 19')}, ${word('i * 23')}, ${word('i * 29')}))
-       FROM generate_series(1, ${Math.ceil(megabytes * 45)}) AS i`,
+       FROM generate_series(1::bigint, ${Math.ceil(large * 50)}) AS i`,
     'CREATE TABLE files (id bigint PRIMARY KEY, owner bigint NOT NULL, content bytea NOT NULL)',
     'ALTER TABLE files ALTER content SET STORAGE EXTERNAL',
     `INSERT INTO files SELECT i, 1 + (i * 5) % ${users},
        (SELECT string_agg(sha512((i || '/' || n || random())::text::bytea), ''::bytea) FROM generate_series(1, 120) AS n)
-       FROM generate_series(1, ${Math.ceil(megabytes * 9)}) AS i`,
+       FROM generate_series(1::bigint, ${Math.ceil(large * 10)}) AS i`,
     `DO $$ BEGIN FOR n IN 1..${small} LOOP
        EXECUTE format('CREATE TABLE small_%s (id int PRIMARY KEY, label text NOT NULL, value numeric)', n);
        EXECUTE format('INSERT INTO small_%s SELECT i, ''label '' || i, i * 1.5 FROM generate_series(1, 40) AS i', n);

@@ -1,3 +1,4 @@
+import { stat, truncate } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import type { Manifest } from '../../src/core/archive/manifest.ts';
 import { servers, type TestServer, testbed } from '../support/testbed.ts';
@@ -28,6 +29,19 @@ describe.each(servers)('restoring our own backup into PostgreSQL $major', (serve
     });
     expect(await bed.leftovers()).toEqual([]);
     expect(await bed.value('SELECT count(*) FROM public.t')).toBe('10');
+  });
+
+  test('content that was damaged after its checksum was looked up is refused by the load', async () => {
+    await using bed = await RestoreBed.create(server);
+    await bed.sql('CREATE TABLE t AS SELECT i, md5(i::text) FROM generate_series(1, 20000) AS i');
+    const drop = await ownBackup(bed, bed.live);
+    await bed.sql('DELETE FROM t WHERE i > 7');
+    const { size } = await stat(drop.path);
+    await truncate(drop.path, Math.floor(size / 2));
+    const error = await bed.restore(bed.engine(), drop).catch((caught: unknown) => caught);
+    expect(error).toMatchObject({ code: expect.stringMatching(/^(drop|restore)\//) });
+    expect(await bed.leftovers()).toEqual([]);
+    expect(await bed.value('SELECT count(*) FROM public.t')).toBe('7');
   });
 
   test('goes back behind a table that most of the data is in by now, with a warning', async () => {

@@ -81,7 +81,7 @@ async function load(
   const toc = await readToc(client, archive, signal, manifest.roles);
   await createPlaceholders(session, scratch);
   const jobs = chooseJobs(wantedJobs, (await readConnectionRoom(session)).free);
-  const expected = expectedBytes({ bytes: 0, lines: 0 }, manifest);
+  const expected = expectedBytes(undefined, manifest);
   // Our own archive, of a size that is known: only a load that runs wild is to be stopped.
   const budgetBytes = stagingBudget(2 * expected, 0, undefined);
   const { name, liveName, loadRole } = scratch;

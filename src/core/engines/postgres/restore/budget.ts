@@ -25,9 +25,10 @@ export interface TextSize {
  * Bytes that the content will take in a database, at a guess: every line a row with its overhead,
  * and indexes as large as the rows. Where our own manifest knows the source's size, that.
  */
-export function expectedBytes(text: TextSize, manifest: Manifest | undefined): number {
+export function expectedBytes(text: TextSize | undefined, manifest: Manifest | undefined): number {
   if (manifest) return Math.max(manifest.database.sizeBytes, EMPTY_DATABASE_BYTES);
-  return EMPTY_DATABASE_BYTES + 2 * (text.bytes + ROW_OVERHEAD_BYTES * text.lines);
+  const { bytes, lines } = text ?? { bytes: 0, lines: 0 };
+  return EMPTY_DATABASE_BYTES + 2 * (bytes + ROW_OVERHEAD_BYTES * lines);
 }
 
 /** RESTORE_MAX_STAGING_BYTES, else 1.5 times the larger of live size and expected size. */

@@ -15,7 +15,8 @@ export interface Content extends Incoming {
   readonly producer: string;
   readonly sourceVersion: string | undefined;
   readonly dumpMajor: number | undefined;
-  readonly text: TextSize;
+  /** Undefined of our own archives, whose manifest knows better. */
+  readonly text: TextSize | undefined;
   readonly roles: readonly string[];
   /** Of these, the owners of objects, where control itself has to act for them. */
   readonly owners: readonly string[];
@@ -33,7 +34,10 @@ export interface ContentNeeds {
   readonly progress: (fraction: number) => void;
 }
 
-/** Reads the whole file. Throws `drop/*` for everything that could not be loaded as it is. */
+/**
+ * Reads the whole file, save one of our own: its checksum is that of an archive which was read back
+ * whole before it was listed. Throws `drop/*` for everything that could not be loaded as it is.
+ */
 export function readContent(drop: UnpackedDrop, needs: ContentNeeds): Promise<Content> {
   switch (drop.format) {
     case 'postgres-plain':
@@ -64,10 +68,9 @@ async function readArchive(drop: UnpackedDrop, needs: ContentNeeds): Promise<Con
   const client = await newestRestore(signal);
   const toc = await readToc(client, drop, signal, needs.trusted ? drop.manifest?.roles : []);
   needs.progress(0.1);
+  if (needs.trusted) return fromManifest(drop, toc, await readTablespaces(client, drop, signal));
   const text = await readWhole(client, drop, signal);
   needs.progress(0.9);
-  if (needs.trusted)
-    return fromManifest(drop, toc, text, await readTablespaces(client, drop, signal));
   const file = `${drop.path}.definitions.sql`;
   try {
     await writeDefinitions(client, drop, toc, file, signal);
@@ -86,19 +89,14 @@ async function readArchive(drop: UnpackedDrop, needs: ContentNeeds): Promise<Con
 }
 
 /** Our own archive: the manifest says what a look into its statements would say. */
-function fromManifest(
-  drop: UnpackedDrop,
-  toc: Toc,
-  text: TextSize,
-  tablespaces: readonly string[],
-): Content {
+function fromManifest(drop: UnpackedDrop, toc: Toc, tablespaces: readonly string[]): Content {
   const { manifest } = drop;
   if (!manifest) throw new RangeError('only an archive with a manifest is trusted');
   return {
     producer: `pg_dump ${toc.dumpVersion ?? manifest.tool.version}`,
     sourceVersion: toc.databaseVersion ?? manifest.database.version,
     dumpMajor: parseVersion(toc.dumpVersion ?? manifest.tool.version)[0],
-    text,
+    text: undefined,
     tables: manifest.tables,
     roles: manifest.roles,
     owners: manifest.roles.filter((role) => toc.entries.some((entry) => entry.owner === role)),
