@@ -15,7 +15,7 @@ export interface Content extends Incoming {
   readonly producer: string;
   readonly sourceVersion: string | undefined;
   readonly dumpMajor: number | undefined;
-  /** Undefined of our own archives, whose manifest knows better. */
+  /** Undefined where it wasn't read whole. */
   readonly text: TextSize | undefined;
   readonly roles: readonly string[];
   /** Of these, the owners of objects, where control itself has to act for them. */
@@ -30,13 +30,15 @@ export interface Content extends Incoming {
 export interface ContentNeeds {
   readonly serverMajor: number;
   readonly trusted: boolean;
+  /** It goes into the live database itself: what is wrong with it must be known before. */
+  readonly inPlace: boolean;
   readonly signal: AbortSignal;
   readonly progress: (fraction: number) => void;
 }
 
 /**
- * Reads the whole file, save one of our own: its checksum is that of an archive which was read back
- * whole before it was listed. Throws `drop/*` for everything that could not be loaded as it is.
+ * Reads the whole file, save one of our own that is staged: its checksum is that of an archive which
+ * was read back whole before it was listed, and its load takes nothing from the application. Throws `drop/*` for everything that could not be loaded as it is.
  */
 export function readContent(drop: UnpackedDrop, needs: ContentNeeds): Promise<Content> {
   switch (drop.format) {
@@ -68,9 +70,12 @@ async function readArchive(drop: UnpackedDrop, needs: ContentNeeds): Promise<Con
   const client = await newestRestore(signal);
   const toc = await readToc(client, drop, signal, needs.trusted ? drop.manifest?.roles : []);
   needs.progress(0.1);
-  if (needs.trusted) return fromManifest(drop, toc, await readTablespaces(client, drop, signal));
-  const text = await readWhole(client, drop, signal);
+  const isProven = needs.trusted && !needs.inPlace;
+  const text = isProven ? undefined : await readWhole(client, drop, signal);
   needs.progress(0.9);
+  if (needs.trusted) {
+    return fromManifest(drop, toc, text, await readTablespaces(client, drop, signal));
+  }
   const file = `${drop.path}.definitions.sql`;
   try {
     await writeDefinitions(client, drop, toc, file, signal);
@@ -96,7 +101,7 @@ function fromManifest(drop: UnpackedDrop, toc: Toc, tablespaces: readonly string
     producer: `pg_dump ${toc.dumpVersion ?? manifest.tool.version}`,
     sourceVersion: toc.databaseVersion ?? manifest.database.version,
     dumpMajor: parseVersion(toc.dumpVersion ?? manifest.tool.version)[0],
-    text: undefined,
+    text,
     tables: manifest.tables,
     roles: manifest.roles,
     owners: manifest.roles.filter((role) => toc.entries.some((entry) => entry.owner === role)),

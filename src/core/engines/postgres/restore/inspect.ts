@@ -74,7 +74,9 @@ export async function inspectDrop(
   // In place, no database is made in any tablespace.
   requireAll(obstacles.filter(({ id }) => !(rules.inPlace && id === 'postgres/live/tablespace')));
   const { progress } = context;
-  const content = await readContent(drop, { serverMajor: info.major, trusted, signal, progress });
+  const { inPlace } = rules;
+  const needs = { serverMajor: info.major, trusted, inPlace, signal, progress };
+  const content = await readContent(drop, needs);
   await requireClient(drop, content, info.major, signal);
   if (!trusted && content.superuserOnly.length > 0) throw needsSuperuser(content);
   const scene = await readScene(session, server, info, signal);
@@ -90,7 +92,6 @@ export async function inspectDrop(
   const roles = await sortRoles(session, content.roles);
   const file = { foreign: !trusted, missingRoles: roles.missing, owners: content.owners };
   await rules.requireRights(server, scene, file, signal);
-  const { inPlace } = rules;
   return await describe(server, drop, content, scene, { trusted, roles, comparison, inPlace });
 }
 
