@@ -94,7 +94,12 @@ async function readArchive(drop: UnpackedDrop, needs: ContentNeeds): Promise<Con
 }
 
 /** Our own archive: the manifest says what a look into its statements would say. */
-function fromManifest(drop: UnpackedDrop, toc: Toc, tablespaces: readonly string[]): Content {
+function fromManifest(
+  drop: UnpackedDrop,
+  toc: Toc,
+  text: TextSize | undefined,
+  tablespaces: readonly string[],
+): Content {
   const { manifest } = drop;
   if (!manifest) throw new RangeError('only an archive with a manifest is trusted');
   return {
