@@ -19,3 +19,11 @@ export function partBytesFor(totalBytes: number, smallest = SMALLEST_PART_BYTES)
   }
   return Math.max(smallest, Math.ceil(totalBytes / MOST_PARTS / MIB) * MIB);
 }
+
+/**
+ * The same for an archive whose size isn't known yet: its database may be larger than S3's largest
+ * object where the archive, being compressed, is not. Its real size decides in the end.
+ */
+export function partBytesForEstimate(bytes: number, smallest = SMALLEST_PART_BYTES): number {
+  return partBytesFor(Math.min(bytes, LARGEST_OBJECT_BYTES), smallest);
+}

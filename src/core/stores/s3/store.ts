@@ -21,7 +21,7 @@ import { s3Checks } from './checks.ts';
 import { downloadArchive } from './download.ts';
 import { type GrowingFile, GrowingUpload } from './growing-upload.ts';
 import { Keys, listBucket, readManifest } from './list-bucket.ts';
-import { partBytesFor, SMALLEST_PART_BYTES } from './part-plan.ts';
+import { partBytesForEstimate, SMALLEST_PART_BYTES } from './part-plan.ts';
 import { putObject } from './put-object.ts';
 import type { Timeouts } from './sdk.ts';
 import { abortStaleUploads } from './stale-uploads.ts';
@@ -95,7 +95,7 @@ export class S3Store implements Store {
     signal: AbortSignal,
     expectedBytes = UNKNOWN_BYTES,
   ): GrowingUpload {
-    const partBytes = partBytesFor(expectedBytes, this.#upload.smallestPartBytes);
+    const partBytes = partBytesForEstimate(expectedBytes, this.#upload.smallestPartBytes);
     const key = this.#keys.folder + archiveFile;
     return new GrowingUpload(this.#bucket, key, source, partBytes, this.#upload, signal);
   }
