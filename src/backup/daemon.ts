@@ -11,6 +11,7 @@ import {
 import type { Clock } from '../core/runtime/clock.ts';
 import { errorReport, isAbort } from '../core/runtime/errors.ts';
 import { giveMemoryBack } from '../core/runtime/give-memory-back.ts';
+import type { Turnstile } from '../core/runtime/turnstile.ts';
 import type { LocalStore } from '../core/stores/local/store.ts';
 import type { S3Store } from '../core/stores/s3/store.ts';
 import { type AlertDependencies, BackupAlerts } from './backup-alerts.ts';
@@ -34,6 +35,8 @@ export interface BackupDependencies extends AlertDependencies {
   readonly verifier: Verifier;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Where several databases are backed up: not all at once. */
+  readonly turnstile?: Turnstile;
   readonly version: string;
 }
 
@@ -258,6 +261,14 @@ export class BackupDaemon {
   }
 
   async #attempt(signal: AbortSignal): Promise<void> {
+    const { turnstile } = this.#deps;
+    if (!turnstile) return await this.#attemptNow(signal);
+    this.#state = 'waiting for its turn';
+    await this.#keepStatus();
+    await turnstile.pass(() => this.#attemptNow(signal), signal);
+  }
+
+  async #attemptNow(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#deps;
     this.#state = 'running';
     this.#lastAttempt = clock.now();

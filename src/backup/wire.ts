@@ -10,6 +10,7 @@ import type { LogTail } from '../core/observability/log-tail.ts';
 import { ownFolder } from '../core/requests/backup-status.ts';
 import type { StorePrune } from '../core/retention/report.ts';
 import { systemClock } from '../core/runtime/clock.ts';
+import type { Turnstile } from '../core/runtime/turnstile.ts';
 import { Catalogue } from '../core/stores/catalogue.ts';
 import { openStores, type Stores } from '../core/stores/open-stores.ts';
 import { BackupDaemon } from './daemon.ts';
@@ -38,6 +39,7 @@ export async function wireBackup(
   config: BackupConfig,
   log: Logger,
   logTail?: LogTail,
+  turnstile?: Turnstile,
 ): Promise<WiredBackup> {
   const clock = systemClock;
   const engine = await openBackupEngine(config.database, {
@@ -69,6 +71,7 @@ export async function wireBackup(
     verifier,
     ...upload,
     ...telling?.parts,
+    ...(turnstile ? { turnstile } : {}),
   };
   return {
     daemon: new BackupDaemon(parts),

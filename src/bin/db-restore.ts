@@ -1,8 +1,9 @@
 #!/usr/bin/env node
-import { loadRestoreConfig } from '../core/config/load.ts';
+import { loadRestoreConfigs } from '../core/config/load.ts';
 import { createLogger } from '../core/observability/log.ts';
 import { runMain } from '../core/runtime/main.ts';
 import { serveRestore } from '../restore/serve.ts';
+import { serveRestores } from '../restore/serve-several.ts';
 import { wireRestore } from '../restore/wire.ts';
 import { readArguments } from './arguments.ts';
 
@@ -13,8 +14,13 @@ await runMain(async (signal) => {
     flags: {},
   });
   if (!flags) return 0;
-  const config = loadRestoreConfig();
+  const databases = loadRestoreConfigs();
+  const [config] = databases.all;
   const log = createLogger({ ...config.log, program: 'db-restore' });
+  if (databases.areSeveral) {
+    await serveRestores(databases, log, signal);
+    return 0;
+  }
   await using wired = await wireRestore(config, log, { tells: true });
   await serveRestore(wired, config, log, signal);
   return 0;

@@ -1,5 +1,5 @@
-import { dirname, join } from 'node:path';
 import type { Operations } from '../cli/context.ts';
+import { restorePlace } from '../core/config/restore-places.ts';
 import { createLogger } from '../core/observability/log.ts';
 import { askBackupStatus, ownFolder, readBackupStatus } from '../core/requests/backup-status.ts';
 import { readDaemonStatus } from '../core/requests/daemon-status.ts';
@@ -42,14 +42,15 @@ export const operations: Operations = {
     await using wired = await wireBackup(config, log);
     return await wired.prune(dryRun, signal);
   },
-  async backupStatus({ backupDir, name, healthPort }, signal) {
-    const told = await askBackupStatus(healthPort, signal);
-    if (told?.name === name) return { status: told, isAlive: true };
+  async backupStatus(config, signal) {
+    const { backupDir, name } = config;
+    const told = await askBackupStatus(config, signal);
+    if (told) return { status: told, isAlive: true };
     const kept = await readBackupStatus(ownFolder(backupDir, name));
     return { ...(kept ? { status: kept } : {}), isAlive: false };
   },
   async listPrevious(config) {
-    const status = await readDaemonStatus(join(dirname(config.watchDir), 'requests'));
+    const status = await readDaemonStatus(restorePlace(config, 'requests'));
     return status.previous;
   },
 };

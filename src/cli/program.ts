@@ -14,6 +14,7 @@ import { check, restore, undo } from './commands/restore.ts';
 import { status } from './commands/status.ts';
 import { verify } from './commands/verify.ts';
 import type { CliContext } from './context.ts';
+import { forChosen, runForEach } from './databases.ts';
 import { printError } from './terminal.ts';
 
 /** Runs one command line; returns the exit code. */
@@ -63,6 +64,8 @@ function buildProgram(context: CliContext): Command {
       writeErr: (text) => terminal.err(text.trimEnd()),
     });
   const json = ['--json', 'print JSON'] as const;
+  const each = ['--database <name>', 'of several (DATABASES_FILE) only this one'] as const;
+  const one = ['--database <name>', 'which one, of several (DATABASES_FILE)'] as const;
   const force = [
     '--force',
     'restore even if it looks like the dump of another application',
@@ -72,13 +75,15 @@ function buildProgram(context: CliContext): Command {
     .command('backup')
     .description('make a backup now, verify it, upload it')
     .option(...json)
-    .action((options) => backup(options, context));
+    .option(...each)
+    .action((options) => runForEach(options, context, (own) => backup(options, own)));
   program
     .command('list')
     .description('backups, local and in S3')
     .option(...json)
     .addOption(new Option('--store <store>', 'only this one').choices(['local', 's3']))
-    .action((options) => list(options, context));
+    .option(...each)
+    .action((options) => runForEach(options, context, (own) => list(options, own)));
   program
     .command('verify')
     .description(
@@ -89,17 +94,20 @@ function buildProgram(context: CliContext): Command {
     .option('--restore', 'also restore it into a scratch database, and compare')
     .addOption(new Option('--store <store>', 'only this one').choices(['local', 's3']))
     .option(...json)
-    .action((id, options) => verify(id, options, context));
+    .option(...each)
+    .action((id, options) => runForEach(options, context, (own) => verify(id, options, own)));
   program
     .command('prune')
     .description('remove what no retention rule keeps; --dry-run tells what and why')
     .option('-n, --dry-run', 'print the plan, remove nothing')
     .option(...json)
-    .action((options) => prune(options, context));
+    .option(...each)
+    .action((options) => runForEach(options, context, (own) => prune(options, own)));
   program
     .command('status')
     .description('how the backups stand; exits with 4 when somebody should look')
     .option(...json)
+    .option(...each)
     .action((options) => status(options, context));
   program
     .command('restore')
@@ -109,37 +117,43 @@ function buildProgram(context: CliContext): Command {
     .option('--globals', 'first make the roles of the backup that the server does not have')
     .option(...force)
     .option(...json)
-    .action((source, options) => restore(source, options, context));
+    .option(...one)
+    .action((source, options) => restore(source, options, forChosen(options, context)));
   program
     .command('check')
     .description('would this restore, and what would change? Loads it, checks it, swaps nothing')
     .argument('<file | id | latest>')
     .option(...force)
     .option(...json)
-    .action((source, options) => check(source, options, context));
+    .option(...one)
+    .action((source, options) => check(source, options, forChosen(options, context)));
   program
     .command('undo')
     .description('bring the previous database back; what is live now becomes the previous one')
     .argument('[id]', 'of `dropback previous`; default: the newest')
     .option(...json)
-    .action((id, options) => undo(id, options, context));
+    .option(...one)
+    .action((id, options) => undo(id, options, forChosen(options, context)));
   program
     .command('previous')
     .description('databases that restores have replaced and that are still kept')
     .option(...json)
-    .action((options) => previous(options, context));
+    .option(...each)
+    .action((options) => runForEach(options, context, (own) => previous(options, own)));
   program
     .command('alert')
     .description('who is told when something fails; --test sends a message by each way')
     .option('--test', 'send one now')
     .option(...json)
-    .action((options) => alert(options, context));
+    .option(...each)
+    .action((options) => runForEach(options, context, (own) => alert(options, own)));
   program
     .command('doctor')
     .description('everything that could fail tonight, by real calls; non-zero if something would')
     .addOption(new Option('--for <daemon>', 'what one daemon needs').choices(DAEMONS))
     .option(...json)
-    .action((options) => doctor(options, context));
+    .option(...each)
+    .action((options) => runForEach(options, context, (own) => doctor(options, own)));
   // Subcommands inherit neither exitOverride nor the output unless told.
   for (const command of program.commands) command.copyInheritedSettings(program);
   return program;

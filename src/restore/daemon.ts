@@ -1,6 +1,8 @@
 import { dirname } from 'node:path';
 import { type Alerts, noAlerts } from '../core/alerts/alert.ts';
 import type { HooksConfig, RestoreConfig } from '../core/config/config.ts';
+import { journalPlace } from '../core/config/restore-places.ts';
+import type { ContainerTurn } from '../core/containers/turns.ts';
 import type { RestoreEngine } from '../core/engines/engine.ts';
 import type { Logger } from '../core/observability/log.ts';
 import type { RestoreDaemonStatus } from '../core/requests/daemon-status.ts';
@@ -12,7 +14,7 @@ import { ensureFolders, type Folders, foldersOf } from './drop-folder/folders.ts
 import { DropWatcher } from './drop-folder/watch.ts';
 import { Gates } from './gates.ts';
 import { Housekeeping } from './housekeeping.ts';
-import { lockInstance } from './instance-lock.ts';
+import { type InstanceLock, lockInstance } from './instance-lock.ts';
 import { Intake } from './intake.ts';
 import { Journal } from './journal/journal.ts';
 import { PreviousRecords } from './journal/previous-records.ts';
@@ -28,18 +30,19 @@ import { StatusBoard } from './status-board.ts';
 import { Wake } from './wake.ts';
 import { Worker } from './worker.ts';
 
-export type RestoreDaemonConfig = Pick<
-  RestoreConfig,
-  | 'watchDir'
-  | 'stateFile'
-  | 'pollIntervalMs'
-  | 'settleMs'
-  | 'stopFirst'
-  | 'keepPreviousMs'
-  | 'waitForBackupMs'
-  | 'timeoutMs'
-  | 'ageIdentity'
->;
+export type RestoreDaemonConfig = Partial<Pick<RestoreConfig, 'name' | 'isOneOfSeveral'>> &
+  Pick<
+    RestoreConfig,
+    | 'watchDir'
+    | 'stateFile'
+    | 'pollIntervalMs'
+    | 'settleMs'
+    | 'stopFirst'
+    | 'keepPreviousMs'
+    | 'waitForBackupMs'
+    | 'timeoutMs'
+    | 'ageIdentity'
+  >;
 
 export interface RestoreDaemonParts {
   readonly config: RestoreDaemonConfig;
@@ -48,6 +51,10 @@ export interface RestoreDaemonParts {
   readonly catalogue: BackupCatalogue;
   readonly hooks?: HooksConfig;
   readonly alerts?: Alerts;
+  /** Default: this daemon sees to it itself that no other works on the folders. */
+  readonly lock?: InstanceLock;
+  /** Where other databases' restores may stop the same containers. */
+  readonly turn?: ContainerTurn;
   /** Called once no other daemon works on the folders. */
   readonly onAlone?: () => Promise<void>;
   readonly clock: Clock;
@@ -79,6 +86,7 @@ export class RestoreDaemon {
   readonly #worker: Worker;
   readonly #intake: Intake;
   readonly #onAlone: (() => Promise<void>) | undefined;
+  readonly #lock: InstanceLock | undefined;
   #nextHousekeeping = Number.NEGATIVE_INFINITY;
 
   constructor(given: RestoreDaemonParts) {
@@ -86,7 +94,8 @@ export class RestoreDaemon {
     const checkpoint = given.checkpoint ?? noCheckpoint;
     this.#config = config;
     this.#onAlone = given.onAlone;
-    this.#folders = foldersOf(config.watchDir);
+    this.#lock = given.lock;
+    this.#folders = foldersOf(config);
     const news = new RestoreNews(given.alerts ?? noAlerts);
     this.#board = new StatusBoard(this.#folders.requests, clock, log, news);
     this.#parts = machineParts(given, this.#folders, checkpoint, { board: this.#board, news });
@@ -124,7 +133,8 @@ export class RestoreDaemon {
     try {
       await ensureFolders(this.#folders);
       this.#board.state = 'waiting-for-other-daemon';
-      await using lock = await lockInstance(dirname(this.#folders.incoming), clock, log, signal);
+      await using lock =
+        this.#lock ?? (await lockInstance(dirname(this.#folders.incoming), clock, log, signal));
       await this.#onAlone?.();
       await this.#intake.load();
       const running = AbortSignal.any([signal, lock.lost]);
@@ -289,8 +299,8 @@ function machineParts(
     application,
     catalogue,
     folders,
-    journal: new Journal(config.stateFile, checkpoint),
-    stopped: new StoppedFile(config.stateFile, checkpoint),
+    journal: new Journal(journalPlace(config), checkpoint),
+    stopped: new StoppedFile(journalPlace(config), checkpoint),
     previous: new PreviousRecords(folders.previous, checkpoint),
     settings: {
       stopFirst: config.stopFirst,
@@ -307,6 +317,7 @@ function machineParts(
     log,
     checkpoint,
     ...telling,
+    ...(given.turn ? { turn: given.turn } : {}),
     lateStops: { until: Number.NEGATIVE_INFINITY },
     leftovers: { found: false },
   };

@@ -53,6 +53,8 @@ export class RestoreMachine {
       return await this.#runToEnd(job, locks, signal, late);
     } catch (error) {
       return await this.#leaveToRecovery(job, error, late);
+    } finally {
+      this.#parts.turn?.release();
     }
   }
 

@@ -1,5 +1,6 @@
 import type { Manifest } from '../core/archive/manifest.ts';
 import type { Application } from '../core/containers/application.ts';
+import type { ContainerTurn } from '../core/containers/turns.ts';
 import type { AgeIdentity } from '../core/encryption/identity.ts';
 import type { RestoreEngine } from '../core/engines/engine.ts';
 import type { Logger } from '../core/observability/log.ts';
@@ -48,6 +49,8 @@ export interface MachineSettings {
 export interface MachineParts {
   readonly engine: RestoreEngine;
   readonly application: ApplicationControl;
+  /** Where other databases' restores may stop the same containers. */
+  readonly turn?: ContainerTurn;
   readonly catalogue: BackupCatalogue;
   readonly folders: Folders;
   readonly journal: Journal;

@@ -7,28 +7,43 @@ import { tellChecks } from '../core/observability/tell-checks.ts';
 import type { RestoreDaemonStatus } from '../core/requests/daemon-status.ts';
 import { errorReport, isAbort } from '../core/runtime/errors.ts';
 import { giveMemoryBack } from '../core/runtime/give-memory-back.ts';
+import type { Turnstile } from '../core/runtime/turnstile.ts';
+import { refuseUnfinished } from './drop-folder/from-one-to-several.ts';
 import type { WiredRestore } from './wire.ts';
 
-/** db-restore from start to SIGTERM. */
+/** db-restore for one database, from start to SIGTERM. */
 export async function serveRestore(
   wired: WiredRestore,
   config: RestoreConfig,
   log: Logger,
   signal: AbortSignal,
 ): Promise<void> {
-  const { daemon } = wired;
   for (const warning of config.warnings) log.warn(warning);
-  const { alerting } = wired;
-  const health = () => healthOf(daemon.status());
-  await using _health = await startHealth(config.healthPort, log, () =>
-    alerting ? withAlerts(health(), alerting) : health(),
-  );
+  await refuseUnfinished(config.stateFile);
+  await using _health = await startHealth(config.healthPort, log, () => restoreReport(wired));
+  await runRestore(wired, config, log, signal);
+}
+
+export function restoreReport({ daemon, alerting }: WiredRestore): HealthReport {
+  const health = healthOf(daemon.status());
+  return alerting ? withAlerts(health, alerting) : health;
+}
+
+/** Until the signal fires. `checksTurn`: of several databases not all are checked at once. */
+export async function runRestore(
+  { daemon, checks }: WiredRestore,
+  config: RestoreConfig,
+  log: Logger,
+  signal: AbortSignal,
+  checksTurn?: Turnstile,
+): Promise<void> {
   log.info({ name: config.name }, 'db-restore started');
   // Beside the daemon, never before it: what has to be brought back comes first.
-  const telling = wired.checks(signal).then(
-    (checks) => {
-      tellChecks(checks, log);
-      giveMemoryBack();
+  const checking = checksTurn ? checksTurn.pass(() => checks(signal), signal) : checks(signal);
+  const telling = checking.then(
+    (found) => {
+      tellChecks(found, log);
+      if (!checksTurn) giveMemoryBack();
     },
     (error: unknown) => {
       if (!isAbort(error)) log.error({ error }, 'the checks at start failed');

@@ -1,9 +1,12 @@
 import { dirname, join } from 'node:path';
 import { type Alerting, openAlerts } from '../core/alerts/open-alerts.ts';
 import type { RestoreConfig } from '../core/config/config.ts';
+import { journalPlace } from '../core/config/restore-places.ts';
 import { Application } from '../core/containers/application.ts';
 import { DockerRuntime } from '../core/containers/docker.ts';
 import type { ReservedAddress } from '../core/containers/reserved.ts';
+import type { ContainerRuntime } from '../core/containers/runtime.ts';
+import { type ContainerTurns, takingTurns } from '../core/containers/turns.ts';
 import { identityChecks } from '../core/encryption/encryption-checks.ts';
 import type { CheckResult } from '../core/engines/engine.ts';
 import { openRestoreEngine } from '../core/engines/open-restore-engine.ts';
@@ -14,7 +17,8 @@ import { openStores } from '../core/stores/open-stores.ts';
 import { RestoreDaemon } from './daemon.ts';
 import { folderChecks } from './drop-folder/folder-checks.ts';
 import { foldersOf } from './drop-folder/folders.ts';
-import type { BackupCatalogue } from './parts.ts';
+import type { InstanceLock } from './instance-lock.ts';
+import type { ApplicationControl, BackupCatalogue } from './parts.ts';
 
 export interface WiredRestore extends AsyncDisposable {
   readonly daemon: RestoreDaemon;
@@ -24,16 +28,23 @@ export interface WiredRestore extends AsyncDisposable {
   checks(signal: AbortSignal): Promise<CheckResult[]>;
 }
 
+/** What several databases' daemons share in one process. */
+export interface SharedParts {
+  readonly runtime: ContainerRuntime;
+  readonly turns: ContainerTurns;
+  readonly lock: InstanceLock;
+}
+
 /** The one place where db-restore's parts are put together. `tells`: for the daemon. */
 export async function wireRestore(
   config: RestoreConfig,
   log: Logger,
-  { tells }: { readonly tells: boolean },
+  { tells, shared }: { readonly tells: boolean; readonly shared?: SharedParts },
 ): Promise<WiredRestore> {
   const clock = systemClock;
   const engine = await openRestoreEngine(config, { clock, log });
   const { local, remote } = await openStores(config, { log, clock, readOnly: true });
-  const runtime = new DockerRuntime(config.containers.dockerHost, clock);
+  const runtime = shared?.runtime ?? new DockerRuntime(config.containers.dockerHost, clock);
   const application = new Application(
     runtime,
     config.containers,
@@ -48,7 +59,7 @@ export async function wireRestore(
     daemon: new RestoreDaemon({
       config,
       engine,
-      application,
+      ...(shared ? sharing(application, shared) : { application }),
       catalogue,
       hooks: config.hooks,
       ...(alerting ? { alerts: alerting.alerts, onAlone: () => alerting.begin() } : {}),
@@ -61,7 +72,7 @@ export async function wireRestore(
         engine.checks(signal),
         identityChecks(config.ageIdentity, signal),
         application.checks(signal),
-        folderChecks(foldersOf(config.watchDir), signal),
+        folderChecks(foldersOf(config), signal),
         remote?.checks(signal) ?? [],
       ]);
       return found.flat();
@@ -71,6 +82,24 @@ export async function wireRestore(
       await engine[Symbol.asyncDispose]();
       await remote?.[Symbol.asyncDispose]();
     },
+  };
+}
+
+function sharing(application: Application, { turns, lock }: SharedParts) {
+  const { turn, start } = takingTurns(application, turns);
+  const control: ApplicationControl = {
+    isConfigured: application.isConfigured,
+    lateStopMs: application.lateStopMs,
+    resolve: (signal) => application.resolve(signal),
+    running: (names, signal) => application.running(names, signal),
+    stop: (names, options) => application.stop(names, options),
+    confirmStopped: (names, options) => application.confirmStopped(names, options),
+    start,
+  };
+  return {
+    application: control,
+    turn,
+    lock: { lost: lock.lost, async [Symbol.asyncDispose]() {} },
   };
 }
 
@@ -99,7 +128,7 @@ function catalogueFor(catalogue: Catalogue): BackupCatalogue {
 
 function openRestoreAlerts(config: RestoreConfig, database: string, log: Logger): Alerting {
   return openAlerts(config.alerts, {
-    file: join(dirname(config.stateFile), 'alerts.json'),
+    file: join(dirname(journalPlace(config)), 'alerts.json'),
     source: { program: 'db-restore', name: config.name, database },
     clock: systemClock,
     log,

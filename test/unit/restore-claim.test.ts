@@ -120,7 +120,7 @@ describe('check/, of which a link is made during the claim', () => {
     await expect(claimFile({ ...request, source }, signal)).rejects.toMatchObject({
       code: 'drop/changed',
     });
-    expect(await listDropFolder(foldersOf(far))).toEqual(['elsewhere']);
+    expect(await listDropFolder(foldersOf({ watchDir: far }))).toEqual(['elsewhere']);
     expect(await readdir(elsewhere)).toEqual(['app.sql']);
   });
 });

@@ -15,7 +15,7 @@ import { listDropFolder, sight } from '../../src/restore/drop-folder/scan.ts';
 import { encrypt, newAgeKey } from '../support/age.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'dropback-complete-'));
-const folders = foldersOf(join(root, 'incoming'));
+const folders = foldersOf({ watchDir: join(root, 'incoming') });
 const signal = new AbortController().signal;
 const files = new Map<string, Buffer>();
 

@@ -1,5 +1,6 @@
 import { lstat } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { resolve } from 'node:path';
+import { restorePlace } from '../../core/config/restore-places.ts';
 import { type Ask, RequestClient } from '../../core/requests/client.ts';
 import type { RequestResult, RequestStatus } from '../../core/requests/protocol.ts';
 import type { RestoreReport } from '../../core/requests/report.ts';
@@ -74,8 +75,7 @@ async function sourceOf(source: string): Promise<Pick<Ask, 'file' | 'backupId'>>
 
 async function ask(what: Ask, options: RestoreOptions, context: CliContext): Promise<void> {
   const { terminal, clock, signal } = context;
-  const { watchDir } = context.config.restore();
-  const client = new RequestClient(join(dirname(watchDir), 'requests'), clock);
+  const client = new RequestClient(restorePlace(context.config.restore(), 'requests'), clock);
   const bar = new ProgressBar(terminal);
   try {
     const id = await client.submit(what, signal);

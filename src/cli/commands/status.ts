@@ -2,21 +2,23 @@ import { parseArchiveId } from '../../core/archive/archive-name.ts';
 import { EXIT_CODES } from '../../core/requests/protocol.ts';
 import type { StorePrune } from '../../core/retention/report.ts';
 import type { CliContext } from '../context.ts';
+import { type DatabaseOption, forEach } from '../databases.ts';
 import { requireBackupContainer } from '../own-container.ts';
 import { sparkline } from '../sparkline.ts';
 import { type DatabaseStatus, gatherStatus, type VerifiedBackup } from '../status/gather.ts';
 import { colour, printable, type Terminal } from '../terminal.ts';
 import { bytesText, counted, durationText } from '../units.ts';
 
-export interface StatusOptions {
-  readonly json?: boolean;
-}
+export type StatusOptions = DatabaseOption;
 
 /** How the backups stand, at a glance; exits with 4 when somebody should look. */
 export async function status(options: StatusOptions, context: CliContext): Promise<void> {
   const { terminal, clock } = context;
   requireBackupContainer('status', context);
-  const databases = [await gatherStatus(context.config.backup(), context)];
+  const databases: DatabaseStatus[] = [];
+  for (const own of forEach(options, context)) {
+    databases.push(await gatherStatus(own.config.backup(), own));
+  }
   if (options.json) terminal.out(JSON.stringify({ databases }, null, 2));
   else for (const database of databases) print(database, terminal, clock.now());
   const isWell = databases.every(({ health }) => health === 'healthy');

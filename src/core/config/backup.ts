@@ -26,6 +26,7 @@ export function parseBackupConfig(raw: RawEnvironment, host?: ConfigHost): Backu
       ...common,
       schedule: readSchedule(environment),
       onStart: read(environment, 'BACKUP_ON_START', boolean),
+      atOnce: read(environment, 'BACKUP_AT_ONCE', integer(1, 64)),
       timeoutMs: timeout * 1000,
       ...(jobs === undefined ? {} : { jobs }),
       nice: read(environment, 'BACKUP_NICE', integer(0, 19)),

@@ -2,13 +2,12 @@ import { readAlerts } from './alerts.ts';
 import type { CommonConfig, DatabaseConfig } from './config.ts';
 import { type ConfigHost, Environment, machine, type RawEnvironment } from './environment.ts';
 import { defaultName } from './name.ts';
-import { refuseNotYetAvailable } from './not-yet.ts';
 import { configError } from './problems.ts';
 import { read, readIfSet } from './reader.ts';
 import { readS3 } from './s3.ts';
 import { choice, integer, matching, path } from './values.ts';
 
-const backupName = matching(
+export const backupName = matching(
   /^[a-z0-9][a-z0-9._-]{0,39}$/,
   'must be 1 to 40 of a-z, 0-9, dot, underscore and hyphen, the first a letter or digit',
   'write for example app-production.',
@@ -67,7 +66,6 @@ export function parseWith<T>(
   parse: (environment: Environment) => T | undefined,
 ): T {
   const environment = new Environment(raw, host ?? machine);
-  refuseNotYetAvailable(environment);
   const config = parse(environment);
   if (environment.problems.length > 0 || config === undefined)
     throw configError(environment.problems);

@@ -42,6 +42,8 @@ export interface CommonConfig {
   readonly database: DatabaseConfig;
   /** BACKUP_NAME. */
   readonly name: string;
+  /** One of several (DATABASES_FILE): its part of shared folders is called by its name. */
+  readonly isOneOfSeveral?: true;
   /** BACKUP_DIR, absolute. */
   readonly backupDir: string;
   readonly s3?: S3Config;
@@ -59,6 +61,8 @@ export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' |
 export interface BackupConfig extends CommonConfig {
   readonly schedule: Schedule;
   readonly onStart: boolean;
+  /** BACKUP_AT_ONCE: of several databases; the same for all of them. */
+  readonly atOnce: number;
   readonly timeoutMs: number;
   readonly jobs?: number;
   readonly nice: number;

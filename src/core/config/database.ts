@@ -16,7 +16,6 @@ const SOCKET_FOLDER = '/var/run/postgresql';
 
 /** The database that the daemon is for; undefined where a problem was noted. */
 export function readDatabase(environment: Environment): DatabaseConfig | undefined {
-  if (environment.get('DATABASES_FILE') !== undefined) return undefined;
   const url = readUrl(environment, 'DATABASE_URL');
   if (url === 'refused') return undefined;
   if (url?.kind === 'sqlite') return { kind: 'sqlite', path: environment.path(url.path) };

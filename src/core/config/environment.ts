@@ -12,8 +12,8 @@ export type RawEnvironment = Readonly<Record<string, string | undefined>>;
 export interface ConfigHost {
   /** Folder that relative paths start from. */
   readonly cwd: string;
-  /** Content of a small text file; throws what node:fs throws. */
-  readFile(path: string): string;
+  /** Content of a text file of at most 64 KiB, or `mostBytes`; throws what node:fs throws. */
+  readFile(path: string, mostBytes?: number): string;
   readable(path: string): boolean;
 }
 
@@ -22,18 +22,18 @@ const LARGEST_VALUE_FILE = 64 * 1024;
 
 export const machine: ConfigHost = {
   cwd: process.cwd(),
-  readFile(path) {
+  readFile(path, mostBytes = LARGEST_VALUE_FILE) {
     // Non-blocking, so that a FIFO is an error instead of a hang.
     const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       const found = fstatSync(file);
       if (!found.isFile()) throw new Error('it is not a regular file');
-      const buffer = Buffer.alloc(LARGEST_VALUE_FILE + 1);
+      const buffer = Buffer.alloc(mostBytes + 1);
       let length = 0;
       for (;;) {
         const read = readSync(file, buffer, length, buffer.length - length, null);
         length += read;
-        if (length > LARGEST_VALUE_FILE) throw new Error('it is larger than 64 KiB');
+        if (length > mostBytes) throw new Error(`it is larger than ${mostBytes / 1024} KiB`);
         if (read === 0) return buffer.toString('utf8', 0, length);
       }
     } finally {

@@ -72,7 +72,7 @@ function readTarget(environment: Environment): {
 }
 
 function namesDatabase(environment: Environment): boolean {
-  const names = ['DATABASE_URL', 'DATABASES_FILE', 'PGHOST', 'PGDATABASE', 'POSTGRES_DB'] as const;
+  const names = ['DATABASE_URL', 'PGHOST', 'PGDATABASE', 'POSTGRES_DB'] as const;
   return names.some((name) => environment.get(name) !== undefined);
 }
 

@@ -1,4 +1,3 @@
-import { isNotYetAvailable } from './not-yet.ts';
 import { type Section, sectionTitles, type Variable, variables } from './variables.ts';
 
 /**
@@ -23,9 +22,7 @@ export function variablesAsEnvFile(before: string): string {
   const mentioned = new Set(
     Array.from(before.matchAll(/^#?([A-Z][A-Z0-9_]*)=/gm), ([, name]) => name),
   );
-  const missing = variables.filter(
-    ({ name }) => !mentioned.has(name) && !notFromOutside.has(name) && !isNotYetAvailable(name),
-  );
+  const missing = variables.filter(({ name }) => !mentioned.has(name) && !notFromOutside.has(name));
   const sections = Object.keys(sectionTitles) as Section[];
   return sections
     .map((section) => missing.filter((variable) => variable.section === section))

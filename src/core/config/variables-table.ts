@@ -1,4 +1,3 @@
-import { isNotYetAvailable } from './not-yet.ts';
 import { type Section, sectionTitles, variables } from './variables.ts';
 
 /** The README's tables of variables, in Markdown. */
@@ -9,10 +8,10 @@ export function variablesAsMarkdown(): string {
 
 function sectionAsMarkdown(section: Section): string {
   const rows = variables
-    .filter((variable) => variable.section === section && !isNotYetAvailable(variable.name))
-    .map(({ name, default: standard, shownDefault, meaning }) => {
+    .filter((variable) => variable.section === section)
+    .map(({ name, default: standard, shownDefault, meaning, scope }) => {
       const shown = standard === undefined ? (shownDefault ?? '–') : `\`${standard}\``;
-      return `| \`${name}\` | ${shown} | ${meaning.replaceAll('|', '\\|')} |`;
+      return `| \`${name}\`${scope ? ' †' : ''} | ${shown} | ${meaning.replaceAll('|', '\\|')} |`;
     });
   return [
     `### ${sectionTitles[section]}`,

@@ -13,6 +13,8 @@ export interface Variable {
   readonly meaning: string;
   /** Its value is never printed. */
   readonly secret?: true;
+  /** It belongs to the process: not in an entry of DATABASES_FILE. */
+  readonly scope?: 'process';
   /** Which programs read it; the command line reads them all. */
   readonly usedBy: readonly ('db-backup' | 'db-restore')[];
 }
@@ -47,6 +49,7 @@ const database = [
   {
     name: 'DATABASES_FILE',
     section: 'database',
+    scope: 'process',
     usedBy: both,
     meaning: 'several databases in one daemon: a YAML or JSON file, one entry each',
   },
@@ -124,6 +127,7 @@ const backups = [
   {
     name: 'BACKUP_NAME',
     section: 'backup',
+    scope: 'process',
     shownDefault: 'from database and host',
     usedBy: both,
     meaning:
@@ -159,6 +163,7 @@ const backups = [
   {
     name: 'BACKUP_DIR',
     section: 'backup',
+    scope: 'process',
     default: '/backups',
     usedBy: both,
     meaning: 'folder of the local backups',
@@ -177,6 +182,15 @@ const backups = [
     usedBy: backup,
     meaning:
       'PostgreSQL: parallel dump jobs, 1 to 64. 1 streams a `.dump.zst`, which is the fastest on two cores; more write a directory-format dump packed in a `.tar`, which takes twice its size on the volume while it is made. Fewer are used where the server has too few free connections',
+  },
+  {
+    name: 'BACKUP_AT_ONCE',
+    section: 'backup',
+    scope: 'process',
+    default: '2',
+    usedBy: backup,
+    meaning:
+      'of several databases (DATABASES_FILE), how many are backed up at the same time; one that takes longer than an hour no longer counts',
   },
   {
     name: 'BACKUP_NICE',
@@ -420,6 +434,7 @@ const restores = [
   {
     name: 'RESTORE_WATCH_DIR',
     section: 'restore',
+    scope: 'process',
     default: '/restore/incoming',
     usedBy: restore,
     meaning: 'drop folder; `work`, `done`, `failed`, `previous` and `requests` are made beside it',
@@ -427,6 +442,7 @@ const restores = [
   {
     name: 'RESTORE_STATE_FILE',
     section: 'restore',
+    scope: 'process',
     default: '/restore/state.json',
     usedBy: restore,
     meaning: 'journal of the restore under way',
@@ -580,6 +596,7 @@ const containers = [
   {
     name: 'DOCKER_HOST',
     section: 'containers',
+    scope: 'process',
     default: 'unix:///var/run/docker.sock',
     usedBy: restore,
     meaning: "Docker's socket, or `tcp://host:port` of a filtering proxy",
@@ -660,6 +677,7 @@ const alerts = [
   {
     name: 'ALERT_RELAY',
     section: 'alerts',
+    scope: 'process',
     default: 'false',
     usedBy: restore,
     meaning: 'offers its alerts at `/alerts` of `HEALTH_PORT`, for a db-restore without a way out',
@@ -667,6 +685,7 @@ const alerts = [
   {
     name: 'ALERT_RELAY_URL',
     section: 'alerts',
+    scope: 'process',
     usedBy: backup,
     meaning: 'endpoint of that db-restore, whose alerts db-backup sends: `http://db-restore:8080`',
   },
@@ -676,6 +695,7 @@ const service = [
   {
     name: 'DROPBACK_DAEMON',
     section: 'service',
+    scope: 'process',
     shownDefault: 'found out by the image',
     usedBy: both,
     meaning:
@@ -684,6 +704,7 @@ const service = [
   {
     name: 'PUID',
     section: 'service',
+    scope: 'process',
     default: '1000',
     usedBy: both,
     meaning:
@@ -692,6 +713,7 @@ const service = [
   {
     name: 'PGID',
     section: 'service',
+    scope: 'process',
     default: '1000',
     usedBy: both,
     meaning: 'group that the daemons run as',
@@ -699,6 +721,7 @@ const service = [
   {
     name: 'HEALTH_PORT',
     section: 'service',
+    scope: 'process',
     default: '8080',
     usedBy: both,
     meaning: 'port of `/healthz`, `/readyz` and `/status`; 0 goes without',
@@ -706,6 +729,7 @@ const service = [
   {
     name: 'LOG_LEVEL',
     section: 'service',
+    scope: 'process',
     default: 'info',
     usedBy: both,
     meaning: '`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`',
@@ -713,6 +737,7 @@ const service = [
   {
     name: 'LOG_FORMAT',
     section: 'service',
+    scope: 'process',
     default: 'json',
     usedBy: both,
     meaning: '`json`, or `text` for people',

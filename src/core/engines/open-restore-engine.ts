@@ -1,5 +1,5 @@
-import { dirname, join } from 'node:path';
 import type { RestoreConfig } from '../config/config.ts';
+import { restorePlace } from '../config/restore-places.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { RestoreEngine } from './engine.ts';
@@ -16,7 +16,7 @@ export async function openRestoreEngine(
     return new PostgresInPlaceEngine({
       database,
       inPlace: config.inPlace,
-      safetyFolder: join(dirname(config.watchDir), 'previous'),
+      safetyFolder: restorePlace(config, 'previous'),
       ...(admin ? { admin } : {}),
       ...(load ? { load } : {}),
       ...(serverDataDir === undefined ? {} : { serverDataDir }),

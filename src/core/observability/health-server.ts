@@ -11,6 +11,9 @@ export interface HealthReport {
   readonly live: boolean;
   /** False: it cannot do its work right now (`/readyz` answers 503). */
   readonly ready: boolean;
+  /** Of several databases: whose fault it is. */
+  readonly notLive?: readonly string[];
+  readonly notReady?: readonly string[];
   /** Whole status, JSON-serialisable: `/status`. */
   readonly status: object;
   /** The little that anyone may see, for a maintenance page: `/public`. Default: `{}`. */
@@ -92,9 +95,9 @@ export class HealthServer implements AsyncDisposable {
     const path = (request.url ?? '/').replace(/\?.*$/s, '');
     if (!paths.includes(path)) return send(response, 404, { error: 'not found', paths });
     const report = await this.#report();
-    const { live, ready } = report;
-    if (path === '/healthz') return send(response, live ? 200 : 503, { live });
-    if (path === '/readyz') return send(response, ready ? 200 : 503, { ready });
+    const { live, ready, notLive, notReady } = report;
+    if (path === '/healthz') return send(response, live ? 200 : 503, { live, notLive });
+    if (path === '/readyz') return send(response, ready ? 200 : 503, { ready, notReady });
     if (path === '/alerts') {
       const { alerts } = report;
       return alerts

@@ -13,6 +13,8 @@ export interface LogOptions {
   readonly format: 'json' | 'text';
   /** `db-backup`, `db-restore` or `dropback`. */
   readonly program: string;
+  /** Of several databases: the one whose lines these are, as `db` in each. */
+  readonly db?: string;
   /** Gets every line that is logged, too. */
   readonly tail?: LogTail;
 }
@@ -23,15 +25,22 @@ const REDACTED = ['password', '*.password', 'PGPASSWORD', '*.PGPASSWORD', 'secre
 export function createLogger(options: LogOptions): Logger {
   const settings = {
     level: options.level,
-    base: { program: options.program },
+    base: { program: options.program, ...(options.db ? { db: options.db } : {}) },
     timestamp: pino.stdTimeFunctions.isoTime,
     redact: REDACTED,
     formatters: { level: (label: string) => ({ level: label }) },
     serializers: { error: errorForLog },
   };
-  const destination =
-    options.format === 'text' ? textDestination() : pino.destination({ dest: 1, sync: true });
+  const destination = options.format === 'text' ? textDestination() : standardOutput();
   return pino(settings, options.tail ? withTail(destination, options.tail) : destination);
+}
+
+let opened: Destination | undefined;
+
+/** One for all loggers. */
+function standardOutput(): Destination {
+  opened ??= pino.destination({ dest: 1, sync: true });
+  return opened;
 }
 
 interface Destination {

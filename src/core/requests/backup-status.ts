@@ -12,7 +12,7 @@ export interface BackupStatus {
   /** BACKUP_NAME. */
   readonly name: string;
   readonly database: string;
-  readonly state: 'waiting for the database' | 'idle' | 'running';
+  readonly state: 'waiting for the database' | 'idle' | 'waiting for its turn' | 'running';
   readonly startedAt: string;
   readonly nextRunAt?: string;
   readonly lastGood?: { readonly id: string; readonly createdAt: string; readonly bytes: number };
@@ -66,16 +66,18 @@ export async function readBackupStatus(folder: string): Promise<BackupStatus | u
 
 const ANSWER_WITHIN_MS = 3000;
 
-/** What the daemon on this machine says itself; undefined where none answers at that port. */
+/** What the daemon on this machine says of a database; undefined where none answers at that port. */
 export async function askBackupStatus(
-  port: number,
+  { healthPort: port, name }: { readonly healthPort: number; readonly name: string },
   signal: AbortSignal,
 ): Promise<BackupStatus | undefined> {
   if (port === 0) return undefined;
   try {
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
     const answer = await fetch(`http://127.0.0.1:${port}/status`, { signal: bounded });
-    return asBackupStatus(await answer.json());
+    const told = (await answer.json()) as { readonly databases?: Record<string, unknown> };
+    const status = asBackupStatus(told.databases?.[name] ?? told);
+    return status?.name === name ? status : undefined;
   } catch {
     throwIfAborted(signal);
     return undefined;

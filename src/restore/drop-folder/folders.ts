@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path';
+import { restorePlace } from '../../core/config/restore-places.ts';
 import { ensureFolder, syncFolder } from '../../core/runtime/durable-files.ts';
 
 /** RESTORE_WATCH_DIR and its siblings; absolute paths. */
@@ -13,16 +14,16 @@ export interface Folders {
   readonly requests: string;
 }
 
-export function foldersOf(watchDir: string): Folders {
-  const parent = dirname(watchDir);
+export function foldersOf(config: Parameters<typeof restorePlace>[0]): Folders {
+  const incoming = restorePlace(config, 'incoming');
   return {
-    incoming: watchDir,
-    check: join(watchDir, 'check'),
-    work: join(parent, 'work'),
-    done: join(parent, 'done'),
-    failed: join(parent, 'failed'),
-    previous: join(parent, 'previous'),
-    requests: join(parent, 'requests'),
+    incoming,
+    check: join(incoming, 'check'),
+    work: restorePlace(config, 'work'),
+    done: restorePlace(config, 'done'),
+    failed: restorePlace(config, 'failed'),
+    previous: restorePlace(config, 'previous'),
+    requests: restorePlace(config, 'requests'),
   };
 }
 

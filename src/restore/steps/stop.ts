@@ -37,6 +37,9 @@ export async function stopStep(
   late: AbortSignal,
 ): Promise<Partial<JobRecord>> {
   const targets = await parts.application.resolve(signal);
+  await parts.turn?.take([...targets.stop, ...targets.start], signal, () =>
+    job.say('waiting for the restore of another database that has the same containers stopped'),
+  );
   const running = await parts.application.running(targets.stop, signal);
   const at = parts.clock.now().toISOString();
   const names = await withThoseStillDown(running, targets.stop, parts);

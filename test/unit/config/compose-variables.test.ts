@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { isNotYetAvailable } from '../../../src/core/config/not-yet.ts';
 import { variables } from '../../../src/core/config/variables.ts';
 import { notFromOutside, variablesAsEnvFile } from '../../../src/core/config/variables-env-file.ts';
 
@@ -37,7 +36,7 @@ describe('docker/.env.production.example', () => {
     expect(named.filter((name, at) => named.indexOf(name) !== at)).toEqual([]);
     const missing = variables
       .map(({ name }) => name)
-      .filter((name) => !notFromOutside.has(name) && !isNotYetAvailable(name))
+      .filter((name) => !notFromOutside.has(name))
       .filter((name) => !named.includes(name));
     expect(missing).toEqual([]);
   });

@@ -1,0 +1,76 @@
+import type { BackupConfig } from '../core/config/config.ts';
+import type { Databases } from '../core/config/databases.ts';
+import { createLogger, type Logger } from '../core/observability/log.ts';
+import { LogTail } from '../core/observability/log-tail.ts';
+import { startHealth } from '../core/observability/start-health.ts';
+import { type Member, Supervisor } from '../core/observability/supervisor.ts';
+import { systemClock } from '../core/runtime/clock.ts';
+import { DropbackError, errorReport, throwIfAborted } from '../core/runtime/errors.ts';
+import { Turnstile } from '../core/runtime/turnstile.ts';
+import { backupReport, runBackup } from './serve.ts';
+import { wireBackup } from './wire.ts';
+
+/** A dump that takes longer no longer keeps the others waiting. */
+const LAPSE_MS = 3_600_000;
+/** So many databases are checked at the same time when the daemon starts, each for so long. */
+const CHECKED_AT_ONCE = 2;
+const CHECK_LAPSE_MS = 15_000;
+
+/** db-backup for the databases of DATABASES_FILE, from start to SIGTERM. */
+export async function serveBackups(
+  { all, warnings }: Databases<BackupConfig>,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const warning of warnings) log.warn(warning);
+  const [{ healthPort, atOnce }] = all;
+  const turnstile = new Turnstile(atOnce, LAPSE_MS, systemClock);
+  const checks = new Turnstile(CHECKED_AT_ONCE, CHECK_LAPSE_MS, systemClock);
+  const members = all.map((config) => memberOf(config, turnstile, checks));
+  const supervisor = new Supervisor('db-backup', members, systemClock);
+  await using _health = await startHealth(healthPort, log, () => supervisor.report());
+  log.info({ databases: all.map(({ name }) => name) }, 'db-backup started for several databases');
+  await supervisor.run(signal);
+}
+
+function memberOf(config: BackupConfig, turnstile: Turnstile, checks: Turnstile): Member {
+  const { name } = config;
+  const tail = new LogTail();
+  const log = createLogger({ ...config.log, program: 'db-backup', db: name, tail });
+  return {
+    name,
+    log,
+    async serve(signal, tell) {
+      await using wired = await wireBackup(config, log, tail, turnstile);
+      tell(() => backupReport(wired));
+      await runBackup(wired, config, log, signal, checks);
+    },
+  };
+}
+
+/** One backup of each, one after the other; throws when any of them failed. */
+export async function backupEachOnce(
+  { all, warnings }: Databases<BackupConfig>,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const warning of warnings) log.warn(warning);
+  const failed: string[] = [];
+  for (const config of all) {
+    throwIfAborted(signal);
+    const tail = new LogTail();
+    const own = createLogger({ ...config.log, program: 'db-backup', db: config.name, tail });
+    try {
+      await using wired = await wireBackup(config, own, tail);
+      await wired.daemon.once(signal);
+    } catch (error) {
+      throwIfAborted(signal);
+      own.error({ error: errorReport(error) }, 'backup failed');
+      failed.push(config.name);
+    }
+  }
+  if (failed.length === 0) return;
+  throw new DropbackError('backup/some-failed', `no good backup of: ${failed.join(', ')}`, {
+    hint: 'the log says of each why; the other databases were backed up.',
+  });
+}

@@ -1,0 +1,64 @@
+import { dirname } from 'node:path';
+import type { RestoreConfig } from '../core/config/config.ts';
+import type { Databases } from '../core/config/databases.ts';
+import { DockerRuntime } from '../core/containers/docker.ts';
+import { ContainerTurns } from '../core/containers/turns.ts';
+import { createLogger, type Logger } from '../core/observability/log.ts';
+import { startHealth } from '../core/observability/start-health.ts';
+import { type Member, Supervisor } from '../core/observability/supervisor.ts';
+import { systemClock } from '../core/runtime/clock.ts';
+import { ensureFolder } from '../core/runtime/durable-files.ts';
+import { Turnstile } from '../core/runtime/turnstile.ts';
+import { refuseUnfinished } from './drop-folder/from-one-to-several.ts';
+import { MisplacedDrops } from './drop-folder/misplaced.ts';
+import { lockInstance } from './instance-lock.ts';
+import { restoreReport, runRestore } from './serve.ts';
+import { type SharedParts, wireRestore } from './wire.ts';
+
+/** So many databases are checked at the same time when the daemon starts, each for so long. */
+const CHECKED_AT_ONCE = 2;
+const CHECK_LAPSE_MS = 15_000;
+
+/** db-restore for the databases of DATABASES_FILE, from start to SIGTERM. */
+export async function serveRestores(
+  { all, warnings }: Databases<RestoreConfig>,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const warning of warnings) log.warn(warning);
+  const [{ healthPort, watchDir, stateFile, containers }] = all;
+  const clock = systemClock;
+  await ensureFolder(watchDir);
+  // One for all: it costs two processes.
+  await using lock = await lockInstance(dirname(watchDir), clock, log, signal);
+  await refuseUnfinished(
+    stateFile,
+    all.map(({ name }) => name),
+  );
+  const runtime = new DockerRuntime(containers.dockerHost, clock);
+  const shared = { runtime, turns: new ContainerTurns(), lock };
+  const checks = new Turnstile(CHECKED_AT_ONCE, CHECK_LAPSE_MS, clock);
+  const members = all.map((config) => memberOf(config, shared, checks));
+  const supervisor = new Supervisor('db-restore', members, clock);
+  await using _health = await startHealth(healthPort, log, () => supervisor.report());
+  const names = all.map(({ name }) => name);
+  log.info({ databases: names }, 'db-restore started for several databases');
+  const running = AbortSignal.any([signal, lock.lost]);
+  const misplaced = new MisplacedDrops({ watchDir, names, clock, log });
+  await Promise.all([supervisor.run(running), misplaced.run(running)]);
+  lock.lost.throwIfAborted();
+}
+
+function memberOf(config: RestoreConfig, shared: SharedParts, checks: Turnstile): Member {
+  const { name } = config;
+  const log = createLogger({ ...config.log, program: 'db-restore', db: name });
+  return {
+    name,
+    log,
+    async serve(signal, tell) {
+      await using wired = await wireRestore(config, log, { tells: true, shared });
+      tell(() => restoreReport(wired));
+      await runRestore(wired, config, log, signal, checks);
+    },
+  };
+}
