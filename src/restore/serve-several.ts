@@ -1,6 +1,7 @@
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { RestoreConfig } from '../core/config/config.ts';
 import type { Databases } from '../core/config/databases.ts';
+import { restorePlace } from '../core/config/restore-places.ts';
 import { DockerRuntime } from '../core/containers/docker.ts';
 import { ContainerTurns } from '../core/containers/turns.ts';
 import { createLogger, type Logger } from '../core/observability/log.ts';
@@ -28,7 +29,11 @@ export async function serveRestores(
   for (const warning of warnings) log.warn(warning);
   const [{ healthPort, watchDir, stateFile, containers }] = all;
   const clock = systemClock;
-  await ensureFolder(watchDir);
+  // Before the members make theirs in them, all at once.
+  for (const folder of ['incoming', 'work', 'done', 'failed', 'previous', 'requests'] as const) {
+    await ensureFolder(restorePlace({ watchDir }, folder));
+  }
+  await ensureFolder(join(dirname(stateFile), 'state'));
   // One for all: it costs two processes.
   await using lock = await lockInstance(dirname(watchDir), clock, log, signal);
   await refuseUnfinished(

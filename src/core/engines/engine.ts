@@ -32,7 +32,7 @@ export interface Engine {
 
   /**
    * Takes the database's one lock, across processes and hosts (PostgreSQL: advisory lock in the
-   * maintenance database; SQLite: `.dropback-lock.db` beside the file). Held until disposed, or
+   * maintenance database; SQLite: `.<file>.dropback-lock.db` beside it). Held until disposed, or
    * until this process dies. Throws `lock/busy` (retryable; facts: holder, if known) when it isn't
    * free within `waitMs`.
    */

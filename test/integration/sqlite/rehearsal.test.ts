@@ -147,5 +147,5 @@ test('one at a time, and the lock leaves nothing but its own file', async () => 
   expect(busy).toMatchObject({ code: 'lock/busy', facts: { holder: 'rehearsal' } });
   await held[Symbol.asyncDispose]();
   await using _next = await engine.lock({ waitMs: 30_000 }, never);
-  expect(readdirSync(folder)).toContain('.dropback-lock.db');
+  expect(readdirSync(folder)).toContain('.rehearsal.dropback-lock.db');
 });

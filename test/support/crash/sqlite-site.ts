@@ -66,7 +66,8 @@ export class SqliteSite implements CrashSite {
   }
 
   async leftovers(): Promise<string[]> {
-    const known = /^(app|side)\.db(-wal|-shm)?$|^\.dropback-lock\.db$|dropback_p_[0-9a-f]{16}$/;
+    const known =
+      /^(app|side)\.db(-wal|-shm)?$|^\.(app|side)\.db\.dropback-lock\.db$|dropback_p_[0-9a-f]{16}$/;
     return (await this.#files()).filter((name) => !known.test(name));
   }
 

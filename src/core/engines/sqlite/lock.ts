@@ -7,7 +7,10 @@ import type { Location } from './owner.ts';
 import type { Message } from './protocol.ts';
 import { type SqliteTool, toldError } from './tool-client.ts';
 
-export const LOCK_FILE = '.dropback-lock.db';
+/** One a database: several may lie in one folder. */
+export function lockFile(base: string): string {
+  return `.${base}.dropback-lock.db`;
+}
 
 /**
  * The lock is an exclusive SQLite transaction on a file beside the database, held by a tool process
@@ -34,7 +37,7 @@ export async function takeLock(
     else request.onWait?.(message.holder === 'unknown' ? undefined : message.holder);
   };
   const { purpose, waitMs } = request;
-  const question = { path: join(location.folder, LOCK_FILE), purpose, waitMs };
+  const question = { path: join(location.folder, lockFile(location.base)), purpose, waitMs };
   const run = runPipeline([tool.program('lock', { runAs: location.runAs })], {
     signal: ended.signal,
     feed: async (stdin) => {

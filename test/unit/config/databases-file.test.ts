@@ -1,0 +1,203 @@
+import { describe, expect, it } from 'vitest';
+import { parseBackupConfig } from '../../../src/core/config/backup.ts';
+import { parseCliConfig } from '../../../src/core/config/cli.ts';
+import { parseDatabases } from '../../../src/core/config/databases.ts';
+import type { ConfigHost } from '../../../src/core/config/environment.ts';
+import { configProblems } from '../../../src/core/config/problems.ts';
+import { parseRestoreConfig } from '../../../src/core/config/restore.ts';
+import { journalPlace, restorePlace } from '../../../src/core/config/restore-places.ts';
+
+type Env = Record<string, string>;
+
+function hostOf(file: string): ConfigHost {
+  const files: Env = { '/dbs': file, '/url': 'postgresql://app:pw@db/blog\n' };
+  return {
+    cwd: '/cwd',
+    readFile(path) {
+      const text = files[path];
+      if (text === undefined) throw new Error(`ENOENT: ${path}`);
+      return text;
+    },
+    readable: () => true,
+  };
+}
+
+const backups = (file: string, env: Env = {}) =>
+  parseDatabases(parseBackupConfig, { DATABASES_FILE: '/dbs', ...env }, hostOf(file));
+const restores = (file: string, env: Env = {}) =>
+  parseDatabases(parseRestoreConfig, { DATABASES_FILE: '/dbs', ...env }, hostOf(file));
+
+function problemsOf(parse: () => unknown): string[] {
+  try {
+    parse();
+  } catch (error) {
+    const problems = configProblems(error);
+    if (!problems) throw error;
+    return problems.map(({ variable, message }) => `${variable} ${message}`);
+  }
+  return [];
+}
+
+const TWO = `
+shop:
+  DATABASE_URL: postgresql://app:pw@db/shop
+  BACKUP_INTERVAL_SECONDS: 3600
+blog:
+  DATABASE_URL_FILE: /url
+`;
+
+describe('DATABASES_FILE', () => {
+  it('is an environment for each, with the entry laid over the one that all share', () => {
+    const { all, areSeveral } = backups(TWO, { BACKUP_JOBS: '2', BACKUP_CRON: '0 3 * * *' });
+    expect(areSeveral).toBe(true);
+    expect(all).toMatchObject([
+      { name: 'shop', jobs: 2, schedule: { kind: 'interval', seconds: 3600 } },
+      { name: 'blog', jobs: 2, schedule: { kind: 'cron' }, database: { kind: 'postgres' } },
+    ]);
+  });
+
+  it('may be JSON, and every value is the text that stands there', () => {
+    const file = JSON.stringify({ a: { DATABASE_URL: 'sqlite:////a.db', BACKUP_ON_START: false } });
+    expect(backups(file).all).toMatchObject([{ name: 'a', onStart: false }]);
+    const yaml = 'a: {PGHOST: db, PGUSER: app, PGPASSWORD: 007, PGDATABASE: 1e3}';
+    expect(backups(yaml).all).toMatchObject([
+      { database: { connection: { password: '007', database: '1e3' } } },
+    ]);
+  });
+
+  it('takes a variable away with an empty value, and replaces both of its forms', () => {
+    const file = 'a: {DATABASE_URL: "sqlite:////a.db", BACKUP_JOBS: "", S3_BUCKET: own}';
+    const env = { BACKUP_JOBS: '4', S3_BUCKET_FILE: '/url' };
+    const [config] = backups(file, env).all;
+    expect(config.jobs).toBeUndefined();
+    expect(config.s3?.bucket).toBe('own');
+  });
+
+  it('gives no entry what says of a single database which it is', () => {
+    const file = 'a: {PGUSER: me}';
+    const stack = { POSTGRES_HOST: 'db', POSTGRES_DB: 'app', PGPASSWORD: 'x' };
+    const [config] = backups(file, stack).all;
+    expect(config.database).toMatchObject({ connection: { host: '/var/run/postgresql' } });
+    expect(problemsOf(() => backups('a: {BACKUP_JOBS: 1}', stack))).toEqual([
+      'a: DATABASE_URL is not set',
+    ]);
+    const beside = { DATABASE_URL: 'sqlite:////x.db', BACKUP_NAME: 'x' };
+    expect(problemsOf(() => backups(TWO, beside))).toEqual([
+      'DATABASE_URL is set beside DATABASES_FILE',
+      'BACKUP_NAME is set beside DATABASES_FILE',
+    ]);
+  });
+
+  it('lists every problem of every entry, those of the environment once', () => {
+    const file = `
+shop: {DATABASE_URL: "oracle://x", BACKUP_KEEP_LAST: many}
+Blog: {DATABASE_URL: "sqlite:////b.db"}
+check: {DATABASE_URL: "sqlite:////c.db"}
+text: hello
+more: {DATABASE_URL: "sqlite:////d.db", HEALTH_PORT: 1, BACKUP_NAME: x, S3_BUCKET: [a]}
+`;
+    const found = problemsOf(() => backups(file, { BACKUP_NICE: '99' }));
+    expect(found).toEqual([
+      expect.stringContaining('DATABASES_FILE: "Blog" can\'t be'),
+      expect.stringContaining('DATABASES_FILE: "check" can\'t be'),
+      'DATABASES_FILE: "text" is no mapping of variables',
+      'more: HEALTH_PORT belongs to the whole daemon',
+      "more: BACKUP_NAME is the entry's own name",
+      'more: S3_BUCKET is no text',
+      expect.stringMatching(/^shop: DATABASE_URL /),
+      expect.stringMatching(/^BACKUP_NICE must be/),
+      expect.stringMatching(/^shop: BACKUP_KEEP_LAST must be/),
+    ]);
+  });
+
+  it('refuses one database twice', () => {
+    const url = 'postgresql://app:pw@db/shop';
+    const file = `a: {DATABASE_URL: "${url}"}\nb: {DATABASE_URL: "${url}?sslmode=require"}\n`;
+    expect(problemsOf(() => backups(file))).toEqual(['b: DATABASE_URL is the database of a']);
+    const lite =
+      'a: {DATABASE_URL: "sqlite:////x/a.db"}\nb: {DATABASE_URL: "sqlite:////x/../x/a.db"}';
+    expect(problemsOf(() => restores(lite))).toEqual(['b: DATABASE_URL is the database of a']);
+    expect(problemsOf(() => backups(`a: {PGUSER: x}\na: {PGUSER: y}`))).toEqual([
+      "DATABASES_FILE can't be read: DUPLICATE_KEY at line 2",
+    ]);
+  });
+
+  it.each(['', '[]', 'text', 'a: b: c', '{'])(
+    'refuses a file that is %j, without quoting it',
+    (file) => {
+      const [problem] = problemsOf(() => backups(file));
+      expect(problem).toMatch(/^DATABASES_FILE can't be read: /);
+    },
+  );
+
+  it('tells a secret in a broken file to nobody', () => {
+    const file = 'a:\n  DATABASE_URL: "postgresql://app:geheim@db/x\n b: [';
+    expect(JSON.stringify(problemsOf(() => backups(file)))).not.toContain('geheim');
+    const wrong = 'a: {DATABASE_URL: "postgresql://app:geheim@db:99999/x"}';
+    expect(JSON.stringify(problemsOf(() => backups(wrong)))).not.toContain('geheim');
+  });
+
+  it('warns of unknown names with the nearest, once of what comes from the environment', () => {
+    const file = `${TWO}\n  BACKUP_KEEP_LASTS: 3\n  DATABSE_URL: x\n`;
+    expect(backups(file, { PUID: '0', BACKUP_JOB: '1' }).warnings).toEqual([
+      expect.stringMatching(/^BACKUP_JOB is not .* BACKUP_JOBS$/),
+      expect.stringMatching(/^blog: BACKUP_KEEP_LASTS is not .* BACKUP_KEEP_LAST$/),
+      expect.stringMatching(/^blog: DATABSE_URL is not .* DATABASE_URL$/),
+      expect.stringContaining('PUID is 0'),
+    ]);
+  });
+
+  it('has one entry alone fetch the alerts of db-restore', () => {
+    const { all } = backups(TWO, { ALERT_RELAY_URL: 'http://db-restore:8080' });
+    expect(all.map(({ alerts }) => alerts.relayUrl)).toEqual([
+      'http://db-restore:8080/',
+      undefined,
+    ]);
+  });
+
+  it('gives each its folders', () => {
+    const { all } = restores(TWO);
+    expect(all.map((config) => restorePlace(config, 'incoming'))).toEqual([
+      '/restore/incoming/shop',
+      '/restore/incoming/blog',
+    ]);
+    expect(restorePlace(all[0], 'done')).toBe('/restore/done/shop');
+    expect(journalPlace(all[0])).toBe('/restore/state/shop/state.json');
+    const single = { watchDir: '/r/incoming', stateFile: '/r/state.json', name: 'shop' };
+    expect(restorePlace(single, 'work')).toBe('/r/work');
+    expect(journalPlace(single)).toBe('/r/state.json');
+  });
+
+  it('has thousands of entries', () => {
+    const many = Array.from(
+      { length: 1000 },
+      (_, i) => `d${i}: {DATABASE_URL: "sqlite:////${i}.db"}`,
+    );
+    expect(backups(many.join('\n')).all).toHaveLength(1000);
+  });
+});
+
+describe('the command line, of several databases', () => {
+  const cli = parseCliConfig({ DATABASES_FILE: '/dbs' }, hostOf(TWO));
+
+  it('takes one by its name, and asks for it where there is none', () => {
+    expect(cli.names()).toEqual(['shop', 'blog']);
+    expect(cli.of('blog').restore()).toMatchObject({ name: 'blog', isOneOfSeveral: true });
+    expect(() => cli.restore()).toThrow(
+      expect.objectContaining({
+        code: 'request/which-database',
+        hint: 'add --database NAME; they are: shop, blog',
+      }),
+    );
+    expect(() => cli.of('shopp')).toThrow(
+      expect.objectContaining({ code: 'request/no-such-database' }),
+    );
+  });
+
+  it('knows the only one by its name too', () => {
+    const single = parseCliConfig({ DATABASE_URL: 'sqlite:////a.db' }, hostOf(''));
+    expect(single.names()).toBeUndefined();
+    expect(single.of('a').common().name).toBe('a');
+    expect(() => single.of('b')).toThrow(/no database b/);
+  });
+});
