@@ -162,9 +162,12 @@ export class Bench implements AsyncDisposable {
     return this.path('backups', manifest.name, manifest.archive.file);
   }
 
-  /** Drops a copy as a careful user does: under a temporary name, then renamed. */
-  async drop(source: string, name = basename(source)): Promise<void> {
-    const incoming = this.path('restore', 'incoming');
+  /**
+   * Drops a copy as a careful user does: under a temporary name, then renamed. `database`: of
+   * several the one that it is for.
+   */
+  async drop(source: string, name = basename(source), database = ''): Promise<void> {
+    const incoming = this.path('restore', 'incoming', database);
     await mkdir(incoming, { recursive: true });
     await copyFile(source, join(incoming, `.${name}.part`));
     await rename(join(incoming, `.${name}.part`), join(incoming, name));
