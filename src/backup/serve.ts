@@ -41,7 +41,7 @@ export async function runBackup(
   } catch (error) {
     if (!isAbort(error)) throw error;
   }
-  giveMemoryBack();
+  if (!checksTurn) giveMemoryBack();
   await daemon.serve(signal);
   log.info('db-backup stopped');
 }

@@ -1,4 +1,4 @@
-import { parseDocument } from 'yaml';
+import { createRequire } from 'node:module';
 import { messageOf } from '../runtime/errors.ts';
 import { backupName } from './common.ts';
 import type { Environment, RawEnvironment } from './environment.ts';
@@ -71,6 +71,8 @@ function readFile(environment: Environment): Record<string, unknown> {
   const path = environment.get(FILE) ?? '';
   try {
     const text = environment.host.readFile(environment.path(path), LARGEST_FILE);
+    // Loaded only here: it is megabytes that stay.
+    const { parseDocument } = createRequire(import.meta.url)('yaml') as typeof import('yaml');
     // Failsafe: every value is the text that stands there, as in an environment.
     const document = parseDocument(text, { schema: 'failsafe', merge: true });
     const [error] = document.errors;

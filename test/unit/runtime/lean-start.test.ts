@@ -8,7 +8,7 @@ const root = new URL('../../../', import.meta.url).pathname;
 /** Both daemons' wiring for PostgreSQL and SQLite, without S3; then what Node has loaded for it. */
 const script = `
   await import('./src/bin/arguments.ts');
-  for (const file of ['backup/wire', 'backup/serve', 'restore/wire', 'restore/serve',
+  for (const file of ['core/config/load', 'backup/wire', 'backup/serve', 'restore/wire', 'restore/serve',
     'core/engines/postgres/backup/engine', 'core/engines/postgres/in-place/engine',
     'core/engines/sqlite/backup-engine', 'core/engines/sqlite/restore-engine'])
     await import('./src/' + file + '.ts');
@@ -24,6 +24,7 @@ test.for([
   ['mail, before one is sent', /node_modules\/nodemailer\//],
   ["the S3 client, where S3_BUCKET isn't set", /node_modules\/@aws-sdk\//],
   ['SSH and gRPC of the Docker client', /node_modules\/(ssh2|@grpc|protobufjs)\//],
+  ['YAML, where there is no DATABASES_FILE', /node_modules\/yaml\//],
   ['better-sqlite3, which only helper processes use', /node_modules\/better-sqlite3\//],
 ] as const)('a daemon starts without %s', { timeout: 60_000 }, async ([, pattern]) => {
   const loaded = await modules();
