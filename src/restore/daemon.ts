@@ -6,8 +6,9 @@ import type { ContainerTurn } from '../core/containers/turns.ts';
 import type { RestoreEngine } from '../core/engines/engine.ts';
 import type { Logger } from '../core/observability/log.ts';
 import type { RestoreDaemonStatus } from '../core/requests/daemon-status.ts';
+import { EXIT_CODES } from '../core/requests/protocol.ts';
 import type { Clock } from '../core/runtime/clock.ts';
-import { isAbort, throwIfAborted } from '../core/runtime/errors.ts';
+import { DropbackError, isAbort, throwIfAborted } from '../core/runtime/errors.ts';
 import { giveMemoryBack } from '../core/runtime/give-memory-back.ts';
 import { type Checkpoint, noCheckpoint } from './checkpoint.ts';
 import { ensureFolders, type Folders, foldersOf } from './drop-folder/folders.ts';
@@ -236,11 +237,13 @@ export class RestoreDaemon {
       const next = await this.#noticing(() => this.#recoverOnce(attempt, signal), signal);
       if (next === 'clean') break;
       await this.#board.publish();
-      if (next === 'not-yet') {
-        await this.#tellWhoAsks();
+      if (next === 'not-yet' || next instanceof DropbackError) {
+        await this.#tellWhoAsks(next);
         await this.#parts.clock.sleep(this.#config.pollIntervalMs, signal);
-      } else await this.#runToEnd(await this.#whenOpen(next, signal), signal);
-      if (typeof next === 'object') break;
+        continue;
+      }
+      await this.#runToEnd(await this.#whenOpen(next, signal), signal);
+      break;
     }
     this.#board.solved('recovery', 'everything is in order');
     this.#board.last = this.#parts.journal.body.last ?? undefined;
@@ -248,17 +251,17 @@ export class RestoreDaemon {
   }
 
   /** Nothing is begun now: whoever asks learns why, and need not wait for a person to act. */
-  async #tellWhoAsks(): Promise<void> {
-    const { state, problems } = this.#board.snapshot();
+  async #tellWhoAsks(why: 'not-yet' | DropbackError): Promise<void> {
     try {
-      for (const { request } of await this.#inbox.pending()) {
-        const message = `waiting: ${problems[0]?.message ?? 'an interrupted restore comes first'}`;
-        if (state === 'blocked') await this.#worker.refuseWhileBlocked(request.id, problems);
-        else await this.#inbox.progress(request.id, { state: 'queued', message });
+      const waiting = (await this.#inbox.pending()).map(({ request }) => request.id);
+      if (why === 'not-yet') {
+        const [problem] = this.#board.snapshot().problems;
+        const message = `waiting: ${problem?.message ?? 'an interrupted restore comes first'}`;
+        for (const id of waiting) await this.#inbox.progress(id, { state: 'queued', message });
+        return;
       }
-      if (state !== 'blocked') return;
-      for (const id of await this.#inbox.unanswered()) {
-        await this.#worker.refuseWhileBlocked(id, problems);
+      for (const id of [...waiting, ...(await this.#inbox.unanswered())]) {
+        await this.#worker.refuse(id, why, EXIT_CODES.tryAgain);
       }
     } catch (error) {
       this.#parts.log.debug({ error }, 'requests could not be answered');
@@ -268,13 +271,13 @@ export class RestoreDaemon {
   async #recoverOnce(
     attempt: number,
     signal: AbortSignal,
-  ): Promise<JobRecord | 'clean' | 'not-yet'> {
+  ): Promise<JobRecord | 'clean' | 'not-yet' | DropbackError> {
     try {
       const end = await recover(this.#parts, signal, () => {});
       if (end.kind === 'blocked') {
         this.#board.state = 'blocked';
         this.#board.problem('recovery', end.error, 'restores are off');
-        return 'not-yet';
+        return end.error;
       }
       const record = end.kind === 'again' ? end.record : undefined;
       await this.#worker.answerInterrupted(record);

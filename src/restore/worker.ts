@@ -1,4 +1,3 @@
-import type { DaemonProblem } from '../core/requests/daemon-status.ts';
 import { EXIT_CODES, type RestoreRequest } from '../core/requests/protocol.ts';
 import type { RestoreReport } from '../core/requests/report.ts';
 import { DropbackError, errorReport, toDropbackError } from '../core/runtime/errors.ts';
@@ -35,7 +34,7 @@ export class Worker {
     if (end.kind === 'reported') await this.answer(record, end.report);
     const { source } = record.job;
     if (end.kind === 'returned' && source.kind === 'request') {
-      await this.#refuse(source.requestId, payloadChanged(), EXIT_CODES.tryAgain);
+      await this.refuse(source.requestId, payloadChanged(), EXIT_CODES.tryAgain);
     }
     this.#board.current = undefined;
     this.#board.state = 'idle';
@@ -65,7 +64,7 @@ export class Worker {
       return (await this.#inbox.take(request.id)) ? record : undefined;
     } catch (error) {
       if (signal.aborted) throw error;
-      await this.#refuse(request.id, toDropbackError(error));
+      await this.refuse(request.id, toDropbackError(error));
       return undefined;
     }
   }
@@ -81,18 +80,8 @@ export class Worker {
     for (const id of await this.#inbox.unanswered()) {
       if (id === current) continue;
       if (last?.id.endsWith(id)) await this.#inbox.finish(id, resultFor(last, false));
-      else await this.#refuse(id, interrupted(), EXIT_CODES.tryAgain);
+      else await this.refuse(id, interrupted(), EXIT_CODES.tryAgain);
     }
-  }
-
-  /** Restores are off until somebody has looked: to be asked again then. */
-  async refuseWhileBlocked(id: string, [problem]: readonly DaemonProblem[]): Promise<void> {
-    const {
-      id: code = 'journal/unusable',
-      message = 'restores are off',
-      hint = '',
-    } = problem ?? {};
-    await this.#refuse(id, new DropbackError(code, message, { hint }), EXIT_CODES.tryAgain);
   }
 
   /** Notes progress on the board, and for the request where there is one. */
@@ -127,7 +116,8 @@ export class Worker {
     await this.#inbox.finish(request.id, { exitCode: EXIT_CODES.done });
   }
 
-  async #refuse(id: string, error: DropbackError, code?: 75): Promise<void> {
+  /** The end of a request that was not carried out. */
+  async refuse(id: string, error: DropbackError, code?: 75): Promise<void> {
     const exitCode =
       code ?? (outcomeOf(error) === 'refused' ? EXIT_CODES.refused : EXIT_CODES.failed);
     this.#parts.log.warn({ request: id, error }, 'the request was not carried out');
