@@ -37,10 +37,14 @@ export class BackupAlerts {
 
   async runSucceeded(manifest: Manifest, signal: AbortSignal): Promise<void> {
     this.#deps.pings?.succeeded(this.#tail);
-    const { id, archive } = manifest;
+    await this.recovered(manifest);
+    await this.#lookAtSize(manifest, signal);
+  }
+
+  /** There is a good backup, whoever made it. */
+  async recovered({ id, archive }: Manifest): Promise<void> {
     const title = `backups work again: ${id}, ${archive.bytes} bytes`;
     await this.#alerts.clear('backup', { event: 'backup-recovered', title });
-    await this.#lookAtSize(manifest, signal);
   }
 
   async runFailed(error: unknown, failures: number, lastGood?: string): Promise<void> {

@@ -1,3 +1,4 @@
+import type { Manifest } from '../core/archive/manifest.ts';
 import type { BackupConfig } from '../core/config/config.ts';
 import type { BackupEngine } from '../core/engines/engine.ts';
 import type { Logger } from '../core/observability/log.ts';
@@ -239,9 +240,27 @@ export class BackupDaemon {
 
   async #readLastGood(signal: AbortSignal): Promise<void> {
     const newest = (await this.#deps.local.list(signal)).backups.at(-1);
-    if (!newest) return;
-    const { id, createdAt, archive } = newest;
+    if (newest) this.#noteGood(newest);
+  }
+
+  #noteGood({ id, createdAt, archive }: Manifest): void {
     this.#lastGood = { id, createdAt, bytes: archive.bytes };
+  }
+
+  /** A backup that somebody else has made meanwhile: `dropback backup`, another daemon. */
+  async #lookForOthers(signal: AbortSignal): Promise<void> {
+    const { local, log } = this.#deps;
+    try {
+      const newest = await local.newest();
+      if (!newest || newest.id === this.#lastGood?.id) return;
+      if (Date.parse(newest.createdAt) <= Date.parse(this.#lastGood?.createdAt ?? '')) return;
+      this.#noteGood(newest);
+      this.#failures = 0;
+      log.info({ id: newest.id }, 'a backup that was not made by this daemon counts too');
+      await this.#alerts.recovered(newest);
+    } catch (error) {
+      if (!isAbort(error) && !signal.aborted) log.debug({ error }, 'the folder could not be read');
+    }
   }
 
   async #sleepUntilDue(signal: AbortSignal): Promise<void> {
@@ -256,6 +275,7 @@ export class BackupDaemon {
         log.info({ at: told }, 'next backup');
       }
       await clock.sleep(Math.min(left, LONGEST_NAP_MS), signal);
+      await this.#lookForOthers(signal);
       await this.#keepStatus();
     }
   }
@@ -292,8 +312,8 @@ export class BackupDaemon {
   }
 
   #tellFinished({ manifest, durations }: FinishedRun): void {
-    const { id, createdAt, archive, tables, warnings } = manifest;
-    this.#lastGood = { id, createdAt, bytes: archive.bytes };
+    const { id, archive, tables, warnings } = manifest;
+    this.#noteGood(manifest);
     const rows = tables.reduce((sum, table) => sum + table.rows, 0);
     const facts = { id, bytes: archive.bytes, tables: tables.length, rows, ms: durations };
     this.#deps.log.info(facts, 'backup listed');

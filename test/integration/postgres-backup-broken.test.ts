@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { RunProgress } from '../../src/backup/run.ts';
 import { serialiseManifest } from '../../src/core/archive/manifest-file.ts';
+import { connect } from '../../src/core/engines/postgres/connection.ts';
 import { silentLogger } from '../../src/core/observability/log.ts';
 import { failureOf } from '../support/failure.ts';
 import { ownPrograms, PostgresRunBed } from '../support/postgres-run-bed.ts';
@@ -86,6 +87,17 @@ describe.skipIf(!server)('a run that is broken off half-way', () => {
       await expectNothingLeft();
     },
   );
+
+  test('a statement with a limit of time, to a server that hangs, is as to one that is away', async () => {
+    const connection = { ...bed.bed.connection, port: bed.proxy.port };
+    const options = { applicationName: 'test', signal: never, statementTimeoutMs: 500 };
+    await using session = await connect(connection, options);
+    bed.proxy.holdAfter(0);
+    const error = await failureOf(session.query('SELECT 1'));
+    expect(error).toMatchObject({ code: 'database/unreachable', retryable: true });
+    expect(error.message).toContain('has not answered for 1.5 s');
+    bed.proxy.release();
+  });
 
   test('the next run is good', async () => {
     const { manifest } = await bed.run().execute(never);

@@ -80,7 +80,7 @@ async function attempt(
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEPALIVE_IDLE_MS,
   });
-  const session = new Session(client, connection, tls, where, options.signal);
+  const session = new Session(client, connection, tls, where, options.signal, timeoutOf(options));
   try {
     await session.open();
     await settle(session, nonce, where);
@@ -91,9 +91,13 @@ async function attempt(
   }
 }
 
+function timeoutOf({ statementTimeoutMs = 60_000 }: ConnectOptions): number {
+  return statementTimeoutMs;
+}
+
 function settings(options: ConnectOptions): Record<string, string | number> {
   return {
-    statement_timeout: options.statementTimeoutMs ?? 60_000,
+    statement_timeout: timeoutOf(options),
     lock_timeout: options.lockTimeoutMs ?? 10_000,
     idle_in_transaction_session_timeout: options.idleInTransactionMs ?? 60_000,
     search_path: 'pg_catalog,pg_temp',

@@ -15,13 +15,16 @@ export interface Notice {
 /** Milliseconds that a cancelled statement gets before the connection is cut. */
 const CANCEL_GRACE_MS = 3000;
 const CLOSE_GRACE_MS = 2000;
+/** By how much a server may be late to say that a statement has met its limit of time: a quarter. */
+const LEAST_GRACE_MS = 1000;
 
 /**
  * One server session. Statements run one at a time, in the order in which they were asked for.
  *
  * - `query` rejects with `database/query-failed` (facts: sqlstate), `database/unreachable`
  *   (retryable) when the connection is gone, or `run/aborted` once the statement has really ended
- *   (or the connection was cut, because it would not end).
+ *   (or the connection was cut, because it would not end). A statement that has a limit of time, and
+ *   whose server doesn't even say that it is over, is `database/unreachable`: the server hangs.
  * - `lost` fires when the connection ends before it is disposed, also while it is idle.
  */
 export class Session implements AsyncDisposable {
@@ -37,6 +40,8 @@ export class Session implements AsyncDisposable {
   readonly #connection: PostgresConnection;
   readonly #tls: TlsAttempt;
   readonly #signal: AbortSignal;
+  /** Milliseconds; 0 is none. */
+  readonly #answerWithinMs: number;
   readonly #lost = new AbortController();
   readonly #noticeListeners = new Set<(notice: Notice) => void>();
   #tail: Promise<unknown> = Promise.resolve();
@@ -49,7 +54,10 @@ export class Session implements AsyncDisposable {
     tls: TlsAttempt,
     where: string,
     signal: AbortSignal,
+    statementTimeoutMs: number,
   ) {
+    const graceMs = Math.max(LEAST_GRACE_MS, statementTimeoutMs / 4);
+    this.#answerWithinMs = statementTimeoutMs > 0 ? statementTimeoutMs + graceMs : 0;
     this.#client = client;
     this.#connection = connection;
     this.#tls = tls;
@@ -135,6 +143,7 @@ export class Session implements AsyncDisposable {
       giveUp = setTimeout(() => this.#cut(), CANCEL_GRACE_MS);
     };
     signal.addEventListener('abort', onAbort, { once: true });
+    const limit = this.#answerWithinMs > 0 && setTimeout(() => this.#hangs(), this.#answerWithinMs);
     try {
       const result = await this.#client.query({ text, values: [...values] });
       return result.rows as Row[];
@@ -144,6 +153,7 @@ export class Session implements AsyncDisposable {
     } finally {
       signal.removeEventListener('abort', onAbort);
       clearTimeout(giveUp);
+      if (limit) clearTimeout(limit);
       // A cancel that is still on its way could hit the next statement (a ROLLBACK, for example).
       await cancelled;
     }
@@ -162,6 +172,12 @@ export class Session implements AsyncDisposable {
         ? known
         : queryError(new Error(error.message), this.where),
     );
+  }
+
+  #hangs(): void {
+    const seconds = this.#answerWithinMs / 1000;
+    this.#loseBecause(new Error(`the server has not answered for ${seconds} s`));
+    this.#cut();
   }
 
   #cut(): void {

@@ -35,6 +35,17 @@ export async function listFolder(folder: BackupFolder): Promise<Listing> {
   return { backups, strays };
 }
 
+/** Names sort by time: the last one that is whole. */
+export async function newestIn(folder: BackupFolder): Promise<Manifest | undefined> {
+  const { ours } = await folder.read();
+  for (const { kind, id, file } of ours.toReversed()) {
+    if (kind !== 'manifest') continue;
+    const manifest = await folder.readManifest(folder.file(file), id).catch(() => undefined);
+    if (manifest && (await archiveProblem(folder, manifest)) === undefined) return manifest;
+  }
+  return undefined;
+}
+
 async function archiveProblem(
   folder: BackupFolder,
   manifest: Manifest,

@@ -12,7 +12,7 @@ import type { ArchiveSource, Listing, Store } from '../store.ts';
 import { differentManifest, existsAlready, notFound, requireOwnName } from '../store-errors.ts';
 import { BackupFolder } from './backup-folder.ts';
 import { freeBytesAt, localChecks } from './checks.ts';
-import { listFolder } from './list-folder.ts';
+import { listFolder, newestIn } from './list-folder.ts';
 import { isThere, publishFile } from './publish-file.ts';
 import { finishRemoval } from './removal.ts';
 import { type SweepReport, sweepFolder } from './sweep.ts';
@@ -81,6 +81,11 @@ export class LocalStore implements Store {
   async list(signal: AbortSignal): Promise<Listing> {
     throwIfAborted(signal);
     return await listFolder(this.#folder).catch(rethrow);
+  }
+
+  /** The newest that is listed, without a look at all the others. Undefined where there is none. */
+  async newest(): Promise<Manifest | undefined> {
+    return await newestIn(this.#folder).catch(rethrow);
   }
 
   async fetch(

@@ -36,6 +36,8 @@ import { fromState, toState } from './state.ts';
 import { swapAndReport } from './swap-and-report.ts';
 import { sweepLeftovers } from './sweep.ts';
 
+const PROBE_TIMEOUT_MS = 60_000;
+
 /** Restores into a PostgreSQL database by way of a staging database and two renames. */
 export class PostgresRestoreEngine implements RestoreEngine {
   readonly kind = 'postgres';
@@ -50,7 +52,10 @@ export class PostgresRestoreEngine implements RestoreEngine {
   }
 
   async probe(signal: AbortSignal): Promise<DatabaseInfo> {
-    await using session = await this.#server.open({ applicationName: 'dropback probe', signal });
+    const applicationName = 'dropback probe';
+    // With a limit of time: a server that hangs is as good as one that is away.
+    const needs = { applicationName, signal, statementTimeoutMs: PROBE_TIMEOUT_MS };
+    await using session = await this.#server.open(needs);
     const live = await readDatabase(session, this.#server.liveName);
     const { version } = session;
     return { version, exists: live !== undefined, sizeBytes: live?.sizeBytes ?? 0 };
