@@ -104,7 +104,7 @@ export class World {
   }
 
   /** Waits for the report of a name in done/ or failed/. */
-  async report(name: string, withinMs = 30_000): Promise<RestoreReport & { folder: string }> {
+  async report(name: string, withinMs = 120_000): Promise<RestoreReport & { folder: string }> {
     const until = Date.now() + withinMs;
     for (;;) {
       for (const folder of ['done', 'failed']) {
@@ -118,7 +118,7 @@ export class World {
     }
   }
 
-  async until(condition: () => boolean | Promise<boolean>, withinMs = 20_000): Promise<void> {
+  async until(condition: () => boolean | Promise<boolean>, withinMs = 60_000): Promise<void> {
     const until = Date.now() + withinMs;
     while (!(await condition())) {
       if (Date.now() > until) throw new Error(`waited in vain: ${await this.describe()}`);
