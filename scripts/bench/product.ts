@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { type Bench, Daemon } from '../../test/support/daemon.ts';
+import { PeakWatch } from './process-facts.ts';
 
 /** How the image starts a program, save that nothing goes before it. */
 export function startProgram(
@@ -17,7 +18,7 @@ export interface BackupTimes {
   /** From the lock to the list. */
   readonly seconds: number;
   readonly bytes: number;
-  /** dump, readBack, publish, and until it is uploaded: seconds. */
+  /** dump, readBack, publish, and until it is uploaded: seconds. The daemon's peak: megabytes. */
   readonly facts: Readonly<Record<string, number>>;
 }
 
@@ -31,6 +32,7 @@ export async function backUpOnce(
   const told = bench.environment(environment);
   const limited = cores === undefined ? {} : { cores };
   await using daemon = startProgram(folder, 'db-backup', told, { args: ['--once'], ...limited });
+  using peak = new PeakWatch(daemon.pid);
   const { code } = await daemon.exited;
   if (code !== 0) throw new Error(`db-backup ended with ${code}:\n${daemon.output}`);
   const started = timeOf(logLine(daemon, 'backup started'));
@@ -42,6 +44,7 @@ export async function backUpOnce(
     bytes: Number(listed['bytes']),
     facts: {
       ...Object.fromEntries(Object.entries(ms).map(([step, value]) => [step, value / 1000])),
+      ...(peak.mostMb === undefined ? {} : { residentMb: peak.mostMb }),
       ...(uploaded ? { uploaded: (timeOf(parse(uploaded)) - started) / 1000 } : {}),
     },
   };

@@ -1,17 +1,16 @@
-import { readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Bench, type Daemon } from '../../../test/support/daemon.ts';
 import { freePort } from '../../../test/support/testbed/processes.mjs';
 import { DATABASE, type Lab } from '../lab.ts';
+import { processorSeconds, residentMb } from '../process-facts.ts';
 import { startProgram } from '../product.ts';
 import { type Contestant, type Sample, type Series, takeTurns } from '../series.ts';
 
 const FILES_DONE = 10_000;
 /** After it is ready: what start-up has left is collected by then. */
-const CALM_MS = 10_000;
-const WATCHED_MS = 30_000;
-const TICKS_PER_SECOND = 100;
+const CALM_MS = 5000;
+const WATCHED_MS = 20_000;
 
 /** Both daemons with nothing to do: time to be ready, memory, processor. */
 export async function daemonsGroup(lab: Lab): Promise<Series[]> {
@@ -58,11 +57,11 @@ async function watch(
   await using daemon = startProgram(lab.program, program, environment);
   const seconds = (await ready(daemon, port, since)) / 1000;
   await sleep(CALM_MS * patience);
-  const [before, beganAt] = [ticksOf(daemon.pid), performance.now()];
+  const [before, beganAt] = [processorSeconds(daemon.pid), performance.now()];
   await sleep(WATCHED_MS * patience);
-  const spent = (ticksOf(daemon.pid) - before) / TICKS_PER_SECOND;
+  const spent = processorSeconds(daemon.pid) - before;
   const facts = {
-    residentMb: residentBytes(daemon.pid) / 1e6,
+    residentMb: residentMb(daemon.pid).now,
     corePercent: (spent / ((performance.now() - beganAt) / 1000)) * 100,
   };
   await daemon.stop();
@@ -81,16 +80,4 @@ async function fillDone(bench: Bench, files: number): Promise<void> {
   const folder = bench.path('restore', 'done');
   await mkdir(folder, { recursive: true });
   for (let n = 0; n < files; n++) await writeFile(`${folder}/old-${n}.dump`, 'restored');
-}
-
-function residentBytes(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, 'latin1');
-  return Number(/^VmRSS:\s*(\d+) kB/m.exec(status)?.[1] ?? Number.NaN) * 1024;
-}
-
-/** Of user and system time, all threads together. */
-function ticksOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return Number(fields[11]) + Number(fields[12]);
 }

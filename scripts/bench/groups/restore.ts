@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { TestContainers } from '../../../test/support/containers.ts';
 import { Bench, type Daemon } from '../../../test/support/daemon.ts';
 import { DATABASE, type Lab } from '../lab.ts';
+import { residentMb } from '../process-facts.ts';
 import { backUpOnce, startProgram } from '../product.ts';
 import { type Contestant, type Sample, type Series, takeTurns } from '../series.ts';
 import { runShell } from '../shell.ts';
@@ -105,6 +106,7 @@ class Drops {
       facts: {
         ...untilBack,
         noticed: (Date.parse(report.startedAt) - dropped) / 1000,
+        residentMb: residentMb(this.#daemon.pid).most,
         downtime: (report.downtimeMs ?? Number.NaN) / 1000,
       },
     };
