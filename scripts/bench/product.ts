@@ -1,17 +1,23 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Bench, Daemon } from '../../test/support/daemon.ts';
+import { root } from '../setup.mjs';
 import { PeakWatch } from './process-facts.ts';
 
-/** How the image starts a program, save that nothing goes before it. */
+const entrypoint = readFileSync(join(root, 'docker', 'entrypoint.sh'), 'utf8');
+const nodeOptions = /^\s*exec node ((?:--\S+ )+)\$\{wait/m.exec(entrypoint)?.[1]?.trim().split(' ');
+
+/** As the image starts a daemon: Node's options are those of its entry point. */
 export function startProgram(
   folder: string,
   program: 'db-backup' | 'db-restore',
   environment: Readonly<Record<string, string>>,
   { args = [], cores }: { readonly args?: readonly string[]; readonly cores?: string } = {},
 ): Daemon {
+  if (!nodeOptions) throw new Error('docker/entrypoint.sh starts Node in another way');
   const limited = cores === undefined ? [] : ['taskset', '--cpu-list', cores];
-  const command = [...limited, process.execPath, join(folder, `${program}.js`)];
-  return new Daemon(program, environment, args, command);
+  const command = [...limited, process.execPath, ...nodeOptions, join(folder, `${program}.js`)];
+  return new Daemon(program, { MALLOC_ARENA_MAX: '1', ...environment }, args, command);
 }
 
 export interface BackupTimes {
