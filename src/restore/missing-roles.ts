@@ -5,11 +5,6 @@ import { DropbackError } from '../core/runtime/errors.ts';
 import type { Job } from './job.ts';
 import type { MachineParts } from './parts.ts';
 
-export interface RolesQuestion {
-  readonly manifest: Manifest | undefined;
-  readonly inspection: Inspection;
-}
-
 /** Throws `request/no-globals` where roles are asked for and what is restored holds none. */
 export function requireGlobals(
   job: Job,
@@ -23,27 +18,27 @@ export function requireGlobals(
   });
 }
 
-/**
- * With --globals: makes the backup's roles that the server lacks; true where there were any. Without
- * it, whoever restores where roles are missing is told how to have them made.
- */
+/** With --globals: makes the backup's roles that the server lacks, and no other. */
 export async function makeMissingRoles(
   job: Job,
-  parts: Pick<MachineParts, 'engine' | 'identity'>,
-  { manifest, inspection }: RolesQuestion,
+  { engine, identity }: Pick<MachineParts, 'engine' | 'identity'>,
+  manifest: Manifest | undefined,
   signal: AbortSignal,
-): Promise<boolean> {
-  if (!manifest?.globals) return false;
-  if (!job.description.globals) {
-    const { missing } = inspection.roles;
-    if (missing.length > 0) job.warn(hint(missing, manifest.id));
-    return false;
-  }
-  const saved = await rolesOf(manifest.globals, parts.identity, job.workFolder, signal);
-  const made = await parts.engine.createRoles?.(saved, manifest, job.context(signal));
-  if (!made) return false;
-  job.warn(...made.notes);
-  return made.created.length > 0;
+): Promise<void> {
+  if (!manifest?.globals || !job.description.globals) return;
+  const saved = await rolesOf(manifest.globals, identity, job.workFolder, signal);
+  const made = await engine.createRoles?.(saved, manifest, job.context(signal));
+  if (made) job.warn(...made.notes);
+}
+
+/** Without --globals: whoever restores where roles are missing is told how to have them made. */
+export function tellOfMissingRoles(
+  job: Job,
+  manifest: Manifest | undefined,
+  { roles: { missing } }: Inspection,
+): void {
+  if (!manifest?.globals || job.description.globals || missing.length === 0) return;
+  job.warn(hint(missing, manifest.id));
 }
 
 function hint(missing: readonly string[], id: string): string {

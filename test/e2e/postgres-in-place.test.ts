@@ -44,4 +44,29 @@ describe.each(servers)('RESTORE_IN_PLACE on PostgreSQL $major', (server) => {
     expect((await stack.cli(['undo'], extra).exited).code).toBe(0);
     expect(await count()).toBe('100');
   });
+
+  test('--globals makes a role that is missing before the restore asks for it', async () => {
+    await using stack = await PostgresStack.create(server);
+    const { bed } = stack;
+    const control = await bed.role(`test_control_${bed.id}`, 'CREATEROLE');
+    await bed.admin.query(`ALTER DATABASE ${bed.live} OWNER TO ${control}`);
+    await bed.sql(
+      `CREATE TABLE t AS SELECT 1 AS i; ALTER TABLE t OWNER TO ${control};
+       GRANT SELECT ON t TO ${bed.reader}; GRANT CREATE ON SCHEMA public TO ${control}`,
+    );
+    const extra = { DATABASE_URL: stack.url(bed.live, control), RESTORE_IN_PLACE: 'true' };
+    await stack.backup(extra);
+    await bed.sql(`REVOKE ALL ON t FROM ${bed.reader}; DELETE FROM t`);
+    await bed.admin.query(`DROP ROLE ${bed.reader}`);
+
+    await stack.restoreDaemon(extra);
+    const without = stack.cli(['restore', 'latest'], extra);
+    expect((await without.exited).code, without.output).toBe(3);
+    expect(without.output).toContain(bed.reader);
+    const restored = stack.cli(['restore', 'latest', '--globals'], extra);
+    expect((await restored.exited).code, restored.output).toBe(0);
+    expect(await bed.value(`has_table_privilege('${bed.reader}', 'public.t', 'SELECT')`)).toBe(
+      'true',
+    );
+  });
 });

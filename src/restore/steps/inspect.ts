@@ -6,7 +6,7 @@ import type { EngineKind, Inspection } from '../../core/engines/engine.ts';
 import { DropbackError, isAbort, messageOf } from '../../core/runtime/errors.ts';
 import { claimedPath } from '../drop-folder/claim.ts';
 import type { Job } from '../job.ts';
-import { makeMissingRoles, requireGlobals } from '../missing-roles.ts';
+import { makeMissingRoles, requireGlobals, tellOfMissingRoles } from '../missing-roles.ts';
 import type { MachineParts } from '../parts.ts';
 
 export interface Inspected {
@@ -40,10 +40,10 @@ export async function inspectStep(
     signal,
   );
   requireEngine(drop.format, parts.engine.kind);
-  let inspection = await parts.engine.inspect(drop, job.context(signal));
-  if (await makeMissingRoles(job, parts, { manifest, inspection }, signal)) {
-    inspection = await parts.engine.inspect(drop, job.context(signal));
-  }
+  // First, because inspection refuses in place what names roles that aren't there.
+  await makeMissingRoles(job, parts, manifest, signal);
+  const inspection = await parts.engine.inspect(drop, job.context(signal));
+  tellOfMissingRoles(job, manifest, inspection);
   job.warn(...inspection.warnings);
   return { drop, inspection };
 }
