@@ -55,6 +55,7 @@ socket_group() {
 
 # True where files of another user have to be read and written as that user.
 is_sqlite() {
+  if [ -n "${DATABASES_FILE:-}" ]; then grep -q sqlite: "$DATABASES_FILE" 2>/dev/null; return; fi
   case ${DATABASE_URL:-}${RESTORE_SQLITE_PATH:+sqlite:} in
     sqlite:* | *sqlite:) return 0 ;;
     ?*) return 1 ;;
