@@ -10,6 +10,7 @@ import { EXIT_CODES } from '../core/requests/protocol.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import { DropbackError, isAbort, throwIfAborted } from '../core/runtime/errors.ts';
 import { giveMemoryBack } from '../core/runtime/give-memory-back.ts';
+import type { Turnstile } from '../core/runtime/turnstile.ts';
 import { type Checkpoint, noCheckpoint } from './checkpoint.ts';
 import { ensureFolders, type Folders, foldersOf } from './drop-folder/folders.ts';
 import { DropWatcher } from './drop-folder/watch.ts';
@@ -56,6 +57,8 @@ export interface RestoreDaemonParts {
   readonly lock?: InstanceLock;
   /** Where other databases' restores may stop the same containers. */
   readonly turn?: ContainerTurn;
+  /** Where many databases' daemons begin together: how many of them tidy up at the same time. */
+  readonly tidying?: Turnstile;
   /** Called once no other daemon works on the folders. */
   readonly onAlone?: () => Promise<void>;
   readonly clock: Clock;
@@ -321,6 +324,7 @@ function machineParts(
     checkpoint,
     ...telling,
     ...(given.turn ? { turn: given.turn } : {}),
+    ...(given.tidying ? { tidying: given.tidying } : {}),
     lateStops: { until: Number.NEGATIVE_INFINITY },
     leftovers: { found: false },
   };

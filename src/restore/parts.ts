@@ -5,6 +5,7 @@ import type { AgeIdentity } from '../core/encryption/identity.ts';
 import type { RestoreEngine } from '../core/engines/engine.ts';
 import type { Logger } from '../core/observability/log.ts';
 import type { Clock } from '../core/runtime/clock.ts';
+import type { Turnstile } from '../core/runtime/turnstile.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { Folders } from './drop-folder/folders.ts';
 import type { Journal } from './journal/journal.ts';
@@ -71,6 +72,8 @@ export interface MachineParts {
    * `stopped.json` stays and the containers are looked at again on every poll.
    */
   readonly lateStops: { until: number };
+  /** Where many databases' daemons begin together: how many of them tidy up at the same time. */
+  readonly tidying?: Turnstile;
   /** Set when something could not be removed: the daemon sweeps when it is idle. */
   readonly leftovers: { found: boolean };
 }

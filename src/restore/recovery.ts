@@ -144,10 +144,13 @@ async function tidy(
   inHand: string | undefined,
   signal: AbortSignal,
 ): Promise<void> {
-  try {
+  const work = async () => {
     await removeInterruptedWrites(parts);
     await returnOrphans(parts, inHand);
     await sweepLeftovers(parts, signal);
+  };
+  try {
+    await (parts.tidying ? parts.tidying.pass(work, signal) : work());
   } catch (error) {
     if (signal.aborted) throw error;
     parts.leftovers.found = true;
