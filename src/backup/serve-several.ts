@@ -13,7 +13,7 @@ import { wireBackup } from './wire.ts';
 /** A dump that takes longer no longer keeps the others waiting. */
 const LAPSE_MS = 3_600_000;
 /** So many databases are checked at the same time when the daemon starts, each for so long. */
-const CHECKED_AT_ONCE = 2;
+const CHECKED_AT_ONCE = 4;
 const CHECK_LAPSE_MS = 15_000;
 
 /** db-backup for the databases of DATABASES_FILE, from start to SIGTERM. */

@@ -16,9 +16,9 @@ import { lockInstance } from './instance-lock.ts';
 import { restoreReport, runRestore } from './serve.ts';
 import { type SharedParts, wireRestore } from './wire.ts';
 
-/** So many databases are checked at the same time when the daemon starts, each for so long. */
-const CHECKED_AT_ONCE = 2;
-const CHECK_LAPSE_MS = 15_000;
+/** So many are tidied up and checked at the same time at the start: each is a process. */
+const STARTED_AT_ONCE = 4;
+const START_LAPSE_MS = 15_000;
 
 /** db-restore for the databases of DATABASES_FILE, from start to SIGTERM. */
 export async function serveRestores(
@@ -41,8 +41,10 @@ export async function serveRestores(
     all.map(({ name }) => name),
   );
   const runtime = new DockerRuntime(containers.dockerHost, clock);
-  const shared = { runtime, turns: new ContainerTurns(), lock };
-  const checks = new Turnstile(CHECKED_AT_ONCE, CHECK_LAPSE_MS, clock);
+  // Not one for both: restores must not wait until all are checked.
+  const checks = new Turnstile(STARTED_AT_ONCE, START_LAPSE_MS, clock);
+  const starts = new Turnstile(STARTED_AT_ONCE, START_LAPSE_MS, clock);
+  const shared = { runtime, turns: new ContainerTurns(), lock, starts };
   const members = all.map((config) => memberOf(config, shared, checks));
   const supervisor = new Supervisor('db-restore', members, clock);
   await using _health = await startHealth(healthPort, log, () => supervisor.report());

@@ -12,6 +12,7 @@ import type { CheckResult } from '../core/engines/engine.ts';
 import { openRestoreEngine } from '../core/engines/open-restore-engine.ts';
 import type { Logger } from '../core/observability/log.ts';
 import { systemClock } from '../core/runtime/clock.ts';
+import type { Turnstile } from '../core/runtime/turnstile.ts';
 import { Catalogue } from '../core/stores/catalogue.ts';
 import { openStores } from '../core/stores/open-stores.ts';
 import { RestoreDaemon } from './daemon.ts';
@@ -33,6 +34,8 @@ export interface SharedParts {
   readonly runtime: ContainerRuntime;
   readonly turns: ContainerTurns;
   readonly lock: InstanceLock;
+  /** How many of them begin at the same time. */
+  readonly starts: Turnstile;
 }
 
 /** The one place where db-restore's parts are put together. `tells`: for the daemon. */
@@ -85,7 +88,7 @@ export async function wireRestore(
   };
 }
 
-function sharing(application: Application, { turns, lock }: SharedParts) {
+function sharing(application: Application, { turns, lock, starts }: SharedParts) {
   const { turn, start } = takingTurns(application, turns);
   const control: ApplicationControl = {
     isConfigured: application.isConfigured,
@@ -96,11 +99,8 @@ function sharing(application: Application, { turns, lock }: SharedParts) {
     confirmStopped: (names, options) => application.confirmStopped(names, options),
     start,
   };
-  return {
-    application: control,
-    turn,
-    lock: { lost: lock.lost, async [Symbol.asyncDispose]() {} },
-  };
+  const borrowed = { lost: lock.lost, async [Symbol.asyncDispose]() {} };
+  return { application: control, turn, lock: borrowed, tidying: starts };
 }
 
 /** Whoever answers at these addresses has to go on while the application is stopped. */
