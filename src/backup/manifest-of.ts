@@ -28,7 +28,7 @@ export function manifestOf(facts: ManifestFacts): Manifest {
   };
   const { database, tool } = dump;
   const { savedRoles: roles } = dump;
-  const makeRoles = facts.saved?.command;
+  const { command: makeRoles, settingsCommand: roleSettings } = facts.saved ?? {};
   return {
     format: 'dropback-manifest',
     version: 1,
@@ -55,6 +55,7 @@ export function manifestOf(facts: ManifestFacts): Manifest {
       tool,
       ...(roles ? { roles } : {}),
       ...(makeRoles === undefined ? {} : { makeRoles }),
+      ...(roleSettings === undefined ? {} : { roleSettings }),
     }),
   };
 }

@@ -4,6 +4,8 @@ import { ident, literal } from '../core/engines/postgres/quoting.ts';
 export interface HandKnowledge extends Pick<Manifest, 'archive' | 'database' | 'tool'> {
   /** Makes the roles that a server lacks, `roles`; see `saveGlobals`. */
   readonly makeRoles?: string;
+  /** Sets in the new database what the roles had set in theirs. */
+  readonly roleSettings?: string;
   readonly roles?: readonly SavedRole[];
 }
 
@@ -33,7 +35,8 @@ function sqliteSteps({ archive }: HandKnowledge): string[] {
   return [`${unpack(archive)} > NEW.db`, "sqlite3 NEW.db 'PRAGMA integrity_check'"];
 }
 
-function postgresSteps({ archive, database, makeRoles, roles }: HandKnowledge): string[] {
+function postgresSteps(known: HandKnowledge): string[] {
+  const { archive, database, makeRoles, roleSettings, roles } = known;
   const owner = database.properties['owner'];
   const isKnown = roles?.some(({ name }) => name === owner);
   const encoding = database.properties['encoding'];
@@ -47,6 +50,7 @@ function postgresSteps({ archive, database, makeRoles, roles }: HandKnowledge): 
       ? `mkdir DIR && tar -xf ${archive.file} -C DIR && ${load} --jobs=4 DIR`
       : `${unpack(archive)} | ${load}`,
     ...(isKnown ? [giveTo(String(owner))] : []),
+    ...(roleSettings === undefined ? [] : [roleSettings]),
     'vacuumdb --analyze-only --dbname=NEW',
   ];
 }

@@ -4,6 +4,7 @@ import {
   mayReadPasswords,
   readSavedRoles,
 } from '../../src/core/engines/postgres/globals/read-saved-roles.ts';
+import { setRolesInDatabase } from '../../src/core/engines/postgres/globals/set-in-database.ts';
 import { servers } from '../support/testbed.ts';
 import { BackupBed } from './postgres-backup-bed.ts';
 
@@ -29,6 +30,9 @@ describe.each(servers)('roles of PostgreSQL $major', (server) => {
       `GRANT ${staff} TO ${boss} WITH ADMIN OPTION`,
       `ALTER ROLE ${app} SET work_mem = '9MB'`,
       `ALTER ROLE ${app} SET zero_damaged_pages = on`,
+      `ALTER ROLE ${app} IN DATABASE ${bed.connection.database} SET work_mem = '11MB'`,
+      `ALTER ROLE ${app} IN DATABASE ${bed.connection.database} SET zero_damaged_pages = on`,
+      `ALTER ROLE ${app} IN DATABASE postgres SET work_mem = '13MB'`,
       `CREATE TABLE public.t (i int)`,
       `ALTER TABLE public.t OWNER TO ${owner}`,
       `GRANT SELECT ON public.t TO ${staff}`,
@@ -48,7 +52,12 @@ describe.each(servers)('roles of PostgreSQL $major', (server) => {
       attributes: ['INHERIT', 'LOGIN'],
       connectionLimit: 7,
       memberOf: [{ role: staff, admin: false }],
+      databaseSettings: [
+        { name: 'work_mem', value: '11MB' },
+        { name: 'zero_damaged_pages', value: 'on' },
+      ],
     });
+    expect(roles.find(({ name }) => name === owner)).not.toHaveProperty('databaseSettings');
     const withPasswords = await readSavedRoles(session, [owner], true);
     expect(withPasswords.find(({ name }) => name === owner)?.password).toMatch(/^SCRAM-SHA-256/);
     await using plain = await bed.open({ user: stranger, password: 'pw' });
@@ -87,5 +96,37 @@ describe.each(servers)('roles of PostgreSQL $major', (server) => {
     });
     expect(now(boss)?.memberOf).toMatchObject([{ role: staff, admin: true }]);
     expect(await createRoles(session, ours)).toEqual({ created: [], notes: [] });
+  });
+
+  test('what a role has set in this database is set again, but not over what it has here', async () => {
+    const { owner, app } = names;
+    const { database } = bed.connection;
+    await using admin = await bed.open();
+    const saved = await readSavedRoles(admin, [owner], false);
+    await bed.run(
+      `ALTER ROLE ${app} IN DATABASE ${database} RESET ALL`,
+      `ALTER ROLE ${owner} IN DATABASE ${database} SET work_mem = '12MB'`,
+    );
+    const both = saved.map((role) =>
+      role.name === owner
+        ? { ...role, databaseSettings: [{ name: 'work_mem', value: '1MB' }] }
+        : role,
+    );
+    const control = await bed.role('CREATEROLE');
+    if (server.major >= 16) await bed.run(`GRANT ${app} TO ${control} WITH ADMIN OPTION`);
+    await using session = await bed.open({ user: control, password: 'pw' });
+    const gone = { name: 'nobody_here', attributes: [], connectionLimit: -1, settings: [] };
+    const all = [
+      ...both,
+      { ...gone, memberOf: [], databaseSettings: [{ name: 'work_mem', value: '1MB' }] },
+    ];
+    expect(await setRolesInDatabase(session, database, all)).toEqual([
+      `set as in the backup: the setting work_mem of the role "${app}" in this database`,
+      `left out: the setting zero_damaged_pages of the role "${app}" in this database`,
+    ]);
+    const after = await readSavedRoles(admin, [owner], false);
+    const now = (name: string) => after.find((role) => role.name === name)?.databaseSettings;
+    expect(now(app)).toEqual([{ name: 'work_mem', value: '11MB' }]);
+    expect(now(owner)).toEqual([{ name: 'work_mem', value: '12MB' }]);
   });
 });

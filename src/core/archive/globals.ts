@@ -1,7 +1,7 @@
 import type { AgeIdentity } from '../encryption/identity.ts';
 import { openSealedText, sealText } from '../encryption/sealed-text.ts';
 import { DropbackError } from '../runtime/errors.ts';
-import type { Globals, SavedRole } from './manifest.ts';
+import type { Globals, SavedRole, SavedSetting } from './manifest.ts';
 import { savedRolesSchema } from './manifest-schema.ts';
 
 /** What a manifest says of the roles: encrypted wherever the archive is. */
@@ -15,8 +15,17 @@ export async function globalsOf(
 }
 
 /** Passwords, and settings of an application's own, which may be secrets, aren't stored in the clear. */
-export function withoutSecrets({ password: _, ...role }: SavedRole): SavedRole {
-  return { ...role, settings: role.settings.filter(({ name }) => !name.includes('.')) };
+export function withoutSecrets({ password: _, databaseSettings, ...role }: SavedRole): SavedRole {
+  const inDatabase = databaseSettings?.filter(isNoSecret) ?? [];
+  return {
+    ...role,
+    settings: role.settings.filter(isNoSecret),
+    ...(inDatabase.length === 0 ? {} : { databaseSettings: inDatabase }),
+  };
+}
+
+function isNoSecret({ name }: SavedSetting): boolean {
+  return !name.includes('.');
 }
 
 /** Throws `drop/no-identity` where they are encrypted and nothing here opens them. */

@@ -43,6 +43,8 @@ const membership = z.strictObject({
   set: z.boolean().exactOptional(),
 });
 
+const savedSetting = z.strictObject({ name: z.string(), value: z.string() });
+
 const savedRole = z.strictObject({
   name: z.string(),
   password: z.string().exactOptional(),
@@ -51,7 +53,8 @@ const savedRole = z.strictObject({
   ),
   connectionLimit: z.int().min(-1),
   validUntil: z.string().exactOptional(),
-  settings: z.array(z.strictObject({ name: z.string(), value: z.string() })),
+  settings: z.array(savedSetting),
+  databaseSettings: z.array(savedSetting).exactOptional(),
   memberOf: z.array(membership),
 });
 

@@ -86,8 +86,16 @@ export interface SavedRole {
   /** As PostgreSQL writes it, `infinity` included. */
   readonly validUntil?: string;
   /** ALTER ROLE … SET, in every database. */
-  readonly settings: readonly { readonly name: string; readonly value: string }[];
+  readonly settings: readonly SavedSetting[];
+  /** ALTER ROLE … IN DATABASE … SET, in the database of the backup; missing: none. */
+  readonly databaseSettings?: readonly SavedSetting[];
   readonly memberOf: readonly SavedMembership[];
+}
+
+export interface SavedSetting {
+  readonly name: string;
+  /** As the server stores it. */
+  readonly value: string;
 }
 
 export interface SavedMembership {

@@ -211,8 +211,9 @@ export interface RestoreEngine extends Engine {
   inspect(drop: UnpackedDrop, context: StepContext): Promise<Inspection>;
 
   /**
-   * Makes those of a backup's roles that the server lacks, all or none, and changes no other; they
-   * stay, whatever becomes of the restore. Only where a database has roles. Idempotent.
+   * Makes those of a backup's roles that the server lacks, all or none, and changes no other; sets in
+   * the live database what roles had set in the backup's and haven't set here. Both stay, whatever
+   * becomes of the restore. Only where a database has roles. Idempotent.
    */
   createRoles?(
     roles: readonly SavedRole[],

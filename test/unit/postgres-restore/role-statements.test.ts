@@ -6,7 +6,9 @@ import {
   createRole,
   grantMembership,
   rolesScript,
+  setInDatabase,
   setRoleSettings,
+  settingsScript,
 } from '../../../src/core/engines/postgres/globals/role-statements.ts';
 
 const role = (change: Partial<SavedRole> = {}): SavedRole => ({
@@ -53,6 +55,18 @@ test('lists of names in a setting stay lists', () => {
   ]);
 });
 
+test('settings in a database, by statement and by a script that asks where it is connected', () => {
+  const set = { name: 'app.share', value: "50%, 'I'" };
+  expect(setInDatabase('a"b', 'my "db"', set)).toBe(
+    `ALTER ROLE "a""b" IN DATABASE "my ""db""" SET "app.share" TO '50%, ''I'''`,
+  );
+  const roles = [role(), role({ name: '%I', databaseSettings: [set] })];
+  expect(settingsScript(roles)).toBe(
+    `SELECT format('ALTER ROLE "%%I" IN DATABASE %I SET "app.share" TO ''50%%, ''''I''''''', current_database()) \\gexec`,
+  );
+  expect(settingsScript([role()])).toBeUndefined();
+});
+
 test('options of a membership, as the server knows them', () => {
   const known = { role: 'g', admin: false, inherit: false, set: true };
   expect(grantMembership('m', known, 18)).toBe(
@@ -78,10 +92,11 @@ test("an application's own settings, which may be secrets, are saved only encryp
     { name: 'work_mem', value: '8MB' },
   ];
   const globals = await globalsOf(
-    [role({ settings, password: 'hush' })],
+    [role({ settings, databaseSettings: settings, password: 'hush' })],
     [],
     new AbortController().signal,
   );
   expect(JSON.stringify(globals)).not.toContain('hush');
-  expect(JSON.stringify(globals)).toContain('8MB');
+  const kept = [{ name: 'work_mem', value: '8MB' }];
+  expect(globals).toMatchObject({ roles: [{ settings: kept, databaseSettings: kept }] });
 });

@@ -1,11 +1,10 @@
 import type { SavedRole } from '../../../archive/manifest.ts';
-import { messageOf } from '../../../runtime/errors.ts';
 import type { CreatedRoles } from '../../engine.ts';
-import { sqlState } from '../connection-errors.ts';
 import { fitsName, ident } from '../quoting.ts';
 import { isStandIn } from '../restore/stand-in.ts';
 import { inTransaction } from '../restore/transaction.ts';
 import type { Session } from '../session.ts';
+import { refused } from './refused.ts';
 import { createRole, grantMembership, isPrivileged, setRoleSettings } from './role-statements.ts';
 
 /**
@@ -95,19 +94,4 @@ async function makeRole(session: Session, role: SavedRole, notes: string[]): Pro
 async function attempt(session: Session, statement: string, notes: string[]): Promise<void> {
   const reason = await refused(session, statement);
   if (reason !== undefined) notes.push(`left out: ${statement}: ${reason}`);
-}
-
-/** The server's reason where it refuses; a lost connection is thrown. */
-async function refused(session: Session, statement: string): Promise<string | undefined> {
-  await session.query('SAVEPOINT one');
-  try {
-    await session.query(statement);
-    await session.query('RELEASE SAVEPOINT one');
-    return undefined;
-  } catch (error) {
-    if (sqlState(error) === undefined || session.lost.aborted) throw error;
-    await session.query('ROLLBACK TO SAVEPOINT one');
-    await session.query('RELEASE SAVEPOINT one');
-    return messageOf(error);
-  }
 }

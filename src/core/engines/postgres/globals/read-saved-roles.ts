@@ -1,4 +1,9 @@
-import type { SavedMembership, SavedRole, SavedRoleAttribute } from '../../../archive/manifest.ts';
+import type {
+  SavedMembership,
+  SavedRole,
+  SavedRoleAttribute,
+  SavedSetting,
+} from '../../../archive/manifest.ts';
 import type { Session } from '../session.ts';
 
 /**
@@ -22,6 +27,7 @@ export async function readSavedRoles(
     connectionLimit: row.limit,
     ...(row.until === null ? {} : { validUntil: row.until }),
     settings: (row.settings ?? []).map(splitSetting),
+    ...(row.here === null ? {} : { databaseSettings: row.here.map(splitSetting) }),
     memberOf: memberships
       .filter(({ member }) => member === row.name)
       .map(({ member: _, ...membership }) => membership),
@@ -46,7 +52,9 @@ const ROLES = `${CLOSURE}
          r.rolreplication AS replication, r.rolbypassrls AS bypassrls,
          r.rolconnlimit AS "limit", r.rolvaliduntil::text AS until,
          (SELECT s.setconfig FROM pg_db_role_setting s
-           WHERE s.setrole = r.oid AND s.setdatabase = 0) AS settings
+           WHERE s.setrole = r.oid AND s.setdatabase = 0) AS settings,
+         (SELECT s.setconfig FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+           WHERE s.setrole = r.oid AND d.datname = current_database()) AS here
     FROM saved JOIN pg_roles r USING (oid)
    WHERE r.rolname !~ '^(pg_|dropback_load_)'
    ORDER BY 1`;
@@ -63,6 +71,8 @@ interface RoleRow {
   readonly limit: number;
   readonly until: string | null;
   readonly settings: readonly string[] | null;
+  /** In this database alone. */
+  readonly here: readonly string[] | null;
 }
 
 const attributes = [
@@ -116,7 +126,7 @@ function passwordOf(password: string | undefined): Pick<SavedRole, 'password'> {
   return password === undefined ? {} : { password };
 }
 
-function splitSetting(setting: string): { name: string; value: string } {
+function splitSetting(setting: string): SavedSetting {
   const at = setting.indexOf('=');
   return { name: setting.slice(0, at), value: setting.slice(at + 1) };
 }

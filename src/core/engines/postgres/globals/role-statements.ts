@@ -1,4 +1,4 @@
-import type { SavedMembership, SavedRole } from '../../../archive/manifest.ts';
+import type { SavedMembership, SavedRole, SavedSetting } from '../../../archive/manifest.ts';
 import { ident, literal } from '../quoting.ts';
 import { settingValue } from '../restore/setting-value.ts';
 
@@ -30,6 +30,11 @@ export function setRoleSettings({ name, settings }: SavedRole): string[] {
   );
 }
 
+/** ALTER ROLE … IN DATABASE … SET. */
+export function setInDatabase(role: string, database: string, setting: SavedSetting): string {
+  return aroundDatabase(role, setting).join(ident(database));
+}
+
 /** Servers before 16 know the admin option alone. */
 export function grantMembership(
   member: string,
@@ -55,4 +60,21 @@ export function rolesScript(roles: readonly SavedRole[], serverMajor: number): s
     ...role.memberOf.map((membership) => grantMembership(role.name, membership, serverMajor)),
   ]);
   return [...create, ...rest.map((statement) => `${statement};`)].join('\n');
+}
+
+/** A script for psql that sets, in the database it is connected to, what the roles had set in theirs. */
+export function settingsScript(roles: readonly SavedRole[]): string | undefined {
+  const lines = roles.flatMap(({ name, databaseSettings = [] }) =>
+    databaseSettings.map((setting) => {
+      const parts = aroundDatabase(name, setting).map((part) => part.replaceAll('%', '%%'));
+      return `SELECT format(${literal(parts.join('%I'))}, current_database()) \\gexec`;
+    }),
+  );
+  return lines.length === 0 ? undefined : lines.join('\n');
+}
+
+/** The statement before and after the name of the database. */
+function aroundDatabase(role: string, { name, value }: SavedSetting): [string, string] {
+  const set = `SET ${ident(name)} TO ${settingValue(name, value)}`;
+  return [`ALTER ROLE ${ident(role)} IN DATABASE `, ` ${set}`];
 }

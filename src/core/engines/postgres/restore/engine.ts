@@ -19,6 +19,7 @@ import type {
 import { describeConnection } from '../environment.ts';
 import { createRoles } from '../globals/create-roles.ts';
 import { databaseDifferences } from '../globals/database-differences.ts';
+import { setRolesInDatabase } from '../globals/set-in-database.ts';
 import { takeLock } from '../lock.ts';
 import { discardRestore, finishRestore } from './clean-up.ts';
 import { detailsOf } from './details.ts';
@@ -82,8 +83,10 @@ export class PostgresRestoreEngine implements RestoreEngine {
   ): Promise<CreatedRoles> {
     await using session = await this.#server.open({ applicationName: 'dropback roles', signal });
     const made = await createRoles(session, roles);
-    const around = await databaseDifferences(session, this.#server.liveName, manifest);
-    return { created: made.created, notes: [...made.notes, ...around] };
+    const { liveName } = this.#server;
+    const settings = await setRolesInDatabase(session, liveName, roles);
+    const around = await databaseDifferences(session, liveName, manifest);
+    return { created: made.created, notes: [...made.notes, ...settings, ...around] };
   }
 
   async plan(
