@@ -24,13 +24,17 @@ export const operations: Operations = {
   },
   async checkBackup(config, signal) {
     const { wireBackup } = await import('../backup/wire.ts');
+    const { alertChecks } = await import('../core/alerts/alert-checks.ts');
     await using wired = await wireBackup(config, log);
-    return await wired.checks(signal);
+    const alerts = alertChecks(config.alerts, { pings: true }, signal);
+    return (await Promise.all([wired.checks(signal), alerts])).flat();
   },
   async checkRestore(config, signal) {
     const { wireRestore } = await import('../restore/wire.ts');
+    const { alertChecks } = await import('../core/alerts/alert-checks.ts');
     await using wired = await wireRestore(config, log, { tells: false });
-    return await wired.checks(signal);
+    const alerts = alertChecks(config.alerts, { pings: false }, signal);
+    return (await Promise.all([wired.checks(signal), alerts])).flat();
   },
   async verify(config, request, signal) {
     const { wireBackup } = await import('../backup/wire.ts');

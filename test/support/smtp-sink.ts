@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
 
 /** A mail server on loopback, as far as a client that sends one mail can tell. RFC 5321. */
 export class SmtpSink implements AsyncDisposable {
@@ -9,17 +10,22 @@ export class SmtpSink implements AsyncDisposable {
   readonly commands: string[] = [];
   /** What the next mails are answered with at their end; then 250. */
   readonly answers: string[] = [];
+  /** What the next logins are answered with; then 235. Only who speaks TLS is asked for one. */
+  readonly logins: string[] = [];
   /** Says nothing at all. */
   hangs = false;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
 
-  private constructor() {
-    this.#server = createServer((socket) => this.#talk(socket));
+  private constructor(secure?: { readonly key: Buffer; readonly cert: Buffer }) {
+    this.#server = secure
+      ? createTlsServer(secure, (socket) => this.#talk(socket, '250-sink\r\n250 AUTH PLAIN'))
+      : createServer((socket) => this.#talk(socket, '250 fine'));
   }
 
-  static async start(): Promise<SmtpSink> {
-    const sink = new SmtpSink();
+  /** `secure`: TLS from the first byte. */
+  static async start(secure?: { readonly key: Buffer; readonly cert: Buffer }): Promise<SmtpSink> {
+    const sink = new SmtpSink(secure);
     sink.#server.listen(0, '127.0.0.1');
     await once(sink.#server, 'listening');
     return sink;
@@ -29,7 +35,7 @@ export class SmtpSink implements AsyncDisposable {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  #talk(socket: Socket): void {
+  #talk(socket: Socket, hello: string): void {
     this.#sockets.add(socket);
     socket.on('error', () => {});
     socket.on('close', () => this.#sockets.delete(socket));
@@ -54,6 +60,8 @@ export class SmtpSink implements AsyncDisposable {
           isMail = /^DATA$/i.test(piece);
           if (isMail) socket.write('354 go on\r\n');
           else if (/^STARTTLS/i.test(piece)) socket.write('502 not here\r\n');
+          else if (/^EHLO/i.test(piece)) socket.write(`${hello}\r\n`);
+          else if (/^AUTH/i.test(piece)) socket.write(`${this.logins.shift() ?? '235 in'}\r\n`);
           else if (/^QUIT/i.test(piece)) socket.end('221 bye\r\n');
           else socket.write('250 fine\r\n');
         }

@@ -4,7 +4,7 @@ import type { Alert } from './alert.ts';
  * A way to people: the seam of alerts.
  *
  * Contract: `send` resolves when the receiver has taken the alert, and ends by itself within half a
- * minute. Sent twice, an alert carries the same id. Errors: `alert/unreachable`, `alert/refused`
+ * minute, as `probe` does. Sent twice, an alert carries the same id. Errors: `alert/unreachable`, `alert/refused`
  * (retryable unless this very message is what is refused), `run/aborted`; no error names a secret.
  */
 export interface AlertChannel {
@@ -12,6 +12,8 @@ export interface AlertChannel {
   /** For logs and `dropback alert`; without secrets. */
   readonly description: string;
   send(alert: Alert, signal: AbortSignal): Promise<void>;
+  /** Whether it could be sent one now, as far as that shows without sending: connects, logs in. */
+  probe(signal: AbortSignal): Promise<void>;
 }
 
 export type ChannelId = 'webhook' | 'email';

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import type { Transporter } from 'nodemailer';
 import type { EmailConfig } from '../config/config.ts';
 import { DropbackError, messageOf, throwIfAborted } from '../runtime/errors.ts';
 import type { Alert } from './alert.ts';
@@ -24,12 +26,54 @@ export class Email implements AlertChannel {
   }
 
   async send(alert: Alert, signal: AbortSignal): Promise<void> {
+    const { from, to } = this.#config;
+    await this.#talk(signal, 'the mail', async (transport, either) => {
+      await transport.sendMail({
+        from,
+        to: [...to],
+        subject: titleOf(alert),
+        text: `${linesOf(alert).join('\n')}\n`,
+        messageId: `<${alert.id}@dropback>`,
+        date: new Date(alert.at),
+        // No answers of the "out of office" kind. RFC 3834.
+        headers: { 'Auto-Submitted': 'auto-generated' },
+        signal: either,
+      });
+    });
+  }
+
+  async probe(signal: AbortSignal): Promise<void> {
+    await this.#talk(signal, 'the connection', async (transport, either) => {
+      throwIfAborted(either);
+      // It takes no signal; its own time-outs end what is given up here.
+      const ended = once(either, 'abort').then(() => throwIfAborted(either));
+      await Promise.race([transport.verify(), ended]);
+    });
+  }
+
+  async #talk(
+    signal: AbortSignal,
+    what: string,
+    work: (transport: Transporter, either: AbortSignal) => Promise<void>,
+  ): Promise<void> {
     throwIfAborted(signal);
-    const { host, port, secure, user, password, from, to } = this.#config;
     const timeout = AbortSignal.timeout(this.#timeoutMs);
+    const transport = await this.#open();
+    try {
+      await work(transport, AbortSignal.any([signal, timeout]));
+    } catch (error) {
+      throwIfAborted(signal);
+      throw this.#failure(error, what, timeout.aborted);
+    } finally {
+      transport.close();
+    }
+  }
+
+  async #open(): Promise<Transporter> {
+    const { host, port, secure, user, password } = this.#config;
     // Loaded by the first mail that is sent: few are, and the library is large.
     const { createTransport } = await import('nodemailer');
-    const transport = createTransport({
+    return createTransport({
       host,
       port,
       secure,
@@ -42,38 +86,20 @@ export class Email implements AlertChannel {
       disableFileAccess: true,
       disableUrlAccess: true,
     });
-    try {
-      await transport.sendMail({
-        from,
-        to: [...to],
-        subject: titleOf(alert),
-        text: `${linesOf(alert).join('\n')}\n`,
-        messageId: `<${alert.id}@dropback>`,
-        date: new Date(alert.at),
-        // No answers of the "out of office" kind. RFC 3834.
-        headers: { 'Auto-Submitted': 'auto-generated' },
-        signal: AbortSignal.any([signal, timeout]),
-      });
-    } catch (error) {
-      throwIfAborted(signal);
-      throw this.#failure(error, timeout.aborted);
-    } finally {
-      transport.close();
-    }
   }
 
-  #failure(error: unknown, isTimeout: boolean): DropbackError {
+  #failure(error: unknown, what: string, isTimeout: boolean): DropbackError {
     const { host } = this.#config;
     const { responseCode } = error as { responseCode?: number };
     const reason = isTimeout ? 'no answer in time' : this.#redactor.line(messageOf(error), 300);
     if (responseCode === undefined) {
-      return new DropbackError('alert/unreachable', `${host} did not take the mail: ${reason}`, {
+      return new DropbackError('alert/unreachable', `${host} did not take ${what}: ${reason}`, {
         hint: 'see whether this container may reach the mail server, and whether it speaks TLS; it is tried again.',
         facts: { host },
         retryable: true,
       });
     }
-    return new DropbackError('alert/refused', `${host} refused the mail: ${reason}`, {
+    return new DropbackError('alert/refused', `${host} refused ${what}: ${reason}`, {
       hint: 'compare user, password, sender and recipients with what the mail server allows.',
       facts: { host, status: responseCode },
       retryable: !HOPELESS.has(responseCode),

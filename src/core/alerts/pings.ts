@@ -4,6 +4,7 @@ import type { Clock } from '../runtime/clock.ts';
 import { DropbackError } from '../runtime/errors.ts';
 import { type Backoff, backoffDelay } from '../runtime/retry.ts';
 import { post } from './post.ts';
+import { reach } from './reach.ts';
 import type { Redactor } from './redact.ts';
 
 export type PingKind = 'start' | 'success' | 'fail' | 'log';
@@ -61,6 +62,11 @@ export class Pings {
   /** One message that changes nothing, now. Throws what went wrong. */
   test(signal: AbortSignal): Promise<void> {
     return this.#send({ kind: 'log', run: this.#run, text: 'a test of dropback' }, signal);
+  }
+
+  /** Whether the receiver can be reached; sends nothing. Throws `alert/unreachable`. */
+  probe(signal: AbortSignal): Promise<void> {
+    return reach(this.#url, { redactor: this.#redactor, timeoutMs: TIMEOUT_MS }, signal);
   }
 
   get description(): string {

@@ -1,7 +1,8 @@
 import type { WebhookConfig } from '../config/config.ts';
 import type { Alert } from './alert.ts';
-import type { AlertChannel } from './channel.ts';
+import { type AlertChannel, SEND_TIMEOUT_MS } from './channel.ts';
 import { post } from './post.ts';
+import { reach } from './reach.ts';
 import type { Redactor } from './redact.ts';
 import { webhookBody } from './webhook-body.ts';
 
@@ -32,5 +33,10 @@ export class Webhook implements AlertChannel {
       ...(this.#timeoutMs === undefined ? {} : { timeoutMs: this.#timeoutMs }),
     };
     await post(request, this.#redactor, signal);
+  }
+
+  probe(signal: AbortSignal): Promise<void> {
+    const timeoutMs = this.#timeoutMs ?? SEND_TIMEOUT_MS;
+    return reach(this.#config.url, { redactor: this.#redactor, timeoutMs }, signal);
   }
 }

@@ -1,10 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Alert } from '../../../src/core/alerts/alert.ts';
+import { alertChecks } from '../../../src/core/alerts/alert-checks.ts';
 import type { AlertChannel } from '../../../src/core/alerts/channel.ts';
 import { Email } from '../../../src/core/alerts/email.ts';
 import { Redactor } from '../../../src/core/alerts/redact.ts';
 import { Webhook } from '../../../src/core/alerts/webhook.ts';
-import type { WebhookFormat } from '../../../src/core/config/config.ts';
+import type { AlertsConfig, WebhookFormat } from '../../../src/core/config/config.ts';
 import { isAbort } from '../../../src/core/runtime/errors.ts';
 import { HttpSink } from '../../support/http-sink.ts';
 import { SmtpSink } from '../../support/smtp-sink.ts';
@@ -195,6 +196,60 @@ describe('what goes wrong', () => {
   ])('SMTP %s: retried later: %s', async (answer, retryable) => {
     smtp.answers.push(answer);
     expect(await failure(email())).toMatchObject({ code: 'alert/refused', retryable });
+  });
+});
+
+describe('whether one could be sent', () => {
+  const config: AlertsConfig = { relay: false, least: 'info', repeatMs: 0, secrets: [] };
+
+  it('is seen without sending anything', async () => {
+    const webhook = { url: http.url('/hook/token-123456'), format: 'json' } as const;
+    const mail = { host: '127.0.0.1', port: smtp.port, secure: false, from: 'a@x.org' };
+    const all = {
+      ...config,
+      webhook,
+      email: { ...mail, to: ['b@y.org'] },
+      pingUrl: http.url('/p'),
+    };
+    const lines = await alertChecks(all, { pings: true }, signal);
+    expect(lines.map(({ id, status }) => [id, status])).toEqual([
+      ['alerts/webhook', 'ok'],
+      ['alerts/email', 'ok'],
+      ['alerts/ping', 'ok'],
+    ]);
+    expect(JSON.stringify(lines)).not.toContain('token-123456');
+    expect(http.received).toEqual([]);
+    expect(smtp.commands.filter((line) => /^(MAIL|RCPT|DATA)/.test(line))).toEqual([]);
+    // db-restore pings nobody.
+    expect(await alertChecks(all, { pings: false }, signal)).toHaveLength(2);
+    expect(await alertChecks(config, { pings: true }, signal)).toEqual([]);
+  });
+
+  it('one that is away is a failure, of which the secret path is no part', async () => {
+    const url = 'http://127.0.0.1:1/hook/token-123456';
+    const away = { ...config, webhook: { url, format: 'slack' }, pingUrl: url } as const;
+    const lines = await alertChecks(away, { pings: true }, signal);
+    for (const line of lines) {
+      expect(line).toMatchObject({ status: 'failed', hint: expect.stringContaining('container') });
+      expect(line.message).toMatch(/127\.0\.0\.1:1 could not be reached: .*ECONNREFUSED/);
+    }
+    expect(lines).toHaveLength(2);
+    expect(JSON.stringify(lines)).not.toContain('token-123456');
+  });
+
+  it('one that hangs is given up in time, and at once when that is asked', async () => {
+    smtp.hangs = true;
+    await expect(email({}, 300).probe(signal)).rejects.toMatchObject({ code: 'alert/unreachable' });
+    const ended = new AbortController();
+    const asked = email().probe(ended.signal);
+    ended.abort();
+    expect(isAbort(await asked.catch((error: unknown) => error))).toBe(true);
+  });
+
+  it('a mail server without TLS never gets the password', async () => {
+    const secret = email({ user: 'someone', password: 'token-123456' });
+    await expect(secret.probe(signal)).rejects.toMatchObject({ retryable: true });
+    expect(smtp.commands.filter((line) => line.startsWith('AUTH'))).toEqual([]);
   });
 });
 
