@@ -122,6 +122,21 @@ describe.each(servers)('locks beside a backup of PostgreSQL $major', (server) =>
     expect(await dump.result).toMatchObject({ tables: [{ name: 'kept' }] });
   });
 
+  test('what is locked after our look at it is given up in time, and nothing stays locked', async () => {
+    await using bed = await BackupBed.create(server);
+    await bed.run('CREATE TABLE public.held AS SELECT 1 AS a');
+    // Never looked at by us: as a view would be that is locked a moment after we have.
+    await using _holder = await holdUp(bed);
+    expect(await start(bed, 500).result).toMatchObject({
+      code: 'backup/locked',
+      message: expect.stringMatching(/dropback test .* on pg_catalog\.pg_policy/),
+    });
+    // Its own sessions are gone, though what they waited for is still locked.
+    await using session = await bed.open();
+    await session.query('SET lock_timeout = 0');
+    await session.query('TRUNCATE public.held');
+  });
+
   test('a DROP that comes during the dump waits for its end, and the table is in it', async () => {
     await using bed = await BackupBed.create(server);
     await bed.run('CREATE TABLE public.dropped AS SELECT 1 AS a');

@@ -9,6 +9,9 @@ import { libpqEnvironment } from '../environment.ts';
 /** From the first statement on; pg_dump sets them itself, but only after its first ones. */
 const UNHURRIED = { statement_timeout: 0, idle_in_transaction_session_timeout: 0 } as const;
 
+/** The name of pg_dump's sessions. */
+export const PG_DUMP = 'dropback pg_dump';
+
 export interface DumpCommand {
   readonly connection: PostgresConnection;
   readonly client: PostgresClient;
@@ -125,7 +128,7 @@ function pgDump(command: DumpCommand, request: DumpRequest, form: readonly strin
     file: clientProgram(command.client, 'pg_dump'),
     args,
     environment: libpqEnvironment(command.connection, {
-      applicationName: 'dropback pg_dump',
+      applicationName: PG_DUMP,
       settings: UNHURRIED,
     }),
     nice: request.nice,

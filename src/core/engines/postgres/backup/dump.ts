@@ -27,6 +27,7 @@ import { isChangedUnderneath } from './dump-messages.ts';
 import { writeParallelArchive } from './dump-parallel.ts';
 import { findMissingRights, missingRightsError } from './dump-rights.ts';
 import { together } from './dump-together.ts';
+import { withLockWatch } from './lock-watch.ts';
 import { type Snapshot, takeSnapshot } from './snapshot.ts';
 
 const ATTEMPTS = 2;
@@ -116,7 +117,10 @@ async function attemptDump(
   // The session, and with it the snapshot, stays open until every job has ended.
   const [archive, tables] = await together(
     AbortSignal.any([signal, session.lost]),
-    (joint) => write(command, granted, settings.recipients, request, joint),
+    (joint) =>
+      withLockWatch(command, settings.clock, joint, (watched) =>
+        write(command, granted, settings.recipients, request, watched),
+      ),
     (joint) => count(session, countable(snapshot, command), request, joint),
   );
   const { warnings, readOnTheWay, ...facts } = archive;
