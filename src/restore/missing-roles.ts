@@ -26,8 +26,9 @@ export async function makeMissingRoles(
   signal: AbortSignal,
 ): Promise<void> {
   if (!manifest?.globals || !job.description.globals) return;
+  const { target } = job.description;
   const saved = await rolesOf(manifest.globals, identity, job.workFolder, signal);
-  const made = await engine.createRoles?.(saved, manifest, job.context(signal));
+  const made = await engine.createRoles?.(saved, manifest, target, job.context(signal));
   if (made) job.warn(...made.notes);
 }
 

@@ -142,6 +142,16 @@ describe.skipIf(!s3 || !like)('a host is lost', () => {
     ]);
     expect(await stateOf(host.server, 'shop')).toEqual(lost);
     await useApplication(host.server, 'shop');
+    // Beside the live database nothing of it changes.
+    await statements(host.server, 'postgres', ['ALTER ROLE anna IN DATABASE shop RESET ALL']);
+    await using aside = new Daemon('dropback', environment, [
+      ...['restore', 'latest', '--globals', '--into', 'another'],
+    ]);
+    expect((await aside.exited).code, aside.output + daemon.output).toBe(0);
+    expect(aside.output).not.toMatch(/set as in the backup|in the backup, and isn't here/);
+    await statements(host.server, 'postgres', [
+      `ALTER ROLE anna IN DATABASE shop SET work_mem = '7MB'`,
+    ]);
     await using again = new Daemon('dropback', environment, ['restore', 'latest', '--globals']);
     expect((await again.exited).code, again.output + daemon.output).toBe(0);
     expect(again.output).not.toMatch(/created the roles|set as in the backup/);

@@ -211,13 +211,14 @@ export interface RestoreEngine extends Engine {
   inspect(drop: UnpackedDrop, context: StepContext): Promise<Inspection>;
 
   /**
-   * Makes those of a backup's roles that the server lacks, all or none, and changes no other; sets in
-   * the live database what roles had set in the backup's and haven't set here. Both stay, whatever
-   * becomes of the restore. Only where a database has roles. Idempotent.
+   * Makes those of a backup's roles that the server lacks, all or none, and changes no other; where the
+   * live database is the target, sets in it what roles had set in the backup's and haven't set here.
+   * Both stay, whatever becomes of the restore. Only where a database has roles. Idempotent.
    */
   createRoles?(
     roles: readonly SavedRole[],
     manifest: Manifest,
+    target: RestoreTarget,
     context: StepContext,
   ): Promise<CreatedRoles>;
 

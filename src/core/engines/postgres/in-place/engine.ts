@@ -86,9 +86,10 @@ export class PostgresInPlaceEngine implements RestoreEngine {
   createRoles(
     roles: readonly SavedRole[],
     manifest: Manifest,
+    target: RestoreTarget,
     context: StepContext,
   ): Promise<CreatedRoles> {
-    return this.#staging.createRoles(roles, manifest, context);
+    return this.#staging.createRoles(roles, manifest, target, context);
   }
 
   async plan(

@@ -79,10 +79,12 @@ export class PostgresRestoreEngine implements RestoreEngine {
   async createRoles(
     roles: readonly SavedRole[],
     manifest: Manifest,
+    target: RestoreTarget,
     { signal }: StepContext,
   ): Promise<CreatedRoles> {
     await using session = await this.#server.open({ applicationName: 'dropback roles', signal });
     const made = await createRoles(session, roles);
+    if (target.kind !== 'live') return made;
     const { liveName } = this.#server;
     const settings = await setRolesInDatabase(session, liveName, roles);
     const around = await databaseDifferences(session, liveName, manifest);
