@@ -94,7 +94,7 @@ export class Email implements AlertChannel {
     const reason = isTimeout ? 'no answer in time' : this.#redactor.line(messageOf(error), 300);
     if (responseCode === undefined) {
       return new DropbackError('alert/unreachable', `${host} did not take ${what}: ${reason}`, {
-        hint: 'see whether this container may reach the mail server, and whether it speaks TLS; it is tried again.',
+        hint: 'see whether this container may reach the mail server, and whether it speaks TLS.',
         facts: { host },
         retryable: true,
       });

@@ -7,8 +7,8 @@ import { findBlockers, lockedError } from './snapshot-blockers.ts';
 const END_TIMEOUT_MS = 10_000;
 
 /**
- * Runs pg_dump's work, and ends it where pg_dump waits for a lock longer than `lockWaitMs` (and half as
- * much at most): for a view or sequence that was locked just after our own look at them it would wait
+ * Runs pg_dump's work, and ends it where pg_dump waits for a lock longer than `lockWaitMs` (half as long
+ * again at most): for a view or sequence that was locked just after our own look at them it would wait
  * without limit, with every table held. Its sessions are ended too, because the server doesn't notice
  * that a client is gone while it waits. Then rejects with `backup/locked`.
  *
