@@ -49,7 +49,8 @@ export function waitForDatabase(options: WaitOptions, signal: AbortSignal): Prom
 }
 
 function missing(database: string, isWaitedFor: boolean): DropbackError {
-  const remedy = 'create it, or correct DATABASE_URL.';
+  const remedy =
+    'create it, or correct DATABASE_URL; where it is a file, mount its volume here too.';
   return new DropbackError('database/missing', `${database} does not exist yet`, {
     hint: isWaitedFor ? `it is waited for; ${remedy}` : remedy,
     retryable: true,

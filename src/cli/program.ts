@@ -1,5 +1,5 @@
 import { Command, CommanderError, Option } from 'commander';
-import { configProblems, EXIT_CONFIG, explainConfigProblems } from '../core/config/problems.ts';
+import { EXIT_CONFIG, explainConfigError } from '../core/config/problems.ts';
 import { dropbackVersion } from '../core/config/version.ts';
 import { exitCodeOf } from '../core/requests/protocol.ts';
 import { errorReport, isAbort } from '../core/runtime/errors.ts';
@@ -41,9 +41,9 @@ export async function runCli(
 function exitCodeFor(error: unknown, { terminal, signal }: CliContext): number {
   // commander has printed its own message (or the help) already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
-  const problems = configProblems(error);
+  const problems = explainConfigError(error);
   if (problems) {
-    terminal.err(explainConfigProblems(problems));
+    terminal.err(problems);
     return EXIT_CONFIG;
   }
   if (isAbort(error) && signal.aborted) return 130;

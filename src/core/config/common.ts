@@ -68,6 +68,6 @@ export function parseWith<T>(
   const environment = new Environment(raw, host ?? machine);
   const config = parse(environment);
   if (environment.problems.length > 0 || config === undefined)
-    throw configError(environment.problems);
+    throw configError(environment.problems, environment.warnings);
   return config;
 }

@@ -68,9 +68,17 @@ export function readEntries(environment: Environment): DatabaseEntry[] {
 }
 
 function readFile(environment: Environment): Record<string, unknown> {
-  const path = environment.get(FILE) ?? '';
+  const path = environment.path(environment.get(FILE) ?? '');
+  let text: string;
   try {
-    const text = environment.host.readFile(environment.path(path), LARGEST_FILE);
+    text = environment.host.readFile(path, LARGEST_FILE);
+  } catch (error) {
+    const hint =
+      'check the path, that the file is mounted into this container (where it is missing outside, Docker makes a folder of its name: remove that), and that PUID may read it.';
+    environment.problem(FILE, `can't be read: ${messageOf(error)}`, hint);
+    return {};
+  }
+  try {
     // Loaded only here: it is megabytes that stay.
     const { parseDocument } = createRequire(import.meta.url)('yaml') as typeof import('yaml');
     // Failsafe: every value is the text that stands there, as in an environment.
@@ -83,7 +91,7 @@ function readFile(environment: Environment): Record<string, unknown> {
     throw new Error('it is no mapping from names of databases to their variables');
   } catch (error) {
     const hint =
-      'write YAML or JSON, for example\n  shop:\n    DATABASE_URL: postgresql://app:secret@db:5432/shop\nand mount it so that PUID may read it.';
+      'write YAML or JSON, for example\nshop:\n  DATABASE_URL: postgresql://app:secret@db:5432/shop';
     environment.problem(FILE, `can't be read: ${messageOf(error)}`, hint);
     return {};
   }

@@ -35,7 +35,9 @@ export function parseDatabases<T extends CommonConfig>(
   });
   problems.push(...sameDatabases(parsed));
   const [first, ...rest] = parsed.map(({ config }) => config);
-  if (problems.length > 0 || !first) throw configError(unique(problems));
+  if (problems.length > 0 || !first) {
+    throw configError(unique(problems), environment.warnings);
+  }
   return {
     all: [first, ...rest],
     areSeveral: true,

@@ -1,4 +1,4 @@
-import { configProblems, EXIT_CONFIG, explainConfigProblems } from '../config/problems.ts';
+import { EXIT_CONFIG, explainConfigError } from '../config/problems.ts';
 import { errorReport, isAbort } from './errors.ts';
 
 /** sysexits.h EX_USAGE. */
@@ -35,9 +35,9 @@ export async function runMain(main: (signal: AbortSignal) => Promise<number>): P
 }
 
 function explain(error: unknown, signal: AbortSignal): number {
-  const problems = configProblems(error);
+  const problems = explainConfigError(error);
   if (problems) {
-    process.stderr.write(`${explainConfigProblems(problems)}\n`);
+    process.stderr.write(`${problems}\n`);
     return EXIT_CONFIG;
   }
   if (isAbort(error) && signal.aborted) return 130;

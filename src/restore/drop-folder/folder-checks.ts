@@ -78,7 +78,7 @@ async function spaceChecks(root: string): Promise<CheckResult[]> {
   try {
     const { bavail, bsize } = await statfs(root);
     const free = bavail * bsize;
-    const message = `${Math.floor(free / 1e6)} MB free on the volume of ${root}`;
+    const message = `${(free / 1e9).toFixed(1)} GB free on the volume of ${root}`;
     const id = 'folders/free-space';
     if (free >= LITTLE_SPACE) return [{ id, status: 'ok', message }];
     return [{ id, status: 'warning', message, hint: 'a drop is decompressed there: make room.' }];

@@ -25,6 +25,8 @@ const SHORTEST_PAUSE = 50;
 const PAUSE_FACTOR = 9;
 /** Foreign names that a scan tells one by one. */
 const MOST_TOLD = 20;
+const DUMP_NAMES =
+  'a dump ends in .sql, .dump, .db, .sqlite, .sqlite3 or .tar, then .gz or .zst if compressed; folders are not looked into: pack a directory-format dump as .tar.';
 /** Entries that are looked at together. */
 const AT_ONCE = 16;
 
@@ -118,7 +120,7 @@ export class DropWatcher {
   #tellForeign(names: readonly Buffer[]): void {
     const { log } = this.#options;
     for (const name of names.slice(0, MOST_TOLD)) {
-      log.warn({ file: safeName(name) }, "ignored: its extension is not a dump's");
+      log.warn({ file: safeName(name), hint: DUMP_NAMES }, "ignored: its name is not a dump's");
     }
     const more = names.length - MOST_TOLD;
     if (more > 0) log.warn(`ignored: ${more} more files with such names`);

@@ -23,7 +23,7 @@ test('one backup, at once, does not claim to wait for a database that is not the
   expect(error).toMatchObject({
     code: 'database/missing',
     message: 'sqlite:///data/app.db does not exist yet',
-    hint: 'create it, or correct DATABASE_URL.',
+    hint: 'create it, or correct DATABASE_URL; where it is a file, mount its volume here too.',
   });
   expect(slept).toBeGreaterThan(7000);
 });

@@ -3,7 +3,7 @@ import { parseBackupConfig } from '../../../src/core/config/backup.ts';
 import { parseCliConfig } from '../../../src/core/config/cli.ts';
 import { parseDatabases } from '../../../src/core/config/databases.ts';
 import type { ConfigHost } from '../../../src/core/config/environment.ts';
-import { configProblems } from '../../../src/core/config/problems.ts';
+import { configProblems, explainConfigError } from '../../../src/core/config/problems.ts';
 import { parseRestoreConfig } from '../../../src/core/config/restore.ts';
 import { journalPlace, restorePlace } from '../../../src/core/config/restore-places.ts';
 
@@ -26,6 +26,16 @@ const backups = (file: string, env: Env = {}) =>
   parseDatabases(parseBackupConfig, { DATABASES_FILE: '/dbs', ...env }, hostOf(file));
 const restores = (file: string, env: Env = {}) =>
   parseDatabases(parseRestoreConfig, { DATABASES_FILE: '/dbs', ...env }, hostOf(file));
+
+/** What a program prints before it exits with 78. */
+function explained(parse: () => unknown): string | undefined {
+  try {
+    parse();
+  } catch (error) {
+    return explainConfigError(error);
+  }
+  return undefined;
+}
 
 function problemsOf(parse: () => unknown): string[] {
   try {
@@ -129,6 +139,23 @@ more: {DATABASE_URL: "sqlite:////d.db", HEALTH_PORT: 1, BACKUP_NAME: x, S3_BUCKE
       expect(problem).toMatch(/^DATABASES_FILE can't be read: /);
     },
   );
+
+  it('explains a file that is not there by how it is mounted, a broken one by an example', () => {
+    const gone = explained(() => backups('', { DATABASES_FILE: '/gone' }));
+    expect(gone).toContain("DATABASES_FILE can't be read: ENOENT: /gone\n    → check the path");
+    expect(gone).not.toContain('YAML');
+    expect(explained(() => backups('[]'))).toContain(
+      '→ write YAML or JSON, for example\n      shop:\n        DATABASE_URL: ',
+    );
+  });
+
+  it('tells of a mistyped name beside the variable that is missing for it', () => {
+    expect(explained(() => backups('shop: {DATABSE_URL: "sqlite:////a.db"}'))).toMatch(
+      /shop: DATABASE_URL is not set\n.*\nBeside that:\n {2}shop: DATABSE_URL is not .* DATABASE_URL$/,
+    );
+    const alone = explained(() => parseBackupConfig({ S3_BUKET: 'x' }, hostOf('')));
+    expect(alone).toMatch(/DATABASE_URL is not set\n.*\nBeside that:\n {2}S3_BUKET is not /);
+  });
 
   it('tells a secret in a broken file to nobody', () => {
     const file = 'a:\n  DATABASE_URL: "postgresql://app:geheim@db/x\n b: [';
