@@ -16,7 +16,7 @@ test('around a good backup: the post-hook is told which archive it is', async ()
     BACKUP_POST_HOOK: `echo "$DROPBACK_OUTCOME $DROPBACK_BACKUP_ID $(stat -c %s "$DROPBACK_ARCHIVE")=$DROPBACK_BYTES" > ${stack.bench.path('post')}; exit 3`,
   });
   expect(code, output).toBe(0);
-  expect(await notes('pre')).toBe(`BACKUP_PRE_HOOK app sqlite://${stack.database}\n`);
+  expect(await notes('pre')).toBe(`BACKUP_PRE_HOOK app sqlite:///${stack.database}\n`);
   const [manifest] = await stack.bench.manifests();
   const bytes = manifest?.archive.bytes;
   expect(await notes('post')).toBe(`done ${manifest?.id} ${bytes}=${bytes}\n`);

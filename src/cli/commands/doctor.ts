@@ -42,7 +42,7 @@ export async function doctor(options: DoctorOptions, context: CliContext): Promi
 function summary(results: readonly CheckResult[], only: string | undefined): string {
   const warnings = count(results, 'warning');
   const whose = only ? `, of what ${only} needs` : '';
-  return `${results.length} checks${whose}: ${count(results, 'failed')} failed, ${warnings} warning${warnings === 1 ? '' : 's'}`;
+  return `${results.length} check${results.length === 1 ? '' : 's'}${whose}: ${count(results, 'failed')} failed, ${warnings} warning${warnings === 1 ? '' : 's'}`;
 }
 
 function count(results: readonly CheckResult[], status: CheckResult['status']): number {

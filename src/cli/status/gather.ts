@@ -177,6 +177,6 @@ function uploadsOf(
 }
 
 function describeDatabase(database: DatabaseConfig): string {
-  if (database.kind === 'sqlite') return `sqlite://${database.path}`;
+  if (database.kind === 'sqlite') return `sqlite:///${database.path}`;
   return describeConnection(database.connection);
 }

@@ -107,12 +107,18 @@ async function whatExists(
 ): Promise<{ existing: string[]; hint: string }> {
   try {
     const selects = missing.some((text) => parseSelector(text).kind !== 'name');
-    const listed = await runtime.list(selects ? rules.project : undefined, signal);
+    const project = selects ? rules.project : undefined;
+    const listed = await runtime.list(project, signal);
     const own = (id: string) => rules.ownId !== undefined && id.startsWith(rules.ownId);
     const names = listed.filter(({ id }) => !own(id)).map(({ name }) => name);
     const wanted = (missing[0] ?? '').replace(/^(service:|label:[^=]*=)/, '');
     const existing = nearestFirst(wanted, names);
-    if (existing.length === 0) return { existing, hint: 'no container exists there yet.' };
+    if (existing.length === 0) {
+      const hint = project
+        ? `the project ${project} has no other container: check DROPBACK_PROJECT, or start the application once.`
+        : 'there is no other container: start the application once.';
+      return { existing, hint };
+    }
     const more = existing.length > NAMES_SHOWN ? ` and ${existing.length - NAMES_SHOWN} more` : '';
     const shown = existing.slice(0, NAMES_SHOWN).join(', ');
     return { existing, hint: `these exist, the most similar first: ${shown}${more}.` };

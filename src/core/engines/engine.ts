@@ -18,7 +18,7 @@ export type EngineKind = 'postgres' | 'sqlite';
 
 export interface Engine {
   readonly kind: EngineKind;
-  /** For messages, without secrets: `postgresql://app@db:5432/app`, `sqlite:///data/app.db`. */
+  /** For messages, without secrets: `postgresql://app@db:5432/app`, `sqlite:////data/app.db`. */
   readonly description: string;
 
   /** One look at the database. Throws `database/unreachable` (retryable) while it is down. */

@@ -16,7 +16,7 @@ export interface RestoreReport {
   /** The backup of ours that the file is, when its checksum is in the catalogue. */
   readonly backupId?: string;
   readonly producer?: string;
-  /** `sqlite:///data/app.db`, or the side target. */
+  /** `sqlite:////data/app.db`, or the side target. */
   readonly target: string;
   readonly startedAt: string;
   readonly finishedAt: string;

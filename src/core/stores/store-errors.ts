@@ -10,7 +10,7 @@ export function existsAlready(id: string, where: string): DropbackError {
 
 export function notFound(id: string, where: string): DropbackError {
   return new DropbackError('store/not-found', `${where} has no ${id}`, {
-    hint: 'list the backups to see which ids there are; retention may have removed it.',
+    hint: '`dropback list` shows which ids there are; retention may have removed it.',
     facts: { id, where },
   });
 }

@@ -72,6 +72,16 @@ describe.skipIf(!testbed.docker)('an application on a real engine', () => {
     });
   });
 
+  it('names the project in which there is nothing', async () => {
+    const project = `${world.project}-mistyped`;
+    await expect(
+      application({ project, stop: ['service:web'] }).resolve(signal),
+    ).rejects.toMatchObject({
+      code: 'containers/not-found',
+      hint: expect.stringContaining(`the project ${project} has no other container`),
+    });
+  });
+
   it('refuses itself and --rm containers', async () => {
     const self = await world.create('self');
     const { id } = (await runtime.inspect(self, signal)) ?? { id: '' };

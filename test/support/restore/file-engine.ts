@@ -36,7 +36,7 @@ export class FileEngine implements RestoreEngine {
 
   constructor(live: string, fault: Fault = () => {}, clock: Clock = systemClock) {
     this.#live = live;
-    this.description = `sqlite://${live}`;
+    this.description = `sqlite:///${live}`;
     this.#fault = fault;
     this.#clock = clock;
   }

@@ -19,7 +19,7 @@ const alert: Alert = {
   title: 'backup failed: <no> & [way](https://evil) — ünïcode',
   lines: ['last good: app_20261122T191500Z'],
   at: '2026-11-23T01:02:03.000Z',
-  source: { program: 'db-backup', name: 'app', database: 'sqlite:///data/app.db' },
+  source: { program: 'db-backup', name: 'app', database: 'sqlite:////data/app.db' },
   error: { code: 'dump/failed', message: 'it broke', hint: 'mend it.' },
 };
 const redactor = new Redactor(['token-123456']);

@@ -7,7 +7,7 @@ const after = (seconds: number) => new Date(due.getTime() + seconds * 1000);
 const status: BackupStatus = {
   program: 'db-backup',
   name: 'app',
-  database: 'sqlite:///data/app.db',
+  database: 'sqlite:////data/app.db',
   state: 'idle',
   startedAt: '2026-11-21T00:00:00.000Z',
   nextRunAt: '2026-11-22T10:00:00.000Z',

@@ -30,7 +30,8 @@ export abstract class SqliteEngine implements Engine {
     this.log = options.log;
     this.clock = options.clock;
     this.tool = options.tool ?? new SqliteTool();
-    this.description = `sqlite://${options.database.path}`;
+    // The path is absolute: four slashes, as in DATABASE_URL.
+    this.description = `sqlite:///${options.database.path}`;
   }
 
   async probe(signal: AbortSignal): Promise<DatabaseInfo> {
