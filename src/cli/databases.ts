@@ -16,6 +16,11 @@ export function forChosen({ database }: DatabaseOption, context: CliContext): Cl
   return { ...context, config: context.config.of(database) };
 }
 
+/** What brings the previous database back, as it has to be typed. */
+export function undoCommand(config: { readonly name: string; readonly isOneOfSeveral?: true }) {
+  return config.isOneOfSeveral ? `dropback undo --database ${config.name}` : 'dropback undo';
+}
+
 /** For the one that was chosen, else for each of DATABASES_FILE, else for the only one. */
 export function forEach(options: DatabaseOption, context: CliContext): CliContext[] {
   const names = options.database === undefined ? context.config.names() : undefined;

@@ -1,4 +1,5 @@
 import type { CliContext } from '../context.ts';
+import { undoCommand } from '../databases.ts';
 import { tableLines } from '../table.ts';
 import { printable } from '../terminal.ts';
 import { bytesText, durationText } from '../units.ts';
@@ -10,7 +11,8 @@ export interface PreviousOptions {
 /** What restores have replaced and is still kept. */
 export async function previous(options: PreviousOptions, context: CliContext): Promise<void> {
   const { terminal, operations, clock, signal } = context;
-  const rows = await operations.listPrevious(context.config.restore(), signal);
+  const config = context.config.restore();
+  const rows = await operations.listPrevious(config, signal);
   if (options.json) {
     terminal.out(JSON.stringify(rows, null, 2));
     return;
@@ -35,5 +37,5 @@ export async function previous(options: PreviousOptions, context: CliContext): P
     printable(row.replacedBy),
   ]);
   for (const line of tableLines(columns, lines)) terminal.out(line);
-  terminal.out('`dropback undo` brings the newest back');
+  terminal.out(`\`${undoCommand(config)}\` brings the newest back`);
 }

@@ -6,6 +6,7 @@ import type { RequestResult, RequestStatus } from '../../core/requests/protocol.
 import type { RestoreReport } from '../../core/requests/report.ts';
 import { DropbackError, isAbort } from '../../core/runtime/errors.ts';
 import type { CliContext } from '../context.ts';
+import { undoCommand } from '../databases.ts';
 import { ProgressBar } from '../progress-bar.ts';
 import { colour, printable, printError, type Terminal } from '../terminal.ts';
 import { bytesText, countText, durationText } from '../units.ts';
@@ -75,7 +76,8 @@ async function sourceOf(source: string): Promise<Pick<Ask, 'file' | 'backupId'>>
 
 async function ask(what: Ask, options: RestoreOptions, context: CliContext): Promise<void> {
   const { terminal, clock, signal } = context;
-  const client = new RequestClient(restorePlace(context.config.restore(), 'requests'), clock);
+  const config = context.config.restore();
+  const client = new RequestClient(restorePlace(config, 'requests'), clock);
   const bar = new ProgressBar(terminal);
   try {
     const id = await client.submit(what, signal);
@@ -93,7 +95,7 @@ async function ask(what: Ask, options: RestoreOptions, context: CliContext): Pro
       });
     bar.clear();
     if (options.json) terminal.out(JSON.stringify(result, null, 2));
-    else printResult(terminal, result);
+    else printResult(terminal, result, undoCommand(config));
     context.setExitCode(result.exitCode);
   } finally {
     bar.clear();
@@ -122,13 +124,22 @@ const headlines: Record<RestoreReport['outcome'], string> = {
   failed: 'failed; the live database is the one that it was',
 };
 
-function printResult(terminal: Terminal, { report, error, exitCode }: RequestResult): void {
-  if (report) printReport(terminal, report, exitCode === 0);
+function printResult(
+  terminal: Terminal,
+  { report, error, exitCode }: RequestResult,
+  undoing: string,
+): void {
+  if (report) printReport(terminal, report, exitCode === 0, undoing);
   const shown = report?.error ?? error;
   if (shown) printError(terminal, shown);
 }
 
-function printReport(terminal: Terminal, report: RestoreReport, good: boolean): void {
+function printReport(
+  terminal: Terminal,
+  report: RestoreReport,
+  good: boolean,
+  undoing: string,
+): void {
   const { outcome, source, target, durationMs, downtimeMs, rows, bytes } = report;
   const headline = colour(terminal, good ? 'green' : 'red', headlines[outcome]);
   terminal.out(`${headline}: ${printable(source)} → ${printable(target)}`);
@@ -142,6 +153,6 @@ function printReport(terminal: Terminal, report: RestoreReport, good: boolean): 
     terminal.out(`  ${colour(terminal, 'yellow', 'warning')}: ${printable(line)}`);
   if (report.previous && outcome === 'restored') {
     const until = report.previous.keptUntil;
-    terminal.out(`  the database that was live before is kept until ${until}: \`dropback undo\``);
+    terminal.out(`  the database that was live before is kept until ${until}: \`${undoing}\``);
   }
 }

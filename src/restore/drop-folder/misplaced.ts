@@ -25,12 +25,15 @@ const MOST_NAMED = 5;
 
 /**
  * Refuses what is dropped beside the folders of several databases: nobody knows for which of them
- * it is meant. It goes to `failed/` with a report that names the folders.
+ * it is meant. It goes to `failed/` with a report that names the folders. What lies in a folder of no
+ * database is told once and left alone: it may be there since DATABASES_FILE named another.
  */
 export class MisplacedDrops {
   readonly #options: MisplacedOptions;
   /** Name (latin1) → signature at the last look. */
   #seen = new Map<string, string>();
+  /** Folders of no database in which dumps were seen at the last look. */
+  #stray = new Set<string>();
   #problem = '';
 
   constructor(options: MisplacedOptions) {
@@ -59,16 +62,33 @@ export class MisplacedDrops {
     const { watchDir } = this.#options;
     const before = this.#seen;
     this.#seen = new Map();
-    for (const key of await readdir(watchDir, { encoding: 'latin1' })) {
+    const keys = await readdir(watchDir, { encoding: 'latin1' });
+    await this.#tellStray(keys);
+    for (const key of keys) {
       const rawName = Buffer.from(key, 'latin1');
       if (judgeName(rawName.toString('utf8')).kind !== 'drop') continue;
-      const path = Buffer.concat([Buffer.from(`${watchDir}/`), rawName]);
+      const path = pathOf(watchDir, key);
       const stats = await lookAt(path);
       // A database may be called as a dump is: its folder is none.
       if (!stats || stats.isDirectory()) continue;
       const signature = signatureOf(stats);
       if (before.get(key) === signature) await this.#refuse(path, rawName, Number(stats.size));
       else this.#seen.set(key, signature);
+    }
+  }
+
+  async #tellStray(keys: readonly string[]): Promise<void> {
+    const { watchDir, names, log } = this.#options;
+    const told = this.#stray;
+    this.#stray = new Set();
+    for (const key of keys) {
+      if (names.includes(key)) continue;
+      const inside = await readdir(pathOf(watchDir, key)).catch(() => []);
+      if (!inside.some((name) => judgeName(name).kind === 'drop')) continue;
+      this.#stray.add(key);
+      if (told.has(key)) continue;
+      const folder = safeName(Buffer.from(key, 'latin1'));
+      log.warn({ folder, hint: this.#error().hint }, 'ignored: dumps in a folder of no database');
     }
   }
 
@@ -113,4 +133,9 @@ export class MisplacedDrops {
       hint: `there are several: drop it into ${folders.join(' or ')}${more}.`,
     });
   }
+}
+
+/** Names are bytes; readdir gives them as latin1. */
+function pathOf(folder: string, key: string): Buffer {
+  return Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(key, 'latin1')]);
 }
