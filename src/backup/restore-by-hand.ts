@@ -26,7 +26,9 @@ function needs({ archive, tool }: HandKnowledge): string[] {
   const unpacks = [...opens, ...(archive.compression === 'zstd' ? ['zstd'] : [])];
   if (archive.format === 'sqlite-file') return ['sha256sum', ...unpacks, 'sqlite3'];
   const major = majorOf(tool);
-  const client = `pg_restore ${major} or newer with createdb, psql and vacuumdb`;
+  // From 17 on it sets transaction_timeout first of all, which older servers refuse.
+  const most = major < 17 ? ' (16 at most for a server older than 17)' : '';
+  const client = `pg_restore ${major} or newer${most} with createdb, psql and vacuumdb`;
   const packed = archive.format === 'postgres-directory' ? ['tar'] : [];
   return [client, `a PostgreSQL server ${major} or newer`, 'sha256sum', ...packed, ...unpacks];
 }
