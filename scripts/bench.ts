@@ -17,6 +17,12 @@ try {
     const parts = await findParts(say);
     const program = await buildProgram();
     await using lab = await Lab.open({ options, program, say, ...parts });
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.once(signal, () => {
+        lab.abandon();
+        process.exit(130);
+      });
+    }
     await measure(lab);
     for (const why of lab.leftOut) say(`left out: ${why}`);
   }

@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,6 +28,7 @@ export class Lab implements AsyncDisposable {
   /** What could not be measured, and why. */
   readonly leftOut: string[] = [];
   readonly #parts: LabParts;
+  readonly #containers: string[] = [];
   readonly #stack = new AsyncDisposableStack();
   #server: Promise<BenchServer> | undefined;
   #facts: DatabaseFacts | undefined;
@@ -40,7 +43,10 @@ export class Lab implements AsyncDisposable {
   }
 
   static async open(parts: LabParts): Promise<Lab> {
-    return new Lab(parts, await mkdtemp(join(tmpdir(), 'dropback-bench-')));
+    const folder = await mkdtemp(join(tmpdir(), 'dropback-bench-'));
+    // Whatever anything makes on the way lies in there, and goes with it.
+    process.env['TMPDIR'] = folder;
+    return new Lab(parts, folder);
   }
 
   /** Of the database, once there is one. */
@@ -75,12 +81,24 @@ export class Lab implements AsyncDisposable {
     if (!postgres) throw new Error('needs a Docker engine and client programs of PostgreSQL 18');
     const server = await BenchServer.start(postgres.image, postgres.binDir);
     this.#stack.use(server);
+    this.keepTrackOf(server.container);
     this.say(`PostgreSQL in ${server.container} on port ${server.port}`);
     this.say(`filling a database of ${options.size} …`);
     await fillPostgres(server, DATABASE, options.megabytes);
     this.#facts = await postgresFacts(server, DATABASE);
     this.say(JSON.stringify(this.#facts));
     return server;
+  }
+
+  /** To be removed too where the run is broken off. */
+  keepTrackOf(container: string): void {
+    this.#containers.push(container);
+  }
+
+  /** What the end of a run does, at once: for a process that was told to end. */
+  abandon(): void {
+    if (this.#containers.length > 0) spawnSync('docker', ['rm', '-f', '-v', ...this.#containers]);
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -25,6 +25,7 @@ export async function restoreGroup(lab: Lab): Promise<Series[]> {
   await using bench = await Bench.create();
   await using containers = new TestContainers();
   const application = await containers.create('web');
+  lab.keepTrackOf(application);
   const told = { DATABASE_URL: server.url(DATABASE), BACKUP_KEEP_LAST: '99' };
   await backUpOnce(lab.program, bench, told);
   const [manifest] = await bench.manifests();

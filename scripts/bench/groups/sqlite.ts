@@ -10,7 +10,7 @@ import { quote, timeShell } from '../shell.ts';
 import { fillSqlite } from '../sqlite-data.ts';
 
 /** A script that a writer keeps from ending is given up after so many seconds for each megabyte. */
-const LIMIT_S_PER_MB = 0.05;
+const LIMIT_S_PER_MB = 0.04;
 const MOST_MB = 1000;
 
 export async function sqliteGroup(lab: Lab): Promise<Series[]> {

@@ -20,6 +20,7 @@ import { createLoadRole } from './load-role.ts';
 import { loadScript } from './load-script.ts';
 import { applicationName } from './names.ts';
 import { createPlaceholders } from './placeholders.ts';
+import { prepareForJobs } from './prepare-archive.ts';
 import { choosePsql } from './psql.ts';
 import type { Server } from './server.ts';
 import { createStandIn, isStandIn } from './stand-in.ts';
@@ -201,6 +202,7 @@ async function loadPacked(
   };
   const client = await chooseClient(need, signal);
   const foreign = loader !== undefined;
+  if (!foreign) await prepareForJobs(drop, jobs, server.options.log, signal);
   const toc = await readToc(client, drop, signal);
   const list = entryList(toc, details);
   const listFile = `${drop.path}.list`;
