@@ -6,6 +6,8 @@ import { servers, type TestServer } from '../../support/testbed.ts';
 
 const server = servers.at(-1) as TestServer;
 
+const ROUNDS = 25;
+
 /** Any process of db-backup's tree is killed at any time, so often. */
 async function killedAtRandom(source: BackupSource, rounds: number): Promise<string[]> {
   const random = randomNumbers(seedOfThisRun());
@@ -19,10 +21,10 @@ async function killedAtRandom(source: BackupSource, rounds: number): Promise<str
 // Each waits for its daemons most of the time.
 describe.concurrent('whatever is killed in a backup, what is listed is whole', () => {
   test.skipIf(!server)('PostgreSQL', { timeout: 900_000 }, async () => {
-    expect(await killedAtRandom(await postgresSource(server), 13)).toHaveLength(13);
+    expect(await killedAtRandom(await postgresSource(server), ROUNDS)).toHaveLength(ROUNDS);
   });
 
   test('SQLite', { timeout: 900_000 }, async () => {
-    expect(await killedAtRandom(await sqliteSource(), 12)).toHaveLength(12);
+    expect(await killedAtRandom(await sqliteSource(), ROUNDS)).toHaveLength(ROUNDS);
   });
 });
