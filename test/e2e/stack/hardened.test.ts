@@ -1,6 +1,9 @@
+import { chown, readFile, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { newAgeKey } from '../../support/age.ts';
 import { buildImage, docker, findEngine, testImage } from './engine.ts';
-import { Stack, until } from './stack.ts';
+import { Stack, until, user } from './stack.ts';
 
 const engine = await findEngine();
 
@@ -17,6 +20,8 @@ services:
     init: true
 `;
 
+const settings = { ALERT_WEBHOOK_URL: 'http://receiver:9000/hook' };
+
 describe.skipIf(!engine)('the hardened overlay', () => {
   let stack: Stack;
 
@@ -26,7 +31,7 @@ describe.skipIf(!engine)('the hardened overlay', () => {
     stack = await Stack.create({
       files: names.map((name) => `docker/compose.${name}.yml`),
       profiles: ['postgres'],
-      settings: { ALERT_WEBHOOK_URL: 'http://receiver:9000/hook' },
+      settings,
       extraFiles: { 'docker/compose.receiver.yml': receiverFile },
     });
     await stack.compose(['up', '--build', '-d']);
@@ -105,6 +110,42 @@ describe.skipIf(!engine)('the hardened overlay', () => {
     const changed = Object.keys(before).filter((name) => before[name] !== after[name]);
     expect(changed).toEqual([`/${stack.name('web')}`]);
   }, 150_000);
+
+  // As the README has it: recipients for the one, the key's file for the other.
+  test('an encrypted backup, dropped, is restored; nothing but /tmp can be written beside the volumes', async () => {
+    const key = newAgeKey();
+    const keyFile = join(stack.folder, 'restore/age.key');
+    await writeFile(keyFile, key.identity.text, { mode: 0o600 });
+    await chown(keyFile, user.uid, user.gid);
+    await stack.configure({
+      ...settings,
+      BACKUP_AGE_RECIPIENTS: key.recipient,
+      RESTORE_AGE_IDENTITY: '/restore/age.key',
+    });
+    await stack.compose(['up', '-d', 'db-backup', 'db-restore']);
+    for (const service of ['db-backup', 'db-restore']) {
+      const { stdout } = await docker(['inspect', stack.name(service)]);
+      const [{ HostConfig: host }] = JSON.parse(stdout);
+      expect(host).toMatchObject({ ReadonlyRootfs: true, Tmpfs: { '/tmp': expect.anything() } });
+    }
+    await stack.removeRecords();
+    await stack.addRecords('kept', 300);
+    const archive = await stack.backUp();
+    expect(basename(archive)).toMatch(/\.dump\.zst\.age$/);
+    expect(await readFile(archive, 'latin1')).toMatch(/^age-encryption\.org\/v1\n-> X25519 /);
+    await stack.removeRecords();
+    await stack.drop(archive);
+    const report = await until(
+      'the restore',
+      async () => {
+        const all = { ...(await stack.reports('done')), ...(await stack.reports('failed')) };
+        return Object.entries(all).find(([name]) => name.includes('.age'))?.[1];
+      },
+      120,
+    );
+    expect(report).toMatchObject({ outcome: 'restored' });
+    expect(await stack.countRecords()).toBe(300);
+  }, 240_000);
 });
 
 /** Sends a request as it is, without tidying up the path; returns the status. */
