@@ -139,9 +139,9 @@ function isAllowed(environment: Environment, name: string, key: string, value: u
   if (!known.has(key)) {
     const usable = [...known].filter((one) => !ofProcess.has(one));
     const [nearest] = nearestFirst(key, usable);
-    environment.warn(
-      `${label} is not a variable of dropback and has no effect; the nearest is ${nearest}`,
-    );
+    // Elsewhere a stranger's variable is none of our business; here it can only be a mistake, and
+    // BACKUP_AGE_RECIPIENT for _RECIPIENTS would leave a database unencrypted.
+    environment.problem(label, 'is not a variable of dropback', `the nearest is ${nearest}.`);
     return false;
   }
   if (typeof value === 'string') return true;

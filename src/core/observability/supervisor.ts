@@ -80,6 +80,8 @@ export class Supervisor {
       const begun = this.#clock.monotonic();
       try {
         this.#errors.delete(name);
+        // What the one before told is no longer true.
+        this.#reports.delete(name);
         await member.serve(signal, (report) => this.#reports.set(name, report));
         if (signal.aborted) return;
         throw new Error('it ended by itself');

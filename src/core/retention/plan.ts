@@ -61,6 +61,9 @@ type Dated = RetentionBackup & { readonly at: Date };
  * that lie further apart than the schedule has it, as far as the schedule has it. So neither a pause
  * nor a clock that jumped ahead costs any: no run takes more than one does on any other day.
  *
+ * A backup that a verification found bad takes no good one's place: good ones are kept as if it were
+ * not there, and it stays for as long as it would if it were good, to be looked at.
+ *
  * Whatever the policy: the newest backup, the newest verified and the newest rehearsed one stay, and
  * where a guard doubts the clock, the last run or the newest backup, everything stays and `held` says why. A policy of zeros removes
  * nothing.
@@ -122,8 +125,22 @@ function reasonsToKeep(
     if (known) known.push(reason);
     else reasons.set(id, [reason]);
   };
+  const isGood = ({ bad }: RetentionBackup) => !bad;
+  applyRules(newestFirst.filter(isGood), policy, guards, keep);
+  applyRules(newestFirst, policy, guards, (backup, reason) => {
+    if (!isGood(backup)) keep(backup, `${reason}, though bad`);
+  });
+  return reasons;
+}
+
+function applyRules(
+  newestFirst: readonly Dated[],
+  policy: KeepPolicy,
+  guards: RetentionGuards,
+  keep: (backup: RetentionBackup, reason: string) => void,
+): void {
   const [newest] = newestFirst;
-  if (!newest) return reasons;
+  if (!newest) return;
   keep(newest, 'newest');
   const verified = newestFirst.find((backup) => backup.verified);
   if (verified) keep(verified, 'newest verified');
@@ -140,7 +157,6 @@ function reasonsToKeep(
     if (guards.requireUploaded && !backup.uploaded) keep(backup, 'not uploaded yet');
   }
   for (const period of PERIODS) keepByPeriod(newestFirst, period, policy[period], keep);
-  return reasons;
 }
 
 function keepByPeriod(

@@ -55,6 +55,31 @@ it('begins anew what ended; the others go on, and the report says which it is', 
   await running;
 }, 60_000);
 
+it('does not answer for one that begins anew with what the one before told', async () => {
+  const stop = new AbortController();
+  let begun = 0;
+  const member: Member = {
+    name: 'a',
+    log: silentLogger(),
+    async serve(signal, tell) {
+      begun += 1;
+      if (begun > 1) return untilAborted(signal);
+      tell(() => ({ live: true, ready: true, status: { state: 'idle' } }));
+      throw new Error('the disk is gone');
+    },
+  };
+  const clock = new SteppedClock();
+  const supervisor = new Supervisor('db-backup', [member], clock);
+  const running = supervisor.run(stop.signal);
+  await clock.until('a second time', () => begun > 1);
+  expect(supervisor.report()).toMatchObject({
+    ready: false,
+    status: { databases: { a: { state: 'starting' } } },
+  });
+  stop.abort();
+  await running;
+}, 60_000);
+
 it('is live, but not ready, before a member has told anything', () => {
   const member = { name: 'a', log: silentLogger(), serve: untilAborted };
   expect(new Supervisor('db-restore', [member], new SteppedClock()).report()).toMatchObject({

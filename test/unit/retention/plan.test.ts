@@ -56,6 +56,18 @@ describe('retention', () => {
     expect(plan.held).toBeUndefined();
   });
 
+  test('a bad backup takes the place of no good one, and stays as long as one', () => {
+    const [today, , yesterday, dayBefore] = every(12 * HOUR, 4);
+    if (!today || !yesterday || !dayBefore) throw new Error();
+    const list = [today, { ...yesterday, bad: true }, dayBefore];
+    const plan = planRetention(list, { ...none, last: 2 }, now, calm);
+    expect(plan.keep).toEqual([
+      { id: today.id, reasons: ['newest', 'last 1 of 2'] },
+      { id: yesterday.id, reasons: ['last 2 of 2, though bad'] },
+      { id: dayBefore.id, reasons: ['last 2 of 2'] },
+    ]);
+  });
+
   test('a rule that is not full keeps the oldest, so that it can become full', () => {
     const plan = planRetention(every(DAY, 40), { ...none, yearly: 3 }, now, calm);
     expect(kept(plan)).toEqual(['2026-11-22', '2026-10-14']);
@@ -210,6 +222,12 @@ describe('retention', () => {
           if (sacred) expect(keep).toContain(sacred.id);
         }
         if (newest[0]?.bad) expect(remove).toEqual([]);
+        const good = list.filter(({ bad }) => !bad);
+        if (plan.held === undefined) {
+          const without = planRetention(good, policy, now, guard).keep.map(({ id }) => id);
+          const keptGood = keep.filter((id) => good.some((backup) => backup.id === id));
+          expect(keptGood).toEqual(without);
+        }
         for (const { reasons } of plan.keep) expect(reasons.length).toBeGreaterThan(0);
         for (const { reason } of plan.remove) expect(reason).not.toBe('');
         if (guard.lastRunFailed) expect(remove).toEqual([]);
