@@ -27,7 +27,7 @@ function faster(what: string, against: string, ours: string, theirs: string, lea
     judge: (figures) => {
       if (!figures.has(ours, theirs)) return undefined;
       const factor = times(figures, theirs, ours);
-      return { measured: `${factor.toFixed(2)} times faster`, isMet: factor >= least };
+      return { measured: `${factor.toFixed(2)} times as fast`, isMet: factor >= least };
     },
   };
 }

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, statfsSync } from 'node:fs';
-import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os';
+import { availableParallelism, cpus, release, totalmem } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** What figures mean nothing without. */
 export interface Machine {
@@ -9,8 +10,8 @@ export interface Machine {
   readonly memoryGb: number;
   readonly system: string;
   readonly freeDiskGb: number;
-  /** The load average of the last minute when the run began: above 0.5 the figures are doubtful. */
-  readonly loadBefore: number;
+  /** Cores that others kept busy before the run: above 0.5 the figures are doubtful. */
+  readonly loadBefore?: number;
   /** Program → version. */
   readonly versions: Readonly<Record<string, string>>;
 }
@@ -24,7 +25,10 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
   age: ['--version'],
 };
 
-export function describeMachine(folder: string, postgres: string | undefined): Machine {
+export function describeMachine(
+  folder: string,
+  postgres: string | undefined,
+): Omit<Machine, 'loadBefore'> {
   const disk = statfsSync(folder);
   const versions = Object.entries(PROGRAMS).map(
     ([name, args]) => [name, versionOf(name, args)] as const,
@@ -35,13 +39,21 @@ export function describeMachine(folder: string, postgres: string | undefined): M
     memoryGb: Math.round(totalmem() / 1e9),
     system: `${distribution()}, kernel ${release().replace(/-.*/, '')}`,
     freeDiskGb: Math.round((disk.bavail * disk.bsize) / 1e9),
-    loadBefore: Math.round((loadavg()[0] ?? 0) * 100) / 100,
     versions: {
       node: process.versions.node,
       ...(postgres === undefined ? {} : { PostgreSQL: postgres }),
       ...Object.fromEntries(versions.filter(([, version]) => version !== '')),
     },
   };
+}
+
+const WATCHED_MS = 3000;
+
+/** Cores that are busy now, as seen for a while: the load average still tells of what is over. */
+export async function busyCores(): Promise<number> {
+  const [before, since] = [cpuSeconds(), performance.now()];
+  await sleep(WATCHED_MS);
+  return (cpuSeconds() - before) / ((performance.now() - since) / 1000);
 }
 
 /** Processor time that everything on this machine has spent since it was started. */

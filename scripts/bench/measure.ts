@@ -6,7 +6,7 @@ import { shapesGroup } from './groups/shapes.ts';
 import { sqliteGroup } from './groups/sqlite.ts';
 import { uploadGroup } from './groups/upload.ts';
 import type { Lab } from './lab.ts';
-import { describeMachine } from './machine.ts';
+import { busyCores, describeMachine } from './machine.ts';
 import type { Group } from './options.ts';
 import { saveResults } from './results.ts';
 import type { Series } from './series.ts';
@@ -25,12 +25,12 @@ const MEASURES: Readonly<Record<Group, (lab: Lab) => Promise<Series[]>>> = {
 /** Each group's figures are kept as soon as they are there: a run may be broken off. */
 export async function measure(lab: Lab): Promise<void> {
   const { options } = lab;
-  const before = describeMachine(lab.folder, undefined);
+  const loadBefore = await busyCores();
   for (const group of options.only) {
     lab.say(`${group}:`);
     const series = await MEASURES[group](lab);
     const postgres = lab.facts && (await (await lab.server()).sql('SHOW server_version'));
-    const machine = { ...describeMachine(lab.folder, postgres), loadBefore: before.loadBefore };
+    const machine = { ...describeMachine(lab.folder, postgres), loadBefore };
     await saveResults(options.out, {
       size: options.size,
       measuredAt: new Date().toISOString(),

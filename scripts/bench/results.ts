@@ -13,6 +13,8 @@ export interface Results {
   readonly database?: DatabaseFacts;
   readonly series: readonly Series[];
   readonly leftOut: readonly string[];
+  /** Written by hand: what readers should know of these figures. */
+  readonly note?: string;
 }
 
 const FOLDER = 'benchmarks';

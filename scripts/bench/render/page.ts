@@ -58,21 +58,31 @@ function machineText(machine: Machine): string[] {
   ];
 }
 
-function sizeText({ size, database, measuredAt, machine, leftOut, series }: Results): string[] {
+function sizeText({
+  size,
+  database,
+  measuredAt,
+  machine,
+  leftOut,
+  series,
+  note,
+}: Results): string[] {
   const repetitions = Math.max(0, ...series.map(({ samples }) => samples.length));
   const facts = database
     ? `${Math.round(database.bytes / 1e6)} MB in ${database.tables} tables, ${database.rows} rows, the largest table ${Math.round(database.largest * 100)}% of it`
     : 'no PostgreSQL database';
+  const { loadBefore = 0 } = machine;
   const load =
-    machine.loadBefore > CALM_LOAD
-      ? ` **The machine was busy (load ${machine.loadBefore}): these figures are doubtful.**`
-      : ` Load before: ${machine.loadBefore}.`;
+    loadBefore > CALM_LOAD
+      ? ` **The machine was busy (${loadBefore.toFixed(1)} cores): these figures are doubtful.**`
+      : '';
   const missing = leftOut.map((why) => `- left out: ${why}`);
   return [
     `**${size}**: ${facts}; ${repetitions} repetitions, ${measuredAt.slice(0, 10)}.${load}`,
     '',
     ...missing,
     ...(missing.length > 0 ? [''] : []),
+    ...(note === undefined ? [] : [note, '']),
   ];
 }
 
