@@ -9,6 +9,7 @@ const long = [
   '/e2e/crash/',
   '/e2e/stack/engine-restart.',
   '/e2e/memory.',
+  '/e2e/bench.',
   '/e2e/sqlite-formats.',
   '/e2e/stack/s3.',
 ];
