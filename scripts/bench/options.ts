@@ -30,7 +30,7 @@ export interface BenchOptions {
   readonly render: boolean;
 }
 
-export const USAGE = `node scripts/with-setup.mjs scripts/bench.ts [options]
+export const USAGE = `npm run bench -- [options]
   --size SIZE          of the databases: 200MB, 2GB (default), 10GB
   --jobs N             of pg_dump -Fd and pg_restore (default: one a processor)
   --only GROUP         ${GROUPS.join(', ')}; ${STUDIES.join(', ')} (may be given several times)

@@ -16,7 +16,7 @@ export function renderPage(
   return [
     '# Benchmarks',
     '',
-    'Written by `scripts/bench.ts`, which measures everything on this page side by side in one run, on',
+    'Written by `npm run bench`, which measures everything on this page side by side in one run, on',
     'databases that it builds itself. Medians; everyone has a turn in each round. No figure is a promise:',
     'run it on your machine. What was tried, and why the defaults are what they are:',
     '[performance.md](performance.md).',
