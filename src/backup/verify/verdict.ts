@@ -25,14 +25,22 @@ const AT_FAULT = new Set([
  * what is installed there.
  */
 const NOT_ITS_FAULT =
-  /no space left|could not (extend|write|open|fsync|access) file|disk (is )?full|quota|out of (shared )?memory|permission denied|must be (the )?(owner|superuser|member|able)|not permitted|only superuser|role "[^"]*" does not exist|extension "[^"]*" is not available|extension control file|tablespace "[^"]*" does not exist|too many (clients|connections)|connection slots|canceling statement|deadlock detected|terminating connection|connection to server|server closed the connection|the database system is|encoding "[^"]*" does not match|unrecognized configuration parameter|unsupported version|temp_file_limit/i;
+  /no space left|could not (extend|write|open|fsync|access) file|could not read blocks? [0-9.]+ in file|input\/output error|could not load library|a worker process died|collation "[^"]*" for encoding|disk (is )?full|quota|out of (shared )?memory|permission denied|must be (the )?(owner|superuser|member|able)|not permitted|only superuser|role "[^"]*" does not exist|extension "[^"]*" is not available|extension control file|tablespace "[^"]*" does not exist|too many (clients|connections)|connection slots|canceling statement|deadlock detected|terminating connection|connection to server|server closed the connection|the database system is|encoding "[^"]*" does not match|unrecognized configuration parameter|unsupported version|temp_file_limit/i;
 
 /** Whether an error of a verification is the backup's own, or that of whatever was to verify it. */
 export function verdictOf(error: unknown): 'failed' | 'inconclusive' {
-  if (!(error instanceof DropbackError)) return 'inconclusive';
+  if (!(error instanceof DropbackError) || hasKilledProgram(error)) return 'inconclusive';
   if (AT_FAULT.has(error.code)) return 'failed';
   if (error.code !== 'drop/does-not-load') return 'inconclusive';
   const said = error.facts['stderr'];
   const lines = Array.isArray(said) && said.length > 0 ? said.map(String) : [error.message];
   return lines.some((line) => NOT_ITS_FAULT.test(line)) ? 'inconclusive' : 'failed';
+}
+
+/** A program that was ended by a signal (want of memory, a shutdown) has judged nothing. */
+function hasKilledProgram(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if (at instanceof DropbackError && typeof at.facts['exitSignal'] === 'string') return true;
+  }
+  return false;
 }

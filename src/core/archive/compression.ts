@@ -94,7 +94,11 @@ export function decompressionError(error: unknown, compression: string): Dropbac
     return new DropbackError(
       'drop/trailing-garbage',
       `something that is not ${compression} follows the compressed data`,
-      { hint: 'the file was damaged or appended to: copy it again, or dump again.', facts },
+      {
+        hint: 'the file was damaged or appended to: copy it again, or dump again.',
+        facts,
+        cause: error,
+      },
     );
   }
   return new DropbackError('drop/corrupt', `the ${compression} data are damaged`, {
