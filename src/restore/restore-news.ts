@@ -61,9 +61,10 @@ export class RestoreNews {
     const { id, outcome, source, error, needsAttention } = report;
     const isDone = outcome === 'restored' || outcome === 'undone';
     const but = needsAttention ? ', but a container needs attention' : '';
+    const done = needsAttention ? 'restore-needs-attention' : 'restore-done';
     await this.#alerts.tell({
       id: `${id}.ended`,
-      event: isDone ? 'restore-done' : 'restore-failed',
+      event: isDone ? done : 'restore-failed',
       title: isDone ? `${outcome}: ${source}${but}` : `restore ${outcome}: ${source}`,
       lines: factsOf(report),
       ...(error ? { error } : {}),

@@ -1,7 +1,16 @@
+import { mkdtempSync, rmSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import type { Alerts, News } from '../../src/core/alerts/alert.ts';
+import { alertEvents } from '../../src/core/alerts/alert.ts';
+import { Application } from '../../src/core/containers/application.ts';
+import type { StartOptions } from '../../src/core/containers/start.ts';
+import { silentLogger } from '../../src/core/observability/log.ts';
+import { systemClock } from '../../src/core/runtime/clock.ts';
 import { DropbackError } from '../../src/core/runtime/errors.ts';
+import { FileRuntime } from '../support/restore/file-runtime.ts';
 import { script, World, type WorldOptions } from '../support/restore/world.ts';
 
 let world: World;
@@ -58,6 +67,50 @@ test('a restore is told; so is an application that does not come back, and when 
   const told = news.filter(({ event }) => event.startsWith('restore-'));
   expect(told.map((one) => one.id)).toEqual([`${id}.started`, `${id}.ended`]);
 });
+
+/** Health checks are waited for a second only. */
+class Impatient extends Application {
+  override start(names: readonly string[], options: StartOptions) {
+    return super.start(names, { ...options, healthTimeoutMs: 1000 });
+  }
+}
+
+test('a restore after which the application is not healthy is told as a warning', async () => {
+  const root = mkdtempSync(join(tmpdir(), 'dropback-machine-'));
+  const runtime = new FileRuntime(join(root, 'containers'));
+  runtime.sick.add('web');
+  const containers = {
+    dockerHost: 'unix:///nowhere',
+    stop: ['web'],
+    start: [],
+    stopGraceSeconds: 1,
+  };
+  const application = new Impatient(runtime, containers, systemClock, silentLogger());
+  await started({ root, application });
+  await world.drop('app.sql', script('fresh'));
+  expect(await world.report('app.sql')).toMatchObject({ outcome: 'restored' });
+  expectWarning('container web runs, but its health check says unhealthy');
+});
+
+test('so is one after which RESTORE_START_CONTAINERS means no container', async () => {
+  const forget = (call: string) => {
+    if (call === 'start web') rmSync(join(world.root, 'containers', 'extra'), { force: true });
+  };
+  world = await World.create({ containerFault: forget, start: ['extra'], alerts: listening() });
+  world.runtime.set('extra', 'exited');
+  world.start();
+  await world.drop('app.sql', script('fresh'));
+  expect(await world.report('app.sql')).toMatchObject({ outcome: 'restored' });
+  expectWarning('RESTORE_START_CONTAINERS');
+});
+
+function expectWarning(text: string): void {
+  const ended = news.find(({ id }) => id?.endsWith('.ended'));
+  expect(ended && alertEvents[ended.event]).toBe('warning');
+  expect(ended?.lines?.join()).toContain(text);
+  // It runs, so it is not down.
+  expect(said.filter((line) => line.startsWith('raise'))).toEqual([]);
+}
 
 test('a journal that can not be used is told', async () => {
   world = await World.create({ alerts: listening() });

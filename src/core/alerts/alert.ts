@@ -19,6 +19,8 @@ export const alertEvents = {
   'hook-recovered': 'info',
   'restore-started': 'info',
   'restore-done': 'info',
+  /** Restored, and a container that was to run does not, or is not healthy. */
+  'restore-needs-attention': 'warning',
   'restore-failed': 'error',
   /** Nothing is restored until a person has looked. */
   'restores-blocked': 'error',

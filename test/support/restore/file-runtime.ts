@@ -8,6 +8,8 @@ export class FileRuntime implements ContainerRuntime {
   readonly description = 'files';
   readonly #folder: string;
   readonly #fault: (call: string) => void;
+  /** Those whose health check fails; the others have none. */
+  readonly sick = new Set<string>();
 
   constructor(folder: string, fault: (call: string) => void = () => {}) {
     this.#folder = folder;
@@ -61,7 +63,7 @@ export class FileRuntime implements ContainerRuntime {
       labels: {},
       running,
       status: running ? 'running' : 'exited',
-      health: 'none',
+      health: this.sick.has(name) ? 'unhealthy' : 'none',
       exitCode: 0,
       autoRemove: false,
       addresses: [],
