@@ -224,7 +224,9 @@ async function manifestOf(bed: RestoreBed): Promise<object> {
   const tables = [{ schema: 'public', name: 't', rows: 4000 }];
   const names = { roles: [bed.owner], extensions: [], warnings: [] };
   const tool = { version: bed.server.version };
-  return { engine: 'postgres', tables, tool, ...names, database: { sizeBytes, notValid: [] } };
+  const archive = { compression: 'none' };
+  const database = { sizeBytes, notValid: [] };
+  return { engine: 'postgres', tables, tool, archive, ...names, database };
 }
 
 /** A consumer of a logical slot, which connects again when it is sent away. */
