@@ -28,7 +28,9 @@ export class HttpSink implements AsyncDisposable {
       this.received.push({ path: request.url ?? '', headers: request.headers, body });
       if (answer === 'hang') return;
       response.writeHead(answer, answer === 302 ? { location: '/elsewhere' } : {});
-      response.end(answer === 200 ? 'ok' : 'invalid_payload for token-123456');
+      const path = decodeURIComponent(request.url ?? '');
+      const problem = `Cannot POST ${request.url} (${path}): invalid_payload for token-123456`;
+      response.end(answer === 200 ? 'ok' : problem);
     });
   }
 

@@ -126,6 +126,7 @@ export class Pings {
     url.searchParams.set('rid', run);
     const body = this.#redactor.text(text).slice(-MOST_TEXT);
     const request = { url: url.href, body, contentType: 'text/plain; charset=utf-8' };
-    return post({ ...request, timeoutMs: TIMEOUT_MS }, this.#redactor, signal);
+    const redactor = this.#redactor.withAddress(this.#url);
+    return post({ ...request, timeoutMs: TIMEOUT_MS }, redactor, signal);
   }
 }

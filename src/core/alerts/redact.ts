@@ -11,6 +11,17 @@ export class Redactor {
     this.#secrets = [...all].sort((a, b) => b.length - a.length);
   }
 
+  /**
+   * For what a receiver answers: its path and query too, whole and in pieces, as many answer with
+   * them. Not for other texts: an ordinary word (`/backup`) may be a piece.
+   */
+  withAddress(address: string): Redactor {
+    const { pathname, search } = new URL(address);
+    const pieces = [...pathname.split('/'), ...search.slice(1).split(/[&=]/)];
+    const all = [`${pathname}${search}`, pathname, search, ...pieces];
+    return new Redactor([...this.#secrets, ...all, ...all.map(decoded)]);
+  }
+
   text(text: string): string {
     return this.#secrets.reduce((left, secret) => left.replaceAll(secret, '***'), text);
   }
@@ -20,5 +31,13 @@ export class Redactor {
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out.
     const clean = this.text(text).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ');
     return clean.length > most ? `${clean.slice(0, most - 1)}…` : clean;
+  }
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
   }
 }

@@ -32,7 +32,8 @@ export class Webhook implements AlertChannel {
       ...(token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } }),
       ...(this.#timeoutMs === undefined ? {} : { timeoutMs: this.#timeoutMs }),
     };
-    await post(request, this.#redactor, signal);
+    // ntfy's topic is in the address, and not in what is asked for.
+    await post(request, this.#redactor.withAddress(url), signal);
   }
 
   probe(signal: AbortSignal): Promise<void> {

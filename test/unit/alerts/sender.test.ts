@@ -1,12 +1,13 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Alerting, openAlerts } from '../../../src/core/alerts/open-alerts.ts';
 import { Pings } from '../../../src/core/alerts/pings.ts';
 import { Redactor } from '../../../src/core/alerts/redact.ts';
 import { HealthServer } from '../../../src/core/observability/health-server.ts';
-import { silentLogger } from '../../../src/core/observability/log.ts';
+import { errorForLog, silentLogger } from '../../../src/core/observability/log.ts';
 import { type Clock, systemClock } from '../../../src/core/runtime/clock.ts';
 import { HttpSink } from '../../support/http-sink.ts';
 import { SmtpSink } from '../../support/smtp-sink.ts';
@@ -31,7 +32,7 @@ const clock: Clock = {
 };
 const log = silentLogger();
 
-async function open(more: object = {}, file = 'alerts.json'): Promise<Alerting> {
+async function open(more: object = {}, file = 'alerts.json', told = log): Promise<Alerting> {
   const config = {
     webhook: { url: http.url('/hook'), format: 'json' as const },
     email: { host: '127.0.0.1', port: smtp.port, secure: false, from: 'a@x.org', to: ['b@y.org'] },
@@ -42,7 +43,7 @@ async function open(more: object = {}, file = 'alerts.json'): Promise<Alerting> 
     ...more,
   };
   const source = { program: 'db-backup', name: 'app', database: 'sqlite:///a.db' } as const;
-  const alerting = openAlerts(config, { file: join(folder, file), source, clock, log });
+  const alerting = openAlerts(config, { file: join(folder, file), source, clock, log: told });
   await alerting.begin();
   return alerting;
 }
@@ -96,6 +97,31 @@ test('a process that ends sends what it has told last', async () => {
   await alerting[Symbol.asyncDispose]();
   expect(posted()).toEqual(['the last one']);
   expect(smtp.mails).toHaveLength(1);
+});
+
+test('the path of an address, which is its secret, is told by nobody whose receiver repeats it', async () => {
+  const lines: string[] = [];
+  const told = pino(
+    { serializers: { error: errorForLog } },
+    { write: (line: string) => lines.push(line) },
+  );
+  http.always = 404;
+  const url = http.url('/hooks/s3cr3t-p%2Fth?key=s3cr3t-k%2By&short=1');
+  const more = { webhook: { url, format: 'json' as const }, email: undefined };
+  await using alerting = await open(more, 'alerts.json', told);
+  await alerting.alerts.tell(news('one'));
+  const pings = new Pings(url, new Redactor([]), { clock, log: told });
+  pings.succeeded('');
+  const logged = (text: string) => lines.some((line) => line.includes(text));
+  const isRefused = () => logged('an alert is not sent yet') && logged('a ping was not delivered');
+  await expect.poll(isRefused, { timeout: 20_000 }).toBe(true);
+  pings.failed(lines.join(''));
+  const isPinged = () => http.received.some(({ body }) => body.includes('a ping was'));
+  await expect.poll(isPinged, { timeout: 20_000 }).toBe(true);
+  const seen = JSON.stringify([alerting.status(), lines, http.received.map(({ body }) => body)]);
+  expect(seen).toMatch(/Cannot POST \*\*\*/);
+  expect(seen).not.toContain('s3cr3t');
+  await pings.settle(AbortSignal.abort());
 });
 
 test('a daemon without a way out: another one fetches its alerts and sends them', async () => {
