@@ -103,11 +103,31 @@ describe('messages of pg_restore', () => {
     expect(found.warnings).toEqual([]);
   });
 
+  test('workers that speak at the same time mix their heads up, and no more', () => {
+    const [said = '', command = ''] = pair;
+    const message = said.replace('pg_restore: error: ', '');
+    const both = judge(
+      `pg_restore: error: pg_restore:${message}`,
+      command,
+      ` error: ${message}`,
+      command,
+    );
+    expect(both.onlyTolerated).toBe(true);
+    expect(both.tolerated).toBe(2);
+    const other = 'could not execute query: ERROR:  relation "x" does not exist';
+    const hidden = judge(`pg_restore: error: pg_restore: error: ${message}`, command, other);
+    expect(hidden.errors).toEqual([other]);
+    expect(judge('pg_restore: error: pg_restore: while INITIALIZING:', ...pair).onlyTolerated).toBe(
+      true,
+    );
+  });
+
   test.each([
     ['another error besides', [...pair, 'pg_restore: error: could not execute query: ERROR:  x']],
     ['another command', [pair[0] ?? '', 'Command was: SET transaction_timeout = 1;']],
     ['no command', [pair[0] ?? '']],
     ['nothing at all', []],
+    ['an error after two heads', [...pair, 'pg_restore: pg_restore: error: error: COPY failed']],
     ['a failed COPY', ['pg_restore: error: COPY failed for table "t": ERROR:  y']],
   ])('%s is an error', (_what, lines) => expect(judge(...lines).onlyTolerated).toBe(false));
 });

@@ -1,9 +1,17 @@
 /** What pg_restore says when it tells a server before 17 of a setting that it can't know. */
 const TOLERATED =
-  /^pg_restore: error: could not execute query: ERROR: {2}unrecognized configuration parameter "transaction_timeout"$/;
+  /^could not execute query: ERROR: {2}unrecognized configuration parameter "transaction_timeout"$/;
 const ITS_COMMAND = 'Command was: SET transaction_timeout = 0;';
-const ERROR = /^pg_restore: error:/;
-const WARNING = /^(?:pg_restore: )?warning: |^WARNING: /i;
+/**
+ * pg_restore writes the name, the level and the message one after the other: what several workers say
+ * at once may have two heads on one line, and none on the next. A message itself stays whole.
+ */
+const HEAD = /^(?:\s*(?:pg_restore|error):)*\s*/;
+/** Where an error is, and no error. */
+const PLACE = /^(?:while [A-Z ]+:|from TOC entry \d+; )/;
+/** How errors begin, should their head have gone to another line. */
+const BEHEADED = /^(?:could not |COPY failed |error returned |a worker process )/;
+const WARNING = /^warning: /i;
 const IGNORED = /errors ignored on restore: \d+/;
 const MOST_KEPT = 50;
 
@@ -28,9 +36,13 @@ export class RestoreMessages {
       }
       this.#keep(this.errors, awaited);
     }
-    if (TOLERATED.test(line)) this.#awaitsCommand = line;
-    else if (ERROR.test(line)) this.#keep(this.errors, line);
-    else if (WARNING.test(line) && !IGNORED.test(line)) this.#keep(this.warnings, line);
+    const head = HEAD.exec(line)?.[0] ?? '';
+    const message = line.slice(head.length);
+    if (PLACE.test(message) || message === '') return;
+    if (TOLERATED.test(message)) this.#awaitsCommand = line;
+    else if (WARNING.test(message)) {
+      if (!IGNORED.test(message)) this.#keep(this.warnings, line);
+    } else if (head.includes('error:') || BEHEADED.test(message)) this.#keep(this.errors, line);
   }
 
   /** Call once, when the program has exited. */
