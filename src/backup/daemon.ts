@@ -12,7 +12,7 @@ import {
 import type { Clock } from '../core/runtime/clock.ts';
 import { errorReport, isAbort } from '../core/runtime/errors.ts';
 import { giveMemoryBack } from '../core/runtime/give-memory-back.ts';
-import type { Turnstile } from '../core/runtime/turnstile.ts';
+import type { Place, Turnstile } from '../core/runtime/turnstile.ts';
 import type { LocalStore } from '../core/stores/local/store.ts';
 import type { S3Store } from '../core/stores/s3/store.ts';
 import { type AlertDependencies, BackupAlerts } from './backup-alerts.ts';
@@ -285,17 +285,17 @@ export class BackupDaemon {
     if (!turnstile) return await this.#attemptNow(signal);
     this.#state = 'waiting for its turn';
     await this.#keepStatus();
-    await turnstile.pass(() => this.#attemptNow(signal), signal);
+    await turnstile.pass((place) => this.#attemptNow(signal, place), signal);
   }
 
-  async #attemptNow(signal: AbortSignal): Promise<void> {
+  async #attemptNow(signal: AbortSignal, place?: Place): Promise<void> {
     const { clock, log } = this.#deps;
     this.#state = 'running';
     this.#lastAttempt = clock.now();
     await this.#keepStatus();
     this.#alerts.runStarted();
     try {
-      const finished = await this.#run.execute(signal);
+      const finished = await this.#run.execute(signal, undefined, place);
       this.#failures = 0;
       this.#tellFinished(finished);
       await this.#alerts.runSucceeded(finished.manifest, signal);

@@ -4,6 +4,7 @@ import type { Manifest } from '../core/archive/manifest.ts';
 import { withVerification } from '../core/archive/state-file.ts';
 import type { DatabaseLock, Dump } from '../core/engines/engine.ts';
 import { DropbackError } from '../core/runtime/errors.ts';
+import type { Place } from '../core/runtime/turnstile.ts';
 import { BackupHooks, type HookDependencies } from './backup-hooks.ts';
 import { manifestOf } from './manifest-of.ts';
 import { saveGlobals } from './save-globals.ts';
@@ -52,13 +53,15 @@ export class BackupRun {
     this.#deps = deps;
   }
 
+  /** `place`: among those that are backed up at the same time; none is taken up by waiting. */
   async execute(
     signal: AbortSignal,
     onProgress: (progress: RunProgress) => void = () => {},
+    place?: Place,
   ): Promise<FinishedRun> {
     const hooks = new BackupHooks(this.#deps);
     try {
-      const finished = await this.#bounded(hooks, signal, onProgress);
+      const finished = await this.#bounded(hooks, signal, onProgress, place);
       await hooks.after(finished, signal);
       return finished;
     } catch (error) {
@@ -71,12 +74,14 @@ export class BackupRun {
     hooks: BackupHooks,
     signal: AbortSignal,
     onProgress: (progress: RunProgress) => void,
+    place: Place | undefined,
   ): Promise<FinishedRun> {
     const { config, log, engine } = this.#deps;
     const timer = deadline(config.timeoutMs);
     try {
       onProgress({ step: 'lock', message: 'taking the lock' });
-      await using lock = await this.#lock(AbortSignal.any([signal, timer.signal]), onProgress);
+      const unlocked = AbortSignal.any([signal, timer.signal]);
+      await using lock = await this.#lock(unlocked, onProgress, place);
       const bounded = AbortSignal.any([signal, timer.signal, lock.lost]);
       log.info({ database: engine.description }, 'backup started');
       await hooks.before(bounded);
@@ -87,14 +92,22 @@ export class BackupRun {
   }
 
   /** A restore, or another daemon's backup, postpones this one; it doesn't fail it. */
-  #lock(signal: AbortSignal, onProgress: (progress: RunProgress) => void): Promise<DatabaseLock> {
+  async #lock(
+    signal: AbortSignal,
+    onProgress: (progress: RunProgress) => void,
+    place: Place | undefined,
+  ): Promise<DatabaseLock> {
     const { engine, config, log } = this.#deps;
     const onWait = (holder: string | undefined) => {
       const message = `postponed: ${holder ?? 'another operation'} holds the database's lock`;
       log.info({ holder }, message);
       onProgress({ step: 'lock', message });
+      place?.stepOut();
     };
-    return engine.lock({ purpose: 'backup', waitMs: config.timeoutMs, onWait }, signal);
+    const request = { purpose: 'backup', waitMs: config.timeoutMs, onWait } as const;
+    const lock = await engine.lock(request, signal);
+    place?.stepIn();
+    return lock;
   }
 
   /** `signal` is bounded by the run's time-out and the lock; the upload outlives both. */

@@ -1,6 +1,17 @@
 import type { Clock } from './clock.ts';
 import { throwIfAborted } from './errors.ts';
 
+/** Of one that was let through. Calling either twice changes nothing. */
+export interface Place {
+  /** Another may come in: this one waits for something that has nothing to do with the others. */
+  stepOut(): void;
+  /**
+   * Takes a place again, at once and even where none is free, so that what was waited for needn't be
+   * held while waiting here. Nobody else is let in until there are as few inside as there should be.
+   */
+  stepIn(): void;
+}
+
 /**
  * Lets so many through at the same time, in order of arrival. Who stays inside for longer than
  * `lapseMs` no longer counts: one that hangs must not keep out all the others for ever.
@@ -19,17 +30,39 @@ export class Turnstile {
   }
 
   /** Runs the work when it is its turn. Rejects with `run/aborted` while it waits. */
-  async pass<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  async pass<T>(work: (place: Place) => Promise<T>, signal: AbortSignal): Promise<T> {
     await this.#enter(signal);
-    const leave = once(() => this.#leave());
-    const lapse = new AbortController();
-    void this.#clock.sleep(this.#lapseMs, lapse.signal).then(leave, () => {});
+    const place = this.#taken();
     try {
-      return await work();
+      return await work(place);
     } finally {
-      lapse.abort();
-      leave();
+      place.stepOut();
     }
+  }
+
+  #taken(): Place {
+    let lapse: AbortController | undefined;
+    const stepOut = () => {
+      if (!lapse) return;
+      lapse.abort();
+      lapse = undefined;
+      this.#leave();
+    };
+    const begin = () => {
+      const own = new AbortController();
+      lapse = own;
+      const end = () => {
+        if (lapse === own) stepOut();
+      };
+      void this.#clock.sleep(this.#lapseMs, own.signal).then(end, () => {});
+    };
+    const stepIn = () => {
+      if (lapse) return;
+      this.#inside += 1;
+      begin();
+    };
+    begin();
+    return { stepOut, stepIn };
   }
 
   async #enter(signal: AbortSignal): Promise<void> {
@@ -55,21 +88,12 @@ export class Turnstile {
     throwIfAborted(signal);
   }
 
-  /** The place goes straight to the first who waits. */
+  /** The place goes straight to the first who waits, unless there are too many inside. */
   #leave(): void {
     const [next] = this.#waiting;
-    if (next) {
+    if (next && this.#inside <= this.#most) {
       this.#waiting.delete(next);
       next();
     } else this.#inside -= 1;
   }
-}
-
-function once(work: () => void): () => void {
-  let isDone = false;
-  return () => {
-    if (isDone) return;
-    isDone = true;
-    work();
-  };
 }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { Turnstile } from '../../../src/core/runtime/turnstile.ts';
+import { type Place, Turnstile } from '../../../src/core/runtime/turnstile.ts';
 import { SteppedClock } from '../../support/stepped-clock.ts';
 
 const never = new AbortController().signal;
@@ -69,4 +69,44 @@ it('no longer counts one that stays for ever', async () => {
   await soon();
   end('e');
   await more[1];
+});
+
+it('one that steps out lets the next in, and keeps others out when it is back', async () => {
+  const clock = new SteppedClock();
+  const turnstile = new Turnstile(1, 3_600_000, clock);
+  const { inside, begin, end } = workers(turnstile);
+  const ended = Promise.withResolvers<void>();
+  let place: Place | undefined;
+  const first = turnstile.pass((its) => {
+    place = its;
+    return ended.promise;
+  }, never);
+  const others = ['a', 'b', 'c'].map((name) => begin(name));
+  await soon();
+  expect(inside).toEqual([]);
+  place?.stepOut();
+  place?.stepOut();
+  await soon();
+  expect(inside).toEqual(['a']);
+  // Back at once, though there is no place: the next comes in when both are out.
+  place?.stepIn();
+  place?.stepIn();
+  end('a');
+  await others[0];
+  await soon();
+  expect(inside).toEqual([]);
+  // It no longer counts after an hour, as before it stepped out.
+  await clock.advance(3_600_000);
+  await soon();
+  expect(inside).toEqual(['b']);
+  ended.resolve();
+  await first;
+  await soon();
+  expect(inside).toEqual(['b']);
+  end('b');
+  await others[1];
+  await soon();
+  expect(inside).toEqual(['c']);
+  end('c');
+  await Promise.all(others);
 });
