@@ -18,12 +18,17 @@ export interface DrainResult {
   readonly uploaded: readonly string[];
   /** Listed locally and still not uploaded. */
   readonly remaining: number;
+  /** The first one. */
   readonly error?: ErrorReport;
 }
 
+/** What is wrong with one backup says nothing of the others. Any other failure may be an outage. */
+const OF_ONE_BACKUP = new Set(['store/corrupt', 'store/exists', 'store/not-found']);
+
 /**
  * Brings what is listed locally to the remote store, oldest first. A failure leaves the backup
- * listed as not uploaded and ends the round: those behind it would meet the same outage.
+ * listed as not uploaded. It ends the round, for those behind it would meet the same outage, unless
+ * it is that backup's own.
  */
 export class Uploads {
   readonly #deps: UploadDependencies;
@@ -46,20 +51,24 @@ export class Uploads {
   async drain(signal: AbortSignal): Promise<DrainResult> {
     const waiting = await this.backlog(signal);
     const uploaded: string[] = [];
+    let first: ErrorReport | undefined;
     for (const manifest of waiting) {
       try {
         await this.#upload(manifest, signal);
         uploaded.push(manifest.id);
       } catch (error) {
         if (isAbort(error)) throw error;
-        return {
-          uploaded,
-          remaining: waiting.length - uploaded.length,
-          error: errorReport(error),
-        };
+        first ??= errorReport(error);
+        if (!isOfOneBackup(error)) break;
+        const report = errorReport(error);
+        this.#deps.log.warn(
+          { id: manifest.id, error: report },
+          'this backup could not be uploaded; going on',
+        );
       }
     }
-    return { uploaded, remaining: 0 };
+    const remaining = waiting.length - uploaded.length;
+    return first ? { uploaded, remaining, error: first } : { uploaded, remaining };
   }
 
   /**
@@ -90,25 +99,30 @@ export class Uploads {
   }
 
   async #upload(manifest: Manifest, signal: AbortSignal): Promise<void> {
-    const { local, remote, log } = this.#deps;
+    const { remote, log } = this.#deps;
     log.info({ id: manifest.id, store: remote.description }, 'upload started');
     try {
-      await remote.publish(manifest, { path: local.archivePath(manifest) }, signal);
+      await this.#publish(manifest, signal);
     } catch (error) {
-      if (!(await this.#isThereAlready(error, manifest, signal))) {
-        if (!isAbort(error)) await this.#note(manifest, 'failed', errorReport(error));
-        throw error;
-      }
+      if (!isAbort(error)) await this.#note(manifest, 'failed', errorReport(error));
+      throw error;
     }
     await this.#note(manifest, 'uploaded');
     log.info({ id: manifest.id, store: remote.description }, 'uploaded');
   }
 
-  /** An earlier attempt arrived though its answer was lost: the same bytes are there. */
-  async #isThereAlready(error: unknown, manifest: Manifest, signal: AbortSignal): Promise<boolean> {
-    if (!(error instanceof DropbackError) || error.code !== 'store/exists') return false;
-    await this.#deps.remote.confirm(manifest, signal);
-    return true;
+  /** Fine, too, where an earlier attempt arrived though its answer was lost: the same is there. */
+  async #publish(manifest: Manifest, signal: AbortSignal): Promise<void> {
+    const { local, remote } = this.#deps;
+    try {
+      await remote.publish(manifest, { path: local.archivePath(manifest) }, signal);
+    } catch (error) {
+      if (!hasCode(error, 'store/exists')) throw error;
+      await remote.confirm(manifest, signal).catch((unconfirmed: unknown) => {
+        // Another archive lies there without a manifest: that it exists is what has to be told.
+        throw hasCode(unconfirmed, 'store/not-found') ? error : unconfirmed;
+      });
+    }
   }
 
   async #note(
@@ -121,4 +135,12 @@ export class Uploads {
       withS3Upload(state, status, clock.now(), error),
     );
   }
+}
+
+function isOfOneBackup(error: unknown): boolean {
+  return error instanceof DropbackError && !error.retryable && OF_ONE_BACKUP.has(error.code);
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof DropbackError && error.code === code;
 }

@@ -8,6 +8,7 @@ import { silentLogger } from '../../src/core/observability/log.ts';
 import { applyRetention } from '../../src/core/retention/apply.ts';
 import { planRetention } from '../../src/core/retention/plan.ts';
 import { type Clock, systemClock } from '../../src/core/runtime/clock.ts';
+import { DropbackError } from '../../src/core/runtime/errors.ts';
 import { Catalogue, forRetention } from '../../src/core/stores/catalogue.ts';
 import { LocalStore } from '../../src/core/stores/local/store.ts';
 import { S3Store } from '../../src/core/stores/s3/store.ts';
@@ -104,6 +105,46 @@ describe('catalogue', () => {
     expect(await uploads.drain(never)).toEqual({ uploaded: waiting, remaining: 0 });
     expect((await remote.list(never)).backups.map(({ id }) => id)).toEqual(waiting);
     expect(await uploads.backlog(never)).toEqual([]);
+  });
+
+  test('a backup that is damaged here, or stands in its own way there, holds up no other', async () => {
+    const [a, b, c] = [await make(1, local), await make(2, local), await make(3, local)];
+    const damaged = Buffer.from(a.content);
+    damaged[3] = (damaged[3] ?? 0) ^ 1;
+    await writeFile(local.archivePath(a.manifest), damaged);
+    await make(2, remote);
+    const uploads = new Uploads({ local, remote, clock, log: silentLogger() });
+    const result = await uploads.drain(never);
+    expect(result).toMatchObject({ uploaded: [c.manifest.id], remaining: 2 });
+    expect(result.error?.code).toBe('store/corrupt');
+    expect(result.error?.message).toContain(a.manifest.id);
+    const waiting = (await uploads.backlog(never)).map(({ id }) => id);
+    expect(waiting).toEqual([a.manifest.id, b.manifest.id]);
+    for (const id of waiting) {
+      expect((await local.readState(id)).uploads.s3).toMatchObject({
+        status: 'failed',
+        attempts: 1,
+      });
+    }
+  });
+
+  test('an archive without a manifest that is in the way is told as such', async () => {
+    const { manifest } = await make(1, local);
+    const occupied = new DropbackError('store/exists', 'already has another archive', { hint: '' });
+    const publish = () => Promise.reject(occupied);
+    const inTheWay = Object.defineProperty(remote, 'publish', { value: publish });
+    const uploads = new Uploads({ local, remote: inTheWay, clock, log: silentLogger() });
+    expect((await uploads.drain(never)).error?.code).toBe('store/exists');
+    expect((await local.readState(manifest.id)).uploads.s3?.lastError?.code).toBe('store/exists');
+  });
+
+  test('an outage ends the round at the first backup', async () => {
+    const [a, b] = [await make(1, local), await make(2, local)];
+    const uploads = new Uploads({ local, remote: unreachable(), clock, log: silentLogger() });
+    const { uploaded, remaining, error } = await uploads.drain(never);
+    expect([uploaded, remaining, error?.code]).toEqual([[], 2, 'store/unreachable']);
+    expect((await local.readState(a.manifest.id)).uploads.s3?.attempts).toBe(1);
+    expect((await local.readState(b.manifest.id)).uploads.s3).toBeUndefined();
   });
 
   test('a damaged local copy is fetched from the remote store', async () => {
