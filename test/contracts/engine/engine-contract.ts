@@ -164,15 +164,19 @@ export function describeEngine(kind: string, create: () => Promise<EngineUnderTe
         if (!previous) throw new Error('nothing was kept');
         expect(await it.content()).toBe(before);
         expect(await it.restore.outcome(last(), never)).toBe('swapped');
-        // Only the time may be that of asking.
+        // The time may be that of asking, and a server goes on tidying what was kept.
         const replaced = (await it.restore.replaced(last(), never)).previous;
-        expect(replaced).toEqual({ ...previous, replacedAt: expect.any(String) });
+        expect(replaced).toEqual({
+          ...previous,
+          replacedAt: expect.any(String),
+          bytes: expect.any(Number),
+        });
         await it.restore.finish(last(), context);
         await it.restore.finish(last(), context);
-        expect(await it.restore.measurePrevious(previous, never)).toBe(previous.bytes);
+        expect(await it.restore.measurePrevious(previous, never)).toBeGreaterThan(0);
         expect(await it.restore.sweep([last()], context)).toEqual([]);
         expect(await it.restore.sweep([], context), 'its record may lie elsewhere').toEqual([]);
-        expect(await it.restore.measurePrevious(previous, never)).toBe(previous.bytes);
+        expect(await it.restore.measurePrevious(previous, never)).toBeGreaterThan(0);
 
         const undo = await it.restore.planUndo(previous, context);
         const undone = await it.restore.swap(undo, context);
