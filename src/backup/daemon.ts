@@ -7,8 +7,8 @@ import {
   type FailedRun,
   lastRunFailed,
   ownFolder,
-  readBackupStatus,
 } from '../core/requests/backup-status.ts';
+import { laterFailure, noteFailedRun, readFailedRun } from '../core/requests/failed-run.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import { errorReport, isAbort } from '../core/runtime/errors.ts';
 import { giveMemoryBack } from '../core/runtime/give-memory-back.ts';
@@ -97,7 +97,7 @@ export class BackupDaemon {
 
   /** Until the signal fires; never ends because of a failed backup. */
   async serve(signal: AbortSignal): Promise<void> {
-    await this.#readLastFailure();
+    await this.#readFailures();
     const over = new AbortController();
     const beside = this.#besides(AbortSignal.any([signal, over.signal]));
     try {
@@ -145,7 +145,9 @@ export class BackupDaemon {
       await waitForDatabase({ ...this.#deps, attempts: 5 }, signal);
       finished = await this.#run.execute(signal, onProgress);
     } catch (error) {
-      if (!signal.aborted) await this.#alerts.runFailed(error, 1, this.#lastGood?.id);
+      if (signal.aborted) throw error;
+      await this.#noteFailure(error);
+      await this.#alerts.runFailed(error, 1, this.#lastGood?.id);
       throw error;
     }
     this.#tellFinished(finished);
@@ -208,10 +210,20 @@ export class BackupDaemon {
     }
   }
 
-  /** Of the daemon before this one; nothing is pruned until a run has gone well again. */
-  async #readLastFailure(): Promise<void> {
-    const status = await readBackupStatus(this.#ownFolder).catch(() => undefined);
-    this.#lastFailure = status?.lastFailure;
+  /**
+   * Of the daemon before this one, and of `dropback backup`; nothing is pruned until a run has gone
+   * well again.
+   */
+  async #readFailures(): Promise<void> {
+    const known = await readFailedRun(this.#ownFolder).catch(() => undefined);
+    this.#lastFailure = laterFailure(this.#lastFailure, known);
+  }
+
+  async #noteFailure(error: unknown): Promise<void> {
+    this.#lastFailure = { at: this.#deps.clock.now().toISOString(), error: errorReport(error) };
+    await noteFailedRun(this.#ownFolder, this.#lastFailure).catch((unnoted: unknown) =>
+      this.#deps.log.warn({ error: unnoted }, 'that a run failed could not be noted'),
+    );
   }
 
   async #keepStatus(): Promise<void> {
@@ -234,6 +246,7 @@ export class BackupDaemon {
   }
 
   async #prune(signal: AbortSignal): Promise<void> {
+    await this.#readFailures();
     const failed = lastRunFailed(this.#lastFailure, this.#lastGood?.createdAt);
     await prune(this.#deps, failed, signal, this.#toldRefusals);
   }
@@ -250,6 +263,7 @@ export class BackupDaemon {
   /** A backup that somebody else has made meanwhile: `dropback backup`, another daemon. */
   async #lookForOthers(signal: AbortSignal): Promise<void> {
     const { local, log } = this.#deps;
+    await this.#readFailures();
     try {
       const newest = await local.newest();
       if (!newest || newest.id === this.#lastGood?.id) return;
@@ -305,7 +319,7 @@ export class BackupDaemon {
     } catch (error) {
       if (signal.aborted) throw error;
       this.#failures += 1;
-      this.#lastFailure = { at: clock.now().toISOString(), error: errorReport(error) };
+      await this.#noteFailure(error);
       log.error({ error, failures: this.#failures }, 'backup failed');
       await this.#alerts.runFailed(error, this.#failures, this.#lastGood?.id);
     }

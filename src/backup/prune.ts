@@ -1,6 +1,7 @@
 import type { BackupConfig, KeepPolicy } from '../core/config/config.ts';
 import type { Logger } from '../core/observability/log.ts';
-import { lastRunFailed, ownFolder, readBackupStatus } from '../core/requests/backup-status.ts';
+import { lastRunFailed, ownFolder } from '../core/requests/backup-status.ts';
+import { readFailedRun } from '../core/requests/failed-run.ts';
 import { applyRetention } from '../core/retention/apply.ts';
 import { planRetention } from '../core/retention/plan.ts';
 import type { StorePrune } from '../core/retention/report.ts';
@@ -71,7 +72,7 @@ function tellError(log: Logger, { kind, description }: Store, error: ErrorReport
 
 /**
  * The same at somebody's wish, who may want to see the plan alone. That nobody has just made a good
- * backup is why it asks what became of the daemon's last run.
+ * backup is why it asks what became of the last run.
  */
 export async function pruneOnDemand(
   deps: PruneDependencies,
@@ -79,9 +80,9 @@ export async function pruneOnDemand(
   signal: AbortSignal,
 ): Promise<StorePrune[]> {
   const { backupDir, name } = deps.config;
-  const status = await readBackupStatus(ownFolder(backupDir, name));
+  const failure = await readFailedRun(ownFolder(backupDir, name));
   const newest = (await deps.local.list(signal)).backups.at(-1)?.createdAt;
-  const failed = lastRunFailed(status?.lastFailure, newest);
+  const failed = lastRunFailed(failure, newest);
   const reports: StorePrune[] = [];
   for (const target of storesOf(deps)) {
     reports.push(await pruneStore(deps, target, dryRun, failed, signal));

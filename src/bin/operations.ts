@@ -3,6 +3,7 @@ import { restorePlace } from '../core/config/restore-places.ts';
 import { createLogger } from '../core/observability/log.ts';
 import { askBackupStatus, ownFolder, readBackupStatus } from '../core/requests/backup-status.ts';
 import { readDaemonStatus } from '../core/requests/daemon-status.ts';
+import { laterFailure, readFailedRun } from '../core/requests/failed-run.ts';
 import { systemClock } from '../core/runtime/clock.ts';
 
 /** What the CLI borrows from the daemons; each is loaded only when its command is used. */
@@ -48,10 +49,15 @@ export const operations: Operations = {
   },
   async backupStatus(config, signal) {
     const { backupDir, name } = config;
+    const own = ownFolder(backupDir, name);
     const told = await askBackupStatus(config, signal);
-    if (told) return { status: told, isAlive: true };
-    const kept = await readBackupStatus(ownFolder(backupDir, name));
-    return { ...(kept ? { status: kept } : {}), isAlive: false };
+    const status = told ?? (await readBackupStatus(own));
+    const lastFailure = laterFailure(told?.lastFailure, await readFailedRun(own));
+    return {
+      ...(status ? { status } : {}),
+      ...(lastFailure ? { lastFailure } : {}),
+      isAlive: told !== undefined,
+    };
   },
   async listPrevious(config) {
     const status = await readDaemonStatus(restorePlace(config, 'requests'));

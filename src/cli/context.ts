@@ -3,7 +3,7 @@ import type { VerifyOutcome } from '../core/archive/verify-report.ts';
 import type { CliConfig } from '../core/config/cli.ts';
 import type { BackupConfig, CommonConfig, RestoreConfig } from '../core/config/config.ts';
 import type { CheckResult } from '../core/engines/engine.ts';
-import type { BackupStatus } from '../core/requests/backup-status.ts';
+import type { BackupStatus, FailedRun } from '../core/requests/backup-status.ts';
 import type { KeptDatabase } from '../core/requests/daemon-status.ts';
 import type { StorePrune } from '../core/retention/report.ts';
 import type { Clock } from '../core/runtime/clock.ts';
@@ -50,6 +50,8 @@ export interface VerifyRequest {
 /** What db-backup says of itself, or what it has left behind. */
 export interface KnownStatus {
   readonly status?: BackupStatus;
+  /** Of the daemon's runs and of those by hand. */
+  readonly lastFailure?: FailedRun;
   /** It has just answered. */
   readonly isAlive: boolean;
 }

@@ -134,6 +134,22 @@ describe('dropback verify, prune and status', () => {
     expect(done.output).toMatch(/keep .* newest that was restored as a test$/m);
   });
 
+  test('nor after a `dropback backup` that failed, though no daemon was there', async () => {
+    await backup();
+    const few = { BACKUP_KEEP_LAST: '1', ...keepNothingElse };
+    const gone = { DATABASE_URL: `sqlite:///${stack.bench.path('data', 'gone.db')}` };
+    const name = { BACKUP_NAME: 'app' };
+    const failed = await stack.run('dropback', ['backup'], { ...gone, ...name });
+    expect(failed.code, failed.output).not.toBe(0);
+    const held = await stack.run('dropback', ['prune'], { ...few, ...name });
+    expect(held.output).toContain('nothing is removed: the last run failed');
+    const told = await stack.run('dropback', ['status'], name);
+    expect(told.output).toContain('! the last run failed:');
+    await backup();
+    const done = await stack.run('dropback', ['prune'], { ...few, ...name });
+    expect(done.output).not.toContain('nothing is removed');
+  });
+
   test('status: at a glance, and as JSON', async () => {
     await backup();
     const shown = await stack.run('dropback', ['status']);

@@ -68,20 +68,21 @@ export async function gatherStatus(
 
 function describe(
   config: BackupConfig,
-  { status, isAlive }: KnownStatus,
+  told: KnownStatus,
   view: CatalogueView,
   retention: readonly StorePrune[],
   now: Date,
 ): DatabaseStatus {
+  const { status, isAlive, lastFailure } = told;
   const { entries } = view;
   const newest = entries.at(-1);
   const verified = verifications(entries);
-  const problems = findProblems(config, status, isAlive, view, now);
+  const problems = findProblems(config, told, view, now);
   if (verified.problem) problems.push(problemLine(verified.problem));
   const known = status ? backupHealth(status, now) : 'healthy';
   const isBad = known === 'unhealthy' || verified.problem?.status === 'failed' || !newest;
   const uploads = config.s3 ? uploadsOf(entries, status) : undefined;
-  const { lastFailure, nextRunAt, verification } = status ?? {};
+  const { nextRunAt, verification } = status ?? {};
   return {
     name: config.name,
     database: describeDatabase(config.database),
@@ -101,8 +102,7 @@ function describe(
 
 function findProblems(
   config: BackupConfig,
-  status: BackupStatus | undefined,
-  isAlive: boolean,
+  { status, isAlive, lastFailure }: KnownStatus,
   view: CatalogueView,
   now: Date,
 ): string[] {
@@ -115,8 +115,8 @@ function findProblems(
   if (status && now.getTime() > Date.parse(status.overdueAfter)) {
     problems.push('a backup is overdue');
   }
-  if (lastRunFailed(status?.lastFailure, newest)) {
-    problems.push(`the last run failed: ${status?.lastFailure?.error.message}`);
+  if (lastRunFailed(lastFailure, newest)) {
+    problems.push(`the last run failed: ${lastFailure?.error.message}`);
   }
   if (status && status.uploadBacklog > 0 && status.lastUploadError) {
     problems.push(`uploads fail: ${status.lastUploadError.message}`);
