@@ -11,6 +11,7 @@ import { forRetention } from '../core/stores/catalogue.ts';
 import type { LocalStore } from '../core/stores/local/store.ts';
 import type { Store } from '../core/stores/store.ts';
 import { usualGap } from './schedule.ts';
+import { sweepStates } from './sweep-states.ts';
 
 export interface PruneDependencies {
   readonly config: BackupConfig;
@@ -56,6 +57,17 @@ export async function prune(
     else told.add(store);
     if (error) tellError(log, target.store, error);
   }
+  await forgetGone(deps, signal);
+}
+
+/** A store that can't be asked now is asked the next time; what stays are a few bytes. */
+async function forgetGone(deps: PruneDependencies, signal: AbortSignal): Promise<void> {
+  try {
+    await sweepStates(deps, signal);
+  } catch (error) {
+    if (isAbort(error)) throw error;
+    deps.log.debug({ error }, 'states of backups that are gone could not be swept');
+  }
 }
 
 function tellError(log: Logger, { kind, description }: Store, error: ErrorReport): void {
@@ -87,6 +99,7 @@ export async function pruneOnDemand(
   for (const target of storesOf(deps)) {
     reports.push(await pruneStore(deps, target, dryRun, failed, signal));
   }
+  if (!dryRun) await forgetGone(deps, signal);
   return reports;
 }
 

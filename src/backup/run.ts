@@ -184,11 +184,15 @@ export class BackupRun {
     return startEarlyUpload({ archiveFile, spool, expectedBytes: sizeBytes }, uploadSignal);
   }
 
-  /** Ids of backups and of strays: an orphaned archive under a final name isn't overwritten. */
+  /**
+   * Ids of backups and of strays: an orphaned archive under a final name isn't overwritten. Those of
+   * states too: what is known of a backup in S3 must not be taken for this one's, were the clock set back.
+   */
   async #takenIds(signal: AbortSignal): Promise<Set<string>> {
-    const { backups, strays } = await this.#deps.local.list(signal);
-    const ids = strays.map(({ name }) => parseBackupFile(this.#deps.config.name, name)?.id ?? name);
-    return new Set([...backups.map((manifest) => manifest.id), ...ids]);
+    const { local, config } = this.#deps;
+    const { backups, strays } = await local.list(signal);
+    const ids = strays.map(({ name }) => parseBackupFile(config.name, name)?.id ?? name);
+    return new Set([...backups.map(({ id }) => id), ...ids, ...(await local.stateIds())]);
   }
 
   async #sweep(signal: AbortSignal): Promise<void> {

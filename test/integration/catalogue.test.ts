@@ -13,18 +13,13 @@ import { Catalogue, forRetention } from '../../src/core/stores/catalogue.ts';
 import { LocalStore } from '../../src/core/stores/local/store.ts';
 import { S3Store } from '../../src/core/stores/s3/store.ts';
 import type { Store } from '../../src/core/stores/store.ts';
-import { sampleBackup } from '../support/backups.ts';
+import { asRemote, sampleBackup } from '../support/backups.ts';
 import { failureOf } from '../support/failure.ts';
 
 const never = new AbortController().signal;
 const now = new Date('2026-11-22T20:00:00Z');
 const clock: Clock = { ...systemClock, now: () => now };
 const policy = { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0, days: 0 };
-
-/** The catalogue only knows the seam: a second folder stands for the remote store. */
-function asRemote(store: LocalStore): Store {
-  return Object.defineProperty(store, 'kind', { value: 's3' }) as unknown as Store;
-}
 
 describe('catalogue', () => {
   let root: string;

@@ -169,13 +169,20 @@ describe('local store, around crashes', () => {
     await rename(sealed(), `${sealed()}.removing`);
     expect(await store.list(never)).toEqual({ backups: [], strays: [] });
     expect((await store.sweep(never)).removed).toEqual([manifest.id]);
-    expect(await files()).toEqual([]);
+    expect(await files()).toEqual([`${manifest.id}.state.json`]);
   });
 
-  test('a removal takes the state along', async () => {
+  test('the state outlives its backup, for S3 may still have it, and is no stray', async () => {
     await store.publish(manifest, { path: source }, never);
     await store.updateState(manifest.id, (state) => withS3Upload(state, 'uploaded', new Date()));
     await store.remove(manifest, never);
+    expect(await files()).toEqual([`${manifest.id}.state.json`]);
+    expect(await store.list(never)).toEqual({ backups: [], strays: [] });
+    expect(await store.sweep(never)).toMatchObject({ swept: [], strays: [] });
+    expect([...(await store.ids(never))]).toEqual([]);
+    expect([...(await store.stateIds())]).toEqual([manifest.id]);
+    await store.dropState(manifest.id);
+    await store.dropState(manifest.id);
     expect(await files()).toEqual([]);
   });
 

@@ -2,6 +2,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { formatArchiveId } from '../../src/core/archive/archive-name.ts';
 import type { Manifest } from '../../src/core/archive/manifest.ts';
+import type { LocalStore } from '../../src/core/stores/local/store.ts';
+import type { Store } from '../../src/core/stores/store.ts';
 
 export interface SampleBackup {
   readonly manifest: Manifest;
@@ -66,4 +68,9 @@ export async function sampleBackup(
   const content = randomBytes(options.bytes ?? 100_000);
   await writeFile(path, content, { mode: 0o600 });
   return { manifest: sampleManifest(content, options), content, path };
+}
+
+/** For what only knows the seam: a second folder stands for the remote store. */
+export function asRemote(store: LocalStore): Store {
+  return Object.defineProperty(store, 'kind', { value: 's3' }) as unknown as Store;
 }

@@ -164,12 +164,13 @@ export class Verifier {
     }
   }
 
-  /** State is kept beside local archives: of one that lies in S3 alone nothing is noted. */
+  /** State is kept in the local folder, for a backup that lies in S3 alone too. */
   async #note(manifest: Manifest, verification: Verification): Promise<void> {
     const { local, log } = this.#deps;
     const { id } = manifest;
     try {
-      if (!(await local.lists(id))) return;
+      if (verification.where !== 's3' && !(await local.lists(id))) return;
+      await local.prepare();
       await local.updateState(id, (state) => withVerification(state, verification));
     } catch (error) {
       log.warn({ id, error }, 'what came of a verification could not be noted');

@@ -26,6 +26,9 @@ export interface Store {
   /** Everything that is listed, oldest first, and what else lies there. */
   list(signal: AbortSignal): Promise<Listing>;
 
+  /** Ids under which a manifest lies, by names alone: a damaged one counts, and no content is read. */
+  ids(signal: AbortSignal): Promise<ReadonlySet<string>>;
+
   /**
    * Copies an archive into a new file and compares its size and sha256 with the manifest's.
    * Throws `store/corrupt` on a difference, and leaves no file behind then.

@@ -217,6 +217,9 @@ export function describeStore(kind: string, create: () => Promise<StoreUnderTest
       const orphan = 'app_20260101T000000Z.dump.zst';
       await it.put(orphan, Buffer.from('orphan'));
       await it.put('app2_20260101T000000Z.json', Buffer.from('{}'));
+      // A damaged backup is one that somebody may still want to know of.
+      const manifests = [cut, gone, damaged, whole].map(({ manifest }) => manifest.id);
+      expect([...(await it.store.ids(never))].sort()).toEqual(manifests);
       const { backups, strays } = await it.store.list(never);
       expect(backups.map(({ id }) => id)).toEqual([whole.manifest.id]);
       const names = strays.map(({ name }) => name);

@@ -1,11 +1,22 @@
 import { lstat, rename, rm } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
-import { PARTIAL_SUFFIX } from '../../archive/archive-name.ts';
+import { type BackupFile, PARTIAL_SUFFIX } from '../../archive/archive-name.ts';
 import type { Manifest } from '../../archive/manifest.ts';
 import { isSameBackup, serialiseManifest } from '../../archive/manifest-file.ts';
-import { type BackupState, readState, updateState } from '../../archive/state-file.ts';
+import {
+  type BackupState,
+  readState,
+  stateFilePath,
+  updateState,
+} from '../../archive/state-file.ts';
 import type { CheckResult } from '../../engines/engine.ts';
-import { ensureFolder, syncFile, syncFolder, writeAndSync } from '../../runtime/durable-files.ts';
+import {
+  ensureFolder,
+  removeDurably,
+  syncFile,
+  syncFolder,
+  writeAndSync,
+} from '../../runtime/durable-files.ts';
 import { throwIfAborted, toDropbackError } from '../../runtime/errors.ts';
 import { copyArchive, digestFile, requireDigest } from '../file-copy.ts';
 import type { ArchiveSource, Listing, Store } from '../store.ts';
@@ -149,6 +160,11 @@ export class LocalStore implements Store {
     return await localChecks(this.#folder.path, signal);
   }
 
+  async ids(signal: AbortSignal): Promise<ReadonlySet<string>> {
+    throwIfAborted(signal);
+    return await this.#idsOf('manifest');
+  }
+
   /** Whether there is a manifest of this id, without a look at what is in it. */
   lists(id: string): Promise<boolean> {
     return isThere(this.#folder.manifestPath(id));
@@ -161,6 +177,21 @@ export class LocalStore implements Store {
 
   updateState(id: string, change: (state: BackupState) => BackupState): Promise<BackupState> {
     return updateState(this.#folder.path, id, change);
+  }
+
+  /** Ids of which a state is kept; it outlives the local backup, for S3 may still list it. */
+  stateIds(): Promise<ReadonlySet<string>> {
+    return this.#idsOf('state');
+  }
+
+  /** Forgets what became of a backup that lies nowhere any more. Missing is fine. */
+  async dropState(id: string): Promise<void> {
+    await removeDurably(stateFilePath(this.#folder.path, id)).catch(rethrow);
+  }
+
+  async #idsOf(wanted: BackupFile['kind']): Promise<Set<string>> {
+    const { ours } = await this.#folder.read().catch(rethrow);
+    return new Set(ours.filter(({ kind }) => kind === wanted).map(({ id }) => id));
   }
 
   async #requireFree({ id, archive }: Manifest): Promise<void> {

@@ -126,6 +126,15 @@ export class S3Store implements Store {
     return await listBucket(this.#bucket, this.#keys, signal);
   }
 
+  async ids(signal: AbortSignal): Promise<ReadonlySet<string>> {
+    const ids = new Set<string>();
+    for await (const { key } of this.#bucket.list(this.#keys.folder, signal)) {
+      const known = this.#keys.parse(key);
+      if (known?.kind === 'manifest') ids.add(known.id);
+    }
+    return ids;
+  }
+
   async fetch(
     manifest: Manifest,
     destination: string,
