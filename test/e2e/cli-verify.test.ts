@@ -227,7 +227,7 @@ describe.skipIf(!testbed.s3)('dropback verify in S3', () => {
     const alone = await run('verify', manifest.id, '--restore');
     expect(alone.code, alone.output).toBe(0);
     expect(alone.output).toMatch(/^ok .*s3: restored as a test, 3 rows in 1 table/m);
-    expect(await stack.bench.files('backups', 'app')).toEqual([]);
+    expect(await stack.bench.files('backups', 'app')).toEqual([`${manifest.id}.state.json`]);
 
     const shut = { ...remote, AWS_SECRET_ACCESS_KEY: 'another' };
     const unasked = await stack.run('dropback', ['verify', '--all'], shut);
