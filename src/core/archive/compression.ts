@@ -73,8 +73,11 @@ function tooLarge(limits: ContentLimits): DropbackError {
   );
 }
 
+/** zstd doesn't repeat what the system said; a stream that ends early has another number. */
+const ZSTD_READ_ERROR = 37;
+
 /**
- * `drop/truncated`, `drop/corrupt`, `drop/trailing-garbage`. Tells a cut file from a damaged one; the
+ * `drop/truncated`, `drop/corrupt`, `drop/trailing-garbage`, `disk/*`. Tells a cut file from a damaged one; the
  * tools' own words decide only which of the two.
  */
 export function decompressionError(error: unknown, compression: string): DropbackError {
@@ -83,6 +86,13 @@ export function decompressionError(error: unknown, compression: string): Dropbac
   const stderr = known.facts['stderr'];
   const said = Array.isArray(stderr) ? stderr.join('\n') : '';
   const facts = { compression, exitCode: known.facts['exitCode'], said };
+  if (known.facts['exitCode'] === ZSTD_READ_ERROR && compression === 'zstd') {
+    return new DropbackError('disk/failing', `the disk reports an error: ${known.message}`, {
+      hint: "look at the kernel's log (dmesg) and at that disk before anything else.",
+      facts,
+      cause: error,
+    });
+  }
   if (/unexpected end|premature end|Read error.*incomplete|truncated/i.test(said)) {
     return new DropbackError('drop/truncated', `the ${compression} data end too early`, {
       hint: 'the file was not transferred whole, or its writer was interrupted: copy it again.',

@@ -22,10 +22,14 @@ export function queryInvalid(query: string, why: string, cause?: unknown): Dropb
   });
 }
 
-/** A query that the role of a rehearsal may not ask: nothing can be said of the backup either. */
-export function queryImpossible(query: string, why: string, cause?: unknown): DropbackError {
+/** A query that can't be asked where rehearsals are: nothing can be said of the backup either. */
+export function queryImpossible(
+  query: string,
+  why: string,
+  { hint, cause }: { readonly hint: string; readonly cause?: unknown },
+): DropbackError {
   return new DropbackError('verify/query-impossible', `BACKUP_VERIFY_SQL could not ask: ${why}`, {
-    hint: 'it asks as a role without rights that owns what was restored: ask for nothing that only a superuser may see.',
+    hint,
     facts: { query },
     ...(cause === undefined ? {} : { cause }),
   });

@@ -10,7 +10,9 @@ import { unpack } from '../../../src/core/archive/unpack.ts';
 import { SqliteRehearsalEngine } from '../../../src/core/engines/sqlite/rehearsal/engine.ts';
 import { SqliteTool } from '../../../src/core/engines/sqlite/tool-client.ts';
 import { silentLogger } from '../../../src/core/observability/log.ts';
+import { canFailReads, FailingFile } from '../../support/failing-file.ts';
 import { failureOf } from '../../support/failure.ts';
+import { canMount, SmallDisk } from '../../support/small-disk.ts';
 import { Site } from './support.ts';
 
 const never = new AbortController().signal;
@@ -59,8 +61,8 @@ async function rehearse(
   change: Partial<Manifest> = {},
   queries: readonly string[] = [],
   damage: (path: string) => void = () => {},
+  workFolder = join(site.backups, `work-${rounds++}`),
 ) {
-  const workFolder = join(site.backups, `work-${rounds++}`);
   mkdirSync(workFolder);
   const changed = { ...manifest, ...change };
   const { file, sha256 } = manifest.archive;
@@ -148,4 +150,61 @@ test('one at a time, and the lock leaves nothing but its own file', async () => 
   await held[Symbol.asyncDispose]();
   await using _next = await engine.lock({ waitMs: 30_000 }, never);
   expect(readdirSync(folder)).toContain('.rehearsal.dropback-lock.db');
+});
+
+/** Needs more memory than SQLite keeps: it goes into a temporary file. */
+const spilling = `SELECT count(DISTINCT x) > 0 FROM (
+  WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
+  SELECT hex(randomblob(60)) || i AS x FROM n)`;
+
+test.runIf(canMount)(
+  'a query has the room of the work folder, and its want is no answer',
+  async () => {
+    using disk = new SmallDisk(4);
+    const small = await failureOf(rehearse({}, [spilling], undefined, join(disk.path, 'work')));
+    expect(small.code).toBe('disk/full');
+    expect(verdictOf(small)).toBe('inconclusive');
+    disk.resize(64);
+    await rehearse({}, [spilling], undefined, join(disk.path, 'again'));
+  },
+);
+
+test.runIf(canFailReads)(
+  'a disk that fails beneath the scratch file is no bad backup',
+  async () => {
+    const path = join(site.folder, 'copy.db');
+    const copy = new DatabaseSync(path);
+    copy.exec(`CREATE TABLE t (b); WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n
+    WHERE i < 200) INSERT INTO t SELECT randomblob(2000) FROM n`);
+    copy.close();
+    {
+      using _failing = new FailingFile(path, 100_000);
+      const queries = ['SELECT count(DISTINCT b) = 200 FROM t'];
+      const asked = await failureOf(
+        new SqliteTool().ask('ask', { path, queries }, { signal: never }),
+      );
+      const checked = await failureOf(new SqliteTool().ask('inspect', { path }, { signal: never }));
+      for (const error of [asked, checked]) {
+        expect(error.code).toBe('disk/failing');
+        expect(verdictOf(error)).toBe('inconclusive');
+      }
+    }
+    const whole = await new SqliteTool().ask('inspect', { path }, { signal: never });
+    expect(whole.damage).toEqual([]);
+  },
+);
+
+test('what the rehearsal lacks, or may not do, says nothing of the backup', async () => {
+  for (const query of [
+    'SELECT levenshtein(1, 2) = 0',
+    "SELECT 'a' < 'b' COLLATE german",
+    'DELETE FROM main.sqlite_sequence',
+    "ATTACH '/etc/passwd' AS other",
+  ]) {
+    const error = await failureOf(rehearse({}, [query]));
+    expect(error.code, query).toBe('verify/query-impossible');
+    expect(verdictOf(error)).toBe('inconclusive');
+  }
+  const missing = await failureOf(rehearse({}, ['SELECT count(*) > 0 FROM nowhere']));
+  expect(verdictOf(missing)).toBe('failed');
 });

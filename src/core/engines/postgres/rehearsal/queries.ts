@@ -7,8 +7,12 @@ import type { Session } from '../session.ts';
 const NOT_THE_ANSWER = /^(57|53|58|XX)/;
 
 const NO_RIGHT = '42501';
+const READ_ONLY = '25006';
 /** No such function, table, schema, type or the like. */
 const NO_SUCH_OBJECT = /^(42883|42P01|42704|42703|3F000)$/;
+
+const NO_RIGHTS =
+  'it asks as a role without rights that owns what was restored: ask for nothing that only a superuser may see.';
 
 /** Asks BACKUP_VERIFY_SQL as an application would: with the usual search_path, changing nothing. */
 export async function askQueries(
@@ -45,7 +49,12 @@ async function ask(
     if (!(error instanceof DropbackError)) throw error;
     if (state === '42601') throw queryInvalid(query, error.message, error);
     const isForLackOfRights = state === NO_RIGHT || (isPartial && NO_SUCH_OBJECT.test(state));
-    if (isForLackOfRights) throw queryImpossible(query, error.message, error);
+    if (isForLackOfRights)
+      throw queryImpossible(query, error.message, { hint: NO_RIGHTS, cause: error });
+    if (state === READ_ONLY) {
+      const hint = 'a query may only read: it changes nothing in a rehearsal.';
+      throw queryImpossible(query, error.message, { hint, cause: error });
+    }
     throw assertionFailed(query, `it failed: ${messageOf(error)}`, error);
   }
 }

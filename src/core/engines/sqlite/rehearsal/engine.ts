@@ -1,7 +1,7 @@
 import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DropbackError } from '../../../runtime/errors.ts';
-import { assertionFailed, describeAnswer, queryInvalid } from '../../assertion.ts';
+import { assertionFailed, describeAnswer, queryImpossible, queryInvalid } from '../../assertion.ts';
 import type {
   CheckResult,
   DatabaseLock,
@@ -14,7 +14,7 @@ import { takeLock } from '../lock.ts';
 import type { ContentFacts } from '../protocol.ts';
 import { differences } from '../restore/differences.ts';
 import { sha256Of } from '../sha256.ts';
-import { SqliteTool } from '../tool-client.ts';
+import { type AskOptions, SqliteTool } from '../tool-client.ts';
 import { warningsOf } from '../warnings.ts';
 
 /**
@@ -58,25 +58,27 @@ export class SqliteRehearsalEngine implements RehearsalEngine {
   }
 
   async rehearse(request: RehearsalRequest, signal: AbortSignal): Promise<Rehearsal> {
-    const { manifest, archive, queries, onProgress } = request;
+    const { manifest, archive, workFolder, queries, onProgress } = request;
     const { path } = archive;
+    // Where the archive had room, what SQLite sorts has some, too.
+    const options = { signal, temporaryFolder: workFolder };
     onProgress('checking the file');
     await requireContent(request, signal);
-    const facts = await this.#tool.ask('inspect', { path }, { signal });
+    const facts = await this.#tool.ask('inspect', { path }, options);
     requireSound(facts, manifest.id);
     requireReferences(facts, manifest.database.notValid);
     const wrong = differences(manifest.tables, facts.tables);
     if (wrong.length > 0) throw rowsDiffer(wrong);
     if (queries.length > 0) onProgress('asking BACKUP_VERIFY_SQL');
-    await this.#ask(path, queries, signal);
+    await this.#ask(path, queries, options);
     return { tables: facts.tables, warnings: warningsOf(facts) };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
 
-  async #ask(path: string, queries: readonly string[], signal: AbortSignal): Promise<void> {
+  async #ask(path: string, queries: readonly string[], options: AskOptions): Promise<void> {
     if (queries.length === 0) return;
-    const answers = await this.#tool.ask('ask', { path, queries }, { signal });
+    const answers = await this.#tool.ask('ask', { path, queries }, options);
     for (const [index, answer] of answers.entries()) {
       const query = queries[index] ?? '';
       if ('error' in answer) throw notAnswered(query, answer.error);
@@ -86,9 +88,21 @@ export class SqliteRehearsalEngine implements RehearsalEngine {
   }
 }
 
+const NO_QUERY = /syntax error|incomplete input|unrecognized token/;
+const NOT_HERE = /no such (function|collation sequence|module|table-valued function)/;
+const NOT_ALLOWED = /readonly database|not authorized|prohibited/;
+
 function notAnswered(query: string, why: string): DropbackError {
-  const isNoQuery = /syntax error|incomplete input|unrecognized token/.test(why);
-  return isNoQuery ? queryInvalid(query, why) : assertionFailed(query, `it failed: ${why}`);
+  if (NO_QUERY.test(why)) return queryInvalid(query, why);
+  if (NOT_HERE.test(why)) {
+    const hint = 'it needs what only the application brings: ask for something else.';
+    return queryImpossible(query, why, { hint });
+  }
+  if (NOT_ALLOWED.test(why)) {
+    const hint = 'a query may only read, and only what is in the backup.';
+    return queryImpossible(query, why, { hint });
+  }
+  return assertionFailed(query, `it failed: ${why}`);
 }
 
 /** The content's checksum is that of a copy that was found sound when it was made. */

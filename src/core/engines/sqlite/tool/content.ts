@@ -5,6 +5,7 @@ import type { ContentFacts } from '../protocol.ts';
 import { harden, pragma } from './connection.ts';
 import { readHeader } from './header.ts';
 import { checkIntegrity } from './integrity.ts';
+import { requireReadable } from './read-whole.ts';
 import { notSqlite } from './sqlite-errors.ts';
 import { brokenReferences, countRows } from './tables.ts';
 
@@ -30,6 +31,7 @@ export function contentFacts(path: string): ContentFacts {
     harden(database);
     const integrity = checkIntegrity(database);
     const isSound = integrity.damage.length === 0;
+    if (!isSound) requireReadable(path);
     return {
       bytes: size,
       pageSize: header.pageSize,

@@ -1,6 +1,6 @@
 import { messageOf } from '../../../runtime/errors.ts';
 import { type Connection, quoted } from './connection.ts';
-import { needsApplication, sqliteCode } from './sqlite-errors.ts';
+import { isMachinesFault, needsApplication, sqliteCode } from './sqlite-errors.ts';
 import { tableNames } from './tables.ts';
 
 export interface Integrity {
@@ -51,7 +51,17 @@ function checkTableByTable(connection: Connection): Integrity {
 
 function run(connection: Connection, sql: string): string[] {
   const rows = connection.prepare(sql).all() as Record<string, unknown>[];
-  return rows.map((row) => String(Object.values(row)[0])).filter((line) => line !== 'ok');
+  const lines = rows.map((row) => String(Object.values(row)[0])).filter((line) => line !== 'ok');
+  for (const line of lines) requireRead(line);
+  return lines;
+}
+
+/** A page that could not be read is told among the damage, with SQLite's own code. */
+function requireRead(line: string): void {
+  const code = /error code=(\d+)/.exec(line)?.[1];
+  if (code === undefined) return;
+  const error = Object.assign(new Error(line), { errcode: Number(code) });
+  if (isMachinesFault(error)) throw error;
 }
 
 function sorted(messages: string[]): Integrity {

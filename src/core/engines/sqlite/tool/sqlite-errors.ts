@@ -4,6 +4,7 @@ import { DropbackError, messageOf } from '../../../runtime/errors.ts';
 const NUMBERED: Readonly<Record<number, string>> = {
   5: 'SQLITE_BUSY',
   6: 'SQLITE_LOCKED',
+  7: 'SQLITE_NOMEM',
   8: 'SQLITE_READONLY',
   10: 'SQLITE_IOERR',
   11: 'SQLITE_CORRUPT',
@@ -23,6 +24,20 @@ export function sqliteCode(error: unknown): string | undefined {
 
 export function isBusy(error: unknown): boolean {
   return ['SQLITE_BUSY', 'SQLITE_LOCKED'].includes(sqliteCode(error) ?? '');
+}
+
+/** Of the machine that a file is read on, not of what is in it. */
+const MACHINES = new Set([
+  'SQLITE_BUSY',
+  'SQLITE_LOCKED',
+  'SQLITE_NOMEM',
+  'SQLITE_IOERR',
+  'SQLITE_FULL',
+  'SQLITE_CANTOPEN',
+]);
+
+export function isMachinesFault(error: unknown): boolean {
+  return MACHINES.has(sqliteCode(error) ?? '');
 }
 
 /** True where the schema uses functions, collations or modules that only the application has. */
@@ -63,6 +78,12 @@ export function translate(error: unknown): unknown {
       // In WAL mode SQLite says this, too, where a full volume has no room for -wal and -shm.
       return new DropbackError('disk/failing', `the file can't be read or written: ${said}`, {
         hint: "see whether its volume is full (df), then look at the kernel's log (dmesg).",
+        cause: error,
+      });
+    case 'SQLITE_NOMEM':
+      return new DropbackError('tool/out-of-memory', `SQLite has no memory left: ${said}`, {
+        hint: 'give the container more memory; then try again.',
+        retryable: true,
         cause: error,
       });
     case 'SQLITE_FULL':
