@@ -65,6 +65,10 @@ describe.skipIf(!existsSync('/proc/self/smaps_rollup'))('memory of the daemons',
         await scratch.dump(bench.path('plain.sql'), '-Fp');
         const script = await restore(bench, environment, bench.path('plain.sql'));
         measured.push({ bytes, ...peaks, script });
+        if (megabytes === smallMb) continue;
+        await scratch.dump(bench.path('plain.dump'), '-Fc', '--compress=0');
+        const archive = await restore(bench, environment, bench.path('plain.dump'));
+        expectAlike('a foreign archive', archive, peaks.restore);
       }
       expectFlat('postgres 18', measured);
     },
@@ -126,6 +130,13 @@ function expectFlat(what: string, [small, large]: readonly Measured[]): void {
     expect(large.bytes / small.bytes, 'a larger database').toBeGreaterThan(2.5);
     expect(growth, `${what}, ${work}`).toBeLessThan(tolerance);
   }
+}
+
+/** Whoever wrote the file: of no restore do the bytes pass through the daemon. */
+function expectAlike(what: string, found: Peaks, own: Peaks): void {
+  const mb = (bytes: number) => Math.round(bytes / 1e6);
+  console.log(`${what}: ${mb(found.own)} MB resident, a backup of its own: ${mb(own.own)} MB`);
+  expect(found.own / own.own, what).toBeLessThan(tolerance);
 }
 
 async function fillSqlite(path: string, megabytes: number): Promise<void> {

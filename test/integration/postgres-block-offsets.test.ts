@@ -6,10 +6,8 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import {
-  NotUnderstood,
-  setBlockOffsets,
-} from '../../src/core/engines/postgres/restore/block-offsets.ts';
+import { NotUnderstood } from '../../src/core/archive/custom-archive.ts';
+import { setBlockOffsets } from '../../src/core/engines/postgres/restore/block-offsets.ts';
 import { ScratchDatabase } from '../support/scratch-database.ts';
 import { servers } from '../support/testbed.ts';
 

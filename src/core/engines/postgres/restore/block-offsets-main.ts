@@ -3,7 +3,8 @@
  * Exits with 0 also where the archive isn't understood, which is then left as it is.
  */
 import { closeSync, openSync } from 'node:fs';
-import { NotUnderstood, setBlockOffsets } from './block-offsets.ts';
+import { NotUnderstood } from '../../../archive/custom-archive.ts';
+import { setBlockOffsets } from './block-offsets.ts';
 
 const descriptor = openSync(process.argv[2] ?? '', 'r+');
 try {
