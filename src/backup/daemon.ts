@@ -36,9 +36,14 @@ export interface BackupDependencies extends AlertDependencies {
   readonly verifier: Verifier;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Where several databases are backed up: not all at once. */
-  readonly turnstile?: Turnstile;
+  /** Where several databases are backed up and rehearsed: not all at once. */
+  readonly turns?: BackupTurns;
   readonly version: string;
+}
+
+export interface BackupTurns {
+  readonly dumps: Turnstile;
+  readonly rehearsals: Turnstile;
 }
 
 /** Looks at the wall clock at least this often: it may jump, and the machine may have slept. */
@@ -69,7 +74,7 @@ export class BackupDaemon {
     this.#alerts = alerts;
     const onPostHook = (error?: unknown) => void alerts.postHookEnded(error);
     this.#run = new BackupRun({ ...deps, onPostHook });
-    const { remote, config } = deps;
+    const { remote, config, turns } = deps;
     this.#ownFolder = ownFolder(config.backupDir, config.name);
     this.#statusFile = new StatusFile(this.#ownFolder, deps.log);
     if (remote) {
@@ -89,6 +94,7 @@ export class BackupDaemon {
       this.#rehearsals = new VerifyLoop({
         ...deps,
         verify: config.verify,
+        ...(turns ? { turnstile: turns.rehearsals } : {}),
         onChange,
         onReport: (report) => void alerts.rehearsed(report),
       });
@@ -295,11 +301,11 @@ export class BackupDaemon {
   }
 
   async #attempt(signal: AbortSignal): Promise<void> {
-    const { turnstile } = this.#deps;
-    if (!turnstile) return await this.#attemptNow(signal);
+    const { turns } = this.#deps;
+    if (!turns) return await this.#attemptNow(signal);
     this.#state = 'waiting for its turn';
     await this.#keepStatus();
-    await turnstile.pass((place) => this.#attemptNow(signal, place), signal);
+    await turns.dumps.pass((place) => this.#attemptNow(signal, place), signal);
   }
 
   async #attemptNow(signal: AbortSignal, place?: Place): Promise<void> {

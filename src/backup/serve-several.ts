@@ -1,3 +1,7 @@
+import { FloodGates } from '../core/alerts/flood.ts';
+import { hasChannel, tellNobodyToTell } from '../core/alerts/open-alerts.ts';
+import { AlertRelay } from '../core/alerts/relay.ts';
+import { RelayDesk } from '../core/alerts/relay-desk.ts';
 import type { BackupConfig } from '../core/config/config.ts';
 import type { Databases } from '../core/config/databases.ts';
 import { createLogger, type Logger } from '../core/observability/log.ts';
@@ -8,7 +12,7 @@ import { systemClock } from '../core/runtime/clock.ts';
 import { DropbackError, errorReport, throwIfAborted } from '../core/runtime/errors.ts';
 import { Turnstile } from '../core/runtime/turnstile.ts';
 import { backupReport, runBackup } from './serve.ts';
-import { wireBackup } from './wire.ts';
+import { type SharedBackups, wireBackup } from './wire.ts';
 
 /** A dump that takes longer no longer keeps the others waiting. */
 const LAPSE_MS = 3_600_000;
@@ -23,17 +27,36 @@ export async function serveBackups(
   signal: AbortSignal,
 ): Promise<void> {
   for (const warning of warnings) log.warn(warning);
-  const [{ healthPort, atOnce }] = all;
-  const turnstile = new Turnstile(atOnce, LAPSE_MS, systemClock);
+  const [{ healthPort, atOnce, alerts }] = all;
+  const turns = {
+    dumps: new Turnstile(atOnce, LAPSE_MS, systemClock),
+    rehearsals: new Turnstile(atOnce, LAPSE_MS, systemClock),
+  };
+  const desk = new RelayDesk(all.filter((one) => hasChannel(one.alerts)).map(({ name }) => name));
+  const shared = { turns, alerts: { floods: new FloodGates(), desk } };
   const checks = new Turnstile(CHECKED_AT_ONCE, CHECK_LAPSE_MS, systemClock);
-  const members = all.map((config) => memberOf(config, turnstile, checks));
+  const members = all.map((config) => memberOf(config, shared, checks));
   const supervisor = new Supervisor('db-backup', members, systemClock);
   await using _health = await startHealth(healthPort, log, () => supervisor.report());
   log.info({ databases: all.map(({ name }) => name) }, 'db-backup started for several databases');
-  await supervisor.run(signal);
+  await Promise.all([
+    supervisor.run(signal),
+    alerts.relayUrl && handOnAlerts(alerts.relayUrl, desk, log, signal),
+  ]);
 }
 
-function memberOf(config: BackupConfig, turnstile: Turnstile, checks: Turnstile): Member {
+/** One of them all fetches the other daemon's alerts, or each would hand them on. */
+async function handOnAlerts(
+  url: string,
+  desk: RelayDesk,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  if (desk.isEmpty) return tellNobodyToTell(log);
+  await new AlertRelay(url, desk, { clock: systemClock, log }).run(signal);
+}
+
+function memberOf(config: BackupConfig, shared: SharedBackups, checks: Turnstile): Member {
   const { name } = config;
   const tail = new LogTail();
   const log = createLogger({ ...config.log, program: 'db-backup', db: name, tail });
@@ -41,7 +64,7 @@ function memberOf(config: BackupConfig, turnstile: Turnstile, checks: Turnstile)
     name,
     log,
     async serve(signal, tell) {
-      await using wired = await wireBackup(config, log, tail, turnstile);
+      await using wired = await wireBackup(config, log, tail, shared);
       tell(() => backupReport(wired));
       await runBackup(wired, config, log, signal, checks);
     },

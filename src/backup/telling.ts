@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { type Alerting, openAlerts } from '../core/alerts/open-alerts.ts';
+import { type Alerting, openAlerts, type SharedAlerts } from '../core/alerts/open-alerts.ts';
 import { Pings } from '../core/alerts/pings.ts';
 import { Redactor } from '../core/alerts/redact.ts';
 import type { BackupConfig } from '../core/config/config.ts';
@@ -21,15 +21,21 @@ const LAST_PING_MS = 5000;
 export async function openTelling(
   config: BackupConfig,
   database: string,
-  options: { readonly clock: Clock; readonly log: Logger; readonly logTail: LogTail },
+  options: {
+    readonly clock: Clock;
+    readonly log: Logger;
+    readonly logTail: LogTail;
+    readonly shared?: SharedAlerts;
+  },
 ): Promise<Telling> {
-  const { clock, log, logTail } = options;
+  const { clock, log, logTail, shared } = options;
   const { pingUrl, secrets } = config.alerts;
   const alerting = openAlerts(config.alerts, {
     file: join(ownFolder(config.backupDir, config.name), 'alerts.json'),
     source: { program: 'db-backup', name: config.name, database },
     clock,
     log,
+    ...(shared ? { shared } : {}),
   });
   await alerting.begin();
   const pings =

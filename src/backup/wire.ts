@@ -1,4 +1,4 @@
-import type { Alerting } from '../core/alerts/open-alerts.ts';
+import type { Alerting, SharedAlerts } from '../core/alerts/open-alerts.ts';
 import type { BackupConfig } from '../core/config/config.ts';
 import { dropbackVersion } from '../core/config/version.ts';
 import { recipientChecks } from '../core/encryption/encryption-checks.ts';
@@ -10,10 +10,9 @@ import type { LogTail } from '../core/observability/log-tail.ts';
 import { ownFolder } from '../core/requests/backup-status.ts';
 import type { StorePrune } from '../core/retention/report.ts';
 import { systemClock } from '../core/runtime/clock.ts';
-import type { Turnstile } from '../core/runtime/turnstile.ts';
 import { Catalogue } from '../core/stores/catalogue.ts';
 import { openStores, type Stores } from '../core/stores/open-stores.ts';
-import { BackupDaemon } from './daemon.ts';
+import { BackupDaemon, type BackupTurns } from './daemon.ts';
 import { earlyUploads } from './early-upload.ts';
 import { pruneOnDemand } from './prune.ts';
 import { openTelling } from './telling.ts';
@@ -31,6 +30,12 @@ export interface WiredBackup extends AsyncDisposable {
   checks(signal: AbortSignal): Promise<CheckResult[]>;
 }
 
+/** What several databases' daemons share in one process. */
+export interface SharedBackups {
+  readonly turns: BackupTurns;
+  readonly alerts: SharedAlerts;
+}
+
 /** A backup or restore that runs may take longer: then somebody is told to come back. */
 const PRUNE_WAIT_MS = 60_000;
 
@@ -39,7 +44,7 @@ export async function wireBackup(
   config: BackupConfig,
   log: Logger,
   logTail?: LogTail,
-  turnstile?: Turnstile,
+  shared?: SharedBackups,
 ): Promise<WiredBackup> {
   const clock = systemClock;
   const engine = await openBackupEngine(config.database, {
@@ -60,7 +65,13 @@ export async function wireBackup(
     log,
   );
   const telling =
-    logTail && (await openTelling(config, engine.description, { clock, log, logTail }));
+    logTail &&
+    (await openTelling(config, engine.description, {
+      clock,
+      log,
+      logTail,
+      ...(shared ? { shared: shared.alerts } : {}),
+    }));
   const parts = {
     config,
     engine,
@@ -71,7 +82,7 @@ export async function wireBackup(
     verifier,
     ...upload,
     ...telling?.parts,
-    ...(turnstile ? { turnstile } : {}),
+    ...(shared ? { turns: shared.turns } : {}),
   };
   return {
     daemon: new BackupDaemon(parts),

@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path';
+import { FloodGates } from '../core/alerts/flood.ts';
 import type { RestoreConfig } from '../core/config/config.ts';
 import type { Databases } from '../core/config/databases.ts';
 import { restorePlace } from '../core/config/restore-places.ts';
@@ -44,7 +45,8 @@ export async function serveRestores(
   // Not one for both: restores must not wait until all are checked.
   const checks = new Turnstile(STARTED_AT_ONCE, START_LAPSE_MS, clock);
   const starts = new Turnstile(STARTED_AT_ONCE, START_LAPSE_MS, clock);
-  const shared = { runtime, turns: new ContainerTurns(), lock, starts };
+  const alerts = { floods: new FloodGates() };
+  const shared = { runtime, turns: new ContainerTurns(), lock, starts, alerts };
   const members = all.map((config) => memberOf(config, shared, checks));
   const supervisor = new Supervisor('db-restore', members, clock);
   await using _health = await startHealth(healthPort, log, () => supervisor.report());

@@ -1,5 +1,5 @@
 import { dirname, join } from 'node:path';
-import { type Alerting, openAlerts } from '../core/alerts/open-alerts.ts';
+import { type Alerting, openAlerts, type SharedAlerts } from '../core/alerts/open-alerts.ts';
 import type { RestoreConfig } from '../core/config/config.ts';
 import { journalPlace } from '../core/config/restore-places.ts';
 import { Application } from '../core/containers/application.ts';
@@ -36,6 +36,7 @@ export interface SharedParts {
   readonly lock: InstanceLock;
   /** How many of them begin at the same time. */
   readonly starts: Turnstile;
+  readonly alerts: SharedAlerts;
 }
 
 /** The one place where db-restore's parts are put together. `tells`: for the daemon. */
@@ -57,7 +58,9 @@ export async function wireRestore(
     reservedAddresses(config),
   );
   const catalogue = catalogueFor(new Catalogue(local, remote, clock));
-  const alerting = tells ? openRestoreAlerts(config, engine.description, log) : undefined;
+  const alerting = tells
+    ? openRestoreAlerts(config, engine.description, log, shared?.alerts)
+    : undefined;
   return {
     daemon: new RestoreDaemon({
       config,
@@ -126,11 +129,17 @@ function catalogueFor(catalogue: Catalogue): BackupCatalogue {
   };
 }
 
-function openRestoreAlerts(config: RestoreConfig, database: string, log: Logger): Alerting {
+function openRestoreAlerts(
+  config: RestoreConfig,
+  database: string,
+  log: Logger,
+  shared: SharedAlerts | undefined,
+): Alerting {
   return openAlerts(config.alerts, {
     file: join(dirname(journalPlace(config)), 'alerts.json'),
     source: { program: 'db-restore', name: config.name, database },
     clock: systemClock,
     log,
+    ...(shared ? { shared } : {}),
   });
 }

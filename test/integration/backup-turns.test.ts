@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { wireBackup } from '../../src/backup/wire.ts';
+import { FloodGates } from '../../src/core/alerts/flood.ts';
 import { parseBackupConfig } from '../../src/core/config/backup.ts';
 import { openBackupEngine } from '../../src/core/engines/open-backup-engine.ts';
 import { silentLogger } from '../../src/core/observability/log.ts';
@@ -14,7 +15,11 @@ test('a database that is being restored holds up the backup of no other', {
 }, async () => {
   await using resources = new AsyncDisposableStack();
   const log = silentLogger();
-  const turnstile = new Turnstile(1, 3_600_000, systemClock);
+  const turn = () => new Turnstile(1, 3_600_000, systemClock);
+  const shared = {
+    turns: { dumps: turn(), rehearsals: turn() },
+    alerts: { floods: new FloodGates() },
+  };
   const ending = new AbortController();
   const never = new AbortController().signal;
   const begin = async () => {
@@ -23,7 +28,7 @@ test('a database that is being restored holds up the backup of no other', {
     const engine = resources.use(
       await openBackupEngine(config.database, { clock: systemClock, log }),
     );
-    const { daemon } = resources.use(await wireBackup(config, log, undefined, turnstile));
+    const { daemon } = resources.use(await wireBackup(config, log, undefined, shared));
     return { stack, engine, daemon, backups: async () => (await stack.bench.manifests()).length };
   };
   const restored = await begin();
@@ -42,5 +47,33 @@ test('a database that is being restored holds up the backup of no other', {
     await lock[Symbol.asyncDispose]();
     ending.abort();
     await Promise.all(serving);
+  }
+});
+
+test('a rehearsal waits for its turn among several databases', { timeout: 300_000 }, async () => {
+  await using resources = new AsyncDisposableStack();
+  const rehearsals = new Turnstile(1, 3_600_000, systemClock);
+  const dumps = new Turnstile(1, 3_600_000, systemClock);
+  const shared = { turns: { dumps, rehearsals }, alerts: { floods: new FloodGates() } };
+  const ending = new AbortController();
+  // Another database's, which takes its time.
+  const other = Promise.withResolvers<void>();
+  const passing = rehearsals.pass(() => other.promise, ending.signal);
+  const stack = resources.use(await SqliteStack.create());
+  const config = parseBackupConfig(stack.environment({ BACKUP_VERIFY: 'restore' }));
+  const { daemon } = resources.use(await wireBackup(config, silentLogger(), undefined, shared));
+  const serving = daemon.serve(ending.signal);
+  const rehearsed = () => daemon.status().verification;
+  try {
+    await expect.poll(() => daemon.status().lastGood, LONG).toBeDefined();
+    await expect.poll(() => rehearsed()?.state, LONG).toBe('waiting for its turn');
+    expect(rehearsed()?.lastGood).toBeUndefined();
+    other.resolve();
+    await expect.poll(() => rehearsed()?.lastGood?.status, LONG).toBe('ok');
+    await expect.poll(() => rehearsed()?.state, LONG).toBe('idle');
+  } finally {
+    other.resolve();
+    ending.abort();
+    await Promise.all([serving, passing]);
   }
 });

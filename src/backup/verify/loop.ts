@@ -6,6 +6,7 @@ import type { RehearsedBackup, VerificationStatus } from '../../core/requests/ba
 import type { Clock } from '../../core/runtime/clock.ts';
 import { isAbort } from '../../core/runtime/errors.ts';
 import { backoffDelay } from '../../core/runtime/retry.ts';
+import type { Turnstile } from '../../core/runtime/turnstile.ts';
 import type { LocalStore } from '../../core/stores/local/store.ts';
 import { nextTime } from '../schedule.ts';
 import type { Verifier } from './verifier.ts';
@@ -16,6 +17,8 @@ export interface VerifyLoopDependencies {
   readonly verifier: Verifier;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Where several databases are rehearsed: not all at once. */
+  readonly turnstile?: Turnstile;
   /** Told when `status` says something new. */
   readonly onChange: () => void;
   /** Told what came of each rehearsal. */
@@ -91,8 +94,24 @@ export class VerifyLoop {
     if (!newest) return undefined;
     const due = await this.#dueAt(newest);
     if (!due || due > clock.now()) return due;
-    await this.#rehearse(newest, signal);
-    return await this.#dueAt(newest);
+    return await this.#inTurn(async () => {
+      // There may be a newer one when the turn has come.
+      const backup = (await local.newest()) ?? newest;
+      await this.#rehearse(backup, signal);
+      return await this.#dueAt(backup);
+    }, signal);
+  }
+
+  async #inTurn<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    const { turnstile, onChange } = this.#deps;
+    if (!turnstile) return await work();
+    this.#state = 'waiting for its turn';
+    onChange();
+    try {
+      return await turnstile.pass(work, signal);
+    } finally {
+      this.#state = 'idle';
+    }
   }
 
   #napUntil(next: Date | undefined): number {

@@ -7,6 +7,6 @@ export function withAlerts(report: HealthReport, { status, relayed }: Alerting):
   return {
     ...report,
     ...(alerts ? { status: { ...report.status, alerts } } : {}),
-    ...(relayed ? { alerts: relayed() } : {}),
+    ...(relayed ? { alerts: relayed } : {}),
   };
 }

@@ -5,9 +5,11 @@ import type { ErrorReport } from '../runtime/errors.ts';
 import { type Alert, type AlertSource, type Alerts, noAlerts } from './alert.ts';
 import type { AlertChannel } from './channel.ts';
 import { Email } from './email.ts';
+import { FloodGates } from './flood.ts';
 import { AlertOutbox } from './outbox.ts';
 import { Redactor } from './redact.ts';
 import { AlertRelay } from './relay.ts';
+import type { RelayDesk } from './relay-desk.ts';
 import { AlertSender } from './sender.ts';
 import { Webhook } from './webhook.ts';
 
@@ -29,6 +31,13 @@ export interface AlertsStatus {
   readonly lastError?: ErrorReport;
 }
 
+/** What the alerts of several databases have in common in one process. */
+export interface SharedAlerts {
+  readonly floods: FloodGates;
+  /** Where another daemon's alerts come in; without it each looks for them itself. */
+  readonly desk?: RelayDesk;
+}
+
 /** What a disposal may take. Milliseconds. */
 const END_GRACE_MS = 5000;
 
@@ -48,17 +57,23 @@ export function openAlerts(
     readonly source: AlertSource;
     readonly clock: Clock;
     readonly log: Logger;
+    readonly shared?: SharedAlerts;
   },
 ): Alerting {
+  const { clock, log, shared } = options;
   const channels = openChannels(config);
   const receivers = [...channels.map(({ id }) => id), ...(config.relay ? ['relay'] : [])];
+  if (!shared && config.relayUrl && channels.length === 0) tellNobodyToTell(log);
   if (receivers.length === 0) return nobody;
-  const { clock, log } = options;
   const redactor = new Redactor(config.secrets);
   const { least, repeatMs } = config;
-  const outbox = new AlertOutbox({ ...options, receivers, least, repeatMs, redactor });
+  const flood = (shared?.floods ?? new FloodGates()).of(destinationOf(config));
+  const outbox = new AlertOutbox({ ...options, receivers, least, repeatMs, flood, redactor });
   const sender = new AlertSender(outbox, channels, { clock, log });
-  const relay = config.relayUrl && new AlertRelay(config.relayUrl, outbox, { clock, log });
+  const hasRelay = !shared && channels.length > 0;
+  const relay =
+    hasRelay && config.relayUrl && new AlertRelay(config.relayUrl, outbox, { clock, log });
+  let leave = () => {};
   const ending = new AbortController();
   const late = new AbortController();
   let running: Promise<unknown> | undefined;
@@ -66,6 +81,7 @@ export function openAlerts(
     alerts: outbox,
     async begin() {
       await outbox.load();
+      leave = shared?.desk?.join(options.source.name, outbox) ?? leave;
       running ??= Promise.all([
         sender.run(ending.signal, late.signal),
         relay ? relay.run(ending.signal) : undefined,
@@ -78,12 +94,29 @@ export function openAlerts(
       ...(sender.lastError ? { lastError: sender.lastError } : {}),
     }),
     async [Symbol.asyncDispose]() {
+      leave();
       ending.abort();
       const timer = setTimeout(() => late.abort(), END_GRACE_MS);
       await running;
       clearTimeout(timer);
     },
   };
+}
+
+export function hasChannel({ webhook, email }: AlertsConfig): boolean {
+  return webhook !== undefined || email !== undefined;
+}
+
+/** Whose alerts would drown each other: those that come to the same people. */
+function destinationOf({ webhook, email }: AlertsConfig): string {
+  return JSON.stringify([webhook?.url, email?.to]);
+}
+
+/** ALERT_RELAY_URL without a way out of its own. */
+export function tellNobodyToTell(log: Logger): void {
+  log.warn(
+    "nobody is told of db-restore's alerts: ALERT_RELAY_URL is set, but no ALERT_WEBHOOK_URL or ALERT_EMAIL_TO",
+  );
 }
 
 const nobody: Alerting = {

@@ -12,6 +12,16 @@ export interface OutboxState {
   readonly troubles: Readonly<Record<string, ToldTrouble>>;
   /** Ids of the latest alerts, delivered or not. */
   readonly told: readonly string[];
+  /** What the flood gate holds back, by event. */
+  readonly held: Readonly<Record<string, HeldAlerts>>;
+  /** Alerts that were given up, and nobody was told so yet. */
+  readonly givenUp: number;
+}
+
+export interface HeldAlerts {
+  readonly count: number;
+  /** ISO 8601, UTC: when the first of them was held back. */
+  readonly since: string;
 }
 
 export interface PendingAlert {
@@ -53,9 +63,18 @@ const stateSchema: z.ZodType<OutboxState> = z.object({
   pending: z.array(z.object({ alert: alertSchema, waiting: z.array(short) })),
   troubles: z.record(z.string(), z.object({ code: short, toldAt: z.iso.datetime() })),
   told: z.array(short),
+  held: z.record(z.string(), z.object({ count: z.int(), since: z.iso.datetime() })).default({}),
+  givenUp: z.int().default(0),
 });
 
-export const EMPTY_OUTBOX: OutboxState = { version: 1, pending: [], troubles: {}, told: [] };
+export const EMPTY_OUTBOX: OutboxState = {
+  version: 1,
+  pending: [],
+  troubles: {},
+  told: [],
+  held: {},
+  givenUp: 0,
+};
 
 /** A missing file is an empty outbox. Throws where one can't be read or isn't ours. */
 export async function readOutbox(file: string): Promise<OutboxState> {

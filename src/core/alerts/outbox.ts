@@ -3,6 +3,7 @@ import type { Logger } from '../observability/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import {
   type Alert,
+  type AlertEvent,
   type AlertSource,
   type Alerts,
   alertEvents,
@@ -10,15 +11,18 @@ import {
   type Severity,
   type Trouble,
 } from './alert.ts';
-import { FloodGate } from './flood.ts';
+import { composeAlert, newsOfHeld } from './compose.ts';
+import type { FloodedSource, FloodGate } from './flood.ts';
 import {
   EMPTY_OUTBOX,
+  type HeldAlerts,
   type PendingAlert,
   readOutbox,
   type ToldTrouble,
   writeOutbox,
 } from './outbox-file.ts';
 import type { Redactor } from './redact.ts';
+import type { RelayTarget } from './relay-desk.ts';
 
 export interface OutboxOptions {
   /** Absolute path of the file that keeps it. */
@@ -30,6 +34,8 @@ export interface OutboxOptions {
   readonly least: Severity;
   /** ALERT_REPEAT_HOURS: 0 never tells a trouble again. */
   readonly repeatMs: number;
+  /** Shared with whoever reaches the same people. */
+  readonly flood: FloodGate;
   readonly redactor: Redactor;
   readonly clock: Clock;
   readonly log: Logger;
@@ -38,7 +44,8 @@ export interface OutboxOptions {
 /** Older ones are of no use to anybody. */
 const MOST_AGE_MS = 86_400_000;
 const MOST_PENDING = 100;
-const MOST_TOLD = 300;
+/** More than another daemon offers at a time: what is on offer for a day must not be told twice. */
+const MOST_TOLD = 1000;
 
 const rank: Readonly<Record<Severity, number>> = { info: 0, warning: 1, error: 2 };
 
@@ -47,12 +54,13 @@ const rank: Readonly<Record<Severity, number>> = { info: 0, warning: 1, error: 2
  * taken it, after a day, or where a hundred newer ones wait. A disk that can't be written costs the
  * durability, not the alert.
  */
-export class AlertOutbox implements Alerts {
+export class AlertOutbox implements Alerts, RelayTarget, FloodedSource {
   readonly #options: OutboxOptions;
-  readonly #flood = new FloodGate();
+  readonly #held = new Map<string, HeldAlerts>();
   #pending: PendingAlert[] = [];
   readonly #troubles = new Map<string, ToldTrouble>();
   #told: string[] = [];
+  #givenUp = 0;
   #wake = new AbortController();
   #isLoaded = false;
   #isDirty = false;
@@ -85,6 +93,8 @@ export class AlertOutbox implements Alerts {
       if (!this.#troubles.has(name)) this.#troubles.set(name, told);
     }
     this.#told.unshift(...state.told);
+    this.#givenUp += state.givenUp;
+    this.#resumeHeld(state.held);
     this.#isLoaded = true;
     if (this.#isDirty) await this.#save();
   }
@@ -108,10 +118,21 @@ export class AlertOutbox implements Alerts {
     if (this.#troubles.delete(trouble)) await this.#add(news);
   }
 
+  get name(): string {
+    return this.#options.source.name;
+  }
+
+  knows(id: string): boolean {
+    return this.#told.includes(id);
+  }
+
   /** An alert of another daemon's, to be handed on. */
   async accept(alert: Alert): Promise<void> {
-    if (this.#told.includes(alert.id)) return;
-    await this.#enqueue(alert);
+    if (!this.knows(alert.id)) await this.#enqueue(alert);
+  }
+
+  forget(event: AlertEvent): void {
+    if (this.#held.delete(event)) void this.#save();
   }
 
   /** The oldest alert that this receiver has not taken. */
@@ -139,7 +160,9 @@ export class AlertOutbox implements Alerts {
       const left = waiting.filter((who) => who !== receiver);
       return left.length > 0 ? [{ alert, waiting: left }] : [];
     });
-    await this.#save();
+    // Somebody is there again who can be told.
+    if (this.#givenUp > 0) await this.#tellGivenUp();
+    else await this.#save();
   }
 
   /** Until there is something new; a minute at most, since what is held back is told by the clock. */
@@ -153,59 +176,69 @@ export class AlertOutbox implements Alerts {
   }
 
   async #add(news: News): Promise<void> {
-    const { clock, redactor, source } = this.#options;
+    const { clock, flood } = this.#options;
     const id = news.id ?? randomUUID();
-    if (this.#told.includes(id)) return;
+    if (this.knows(id)) return;
     this.#tidy();
-    if (!this.#flood.admits(news.event, clock.monotonic())) return;
-    const { error } = news;
-    await this.#enqueue({
-      format: 'dropback-alert',
-      version: 1,
-      id,
-      event: news.event,
-      severity: alertEvents[news.event],
-      title: redactor.line(news.title, 200),
-      lines: (news.lines ?? []).slice(0, 20).map((line) => redactor.line(line)),
-      at: clock.now().toISOString(),
-      source: { ...source, database: redactor.line(source.database) },
-      ...(error
-        ? {
-            error: {
-              code: error.code,
-              message: redactor.line(error.message),
-              hint: redactor.line(error.hint),
-            },
-          }
-        : {}),
-    });
+    if (!flood.admits(news.event, this, clock.monotonic())) return await this.#hold(news.event);
+    await this.#enqueue(composeAlert(news, id, clock.now(), this.#options));
+  }
+
+  /** Only their number is kept: the log has what they say. */
+  async #hold(event: AlertEvent): Promise<void> {
+    const known = this.#held.get(event);
+    const since = known?.since ?? this.#options.clock.now().toISOString();
+    this.#held.set(event, { count: (known?.count ?? 0) + 1, since });
+    const saving = this.#save();
+    // That there are some must be known after a crash; of a flood not each one is waited for.
+    if (!known) await saving;
+  }
+
+  #resumeHeld(held: Readonly<Record<string, HeldAlerts>>): void {
+    const { clock, flood } = this.#options;
+    const now = clock.monotonic();
+    for (const [event, { count, since }] of Object.entries(held)) {
+      if (!Object.hasOwn(alertEvents, event)) continue;
+      const age = Math.max(0, clock.now().getTime() - Date.parse(since));
+      flood.resume(event as AlertEvent, this, count, now - age);
+      const here = this.#held.get(event)?.count ?? 0;
+      this.#held.set(event, { count: count + here, since });
+    }
+  }
+
+  async #tellGivenUp(): Promise<void> {
+    const title = `${this.#givenUp} alerts were given up: too many waited, or for too long`;
+    this.#givenUp = 0;
+    await this.#add({ event: 'more-alerts', title, lines: ['the log names them'] });
   }
 
   async #enqueue(alert: Alert): Promise<void> {
-    const { receivers, log } = this.#options;
+    const { receivers } = this.#options;
     this.#told = [...this.#told, alert.id].slice(-MOST_TOLD);
     this.#pending.push({ alert, waiting: receivers });
     while (this.#pending.length > MOST_PENDING) {
-      const dropped = this.#pending.shift()?.alert;
-      log.warn({ title: dropped?.title }, 'too many alerts wait: the oldest is given up');
+      const dropped = this.#pending.shift();
+      if (dropped) this.#giveUp(dropped, 'too many alerts wait: the oldest is given up');
     }
     await this.#save();
     this.#wake.abort();
     this.#wake = new AbortController();
   }
 
+  #giveUp({ alert, waiting }: PendingAlert, why: string): void {
+    // What another daemon fetches is never settled: age is its regular end.
+    if (waiting.every((who) => who === 'relay')) return;
+    this.#givenUp += 1;
+    this.#options.log.error({ title: alert.title, waiting }, why);
+  }
+
   #tidy(): void {
-    const { clock, log } = this.#options;
-    for (const { event, count } of this.#flood.takeHeld(clock.monotonic())) {
-      const title = `${count} more alerts of the kind ${event} within ten minutes`;
-      void this.#add({ event: 'more-alerts', title, lines: ['the log has them all'] });
-    }
+    const { clock, flood } = this.#options;
+    for (const held of flood.takeHeld(clock.monotonic())) void this.#add(newsOfHeld(held));
     const oldest = clock.now().getTime() - MOST_AGE_MS;
-    this.#pending = this.#pending.filter(({ alert, waiting }) => {
-      const isOld = Date.parse(alert.at) < oldest;
-      if (isOld && waiting.some((who) => who !== 'relay')) {
-        log.error({ title: alert.title, waiting }, 'an alert could not be delivered in a day');
-      }
+    this.#pending = this.#pending.filter((pending) => {
+      const isOld = Date.parse(pending.alert.at) < oldest;
+      if (isOld) this.#giveUp(pending, 'an alert could not be delivered in a day');
       return !isOld;
     });
   }
@@ -221,9 +254,16 @@ export class AlertOutbox implements Alerts {
     if (!this.#isDirty || !this.#isLoaded) return;
     this.#isDirty = false;
     const { file, log } = this.#options;
-    const troubles = Object.fromEntries(this.#troubles);
+    const state = {
+      version: 1,
+      pending: this.#pending,
+      troubles: Object.fromEntries(this.#troubles),
+      told: this.#told,
+      held: Object.fromEntries(this.#held),
+      givenUp: this.#givenUp,
+    } as const;
     try {
-      await writeOutbox(file, { version: 1, pending: this.#pending, troubles, told: this.#told });
+      await writeOutbox(file, state);
       this.#isDiskBad = false;
     } catch (error) {
       if (!this.#isDiskBad) log.warn({ error, file }, 'alerts can not be noted durably');

@@ -2,11 +2,15 @@ import { z } from 'zod';
 import type { Logger } from '../observability/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { messageOf } from '../runtime/errors.ts';
-import type { AlertOutbox } from './outbox.ts';
+import { type AlertsOffer, MOST_OFFERED } from './offer.ts';
 import { alertSchema } from './outbox-file.ts';
+import type { RelayTarget } from './relay-desk.ts';
 
 /** What `/alerts` of the health endpoint answers with. */
-const answerSchema = z.object({ alerts: z.array(alertSchema).max(200) });
+const answerSchema = z.object({
+  alerts: z.array(alertSchema).max(MOST_OFFERED),
+  leftOut: z.int().min(0).default(0),
+});
 
 const EVERY_MS = 10_000;
 const TIMEOUT_MS = 5000;
@@ -14,11 +18,11 @@ const MOST_BYTES = 1024 * 1024;
 
 /**
  * Hands on the alerts of a daemon that has no way out of its network (ALERT_RELAY_URL): asks its
- * endpoint, and puts what is new into the own outbox. Each alert is told once, by its id.
+ * endpoint, and hands over what is new. Each alert is told once, by its id.
  */
 export class AlertRelay {
   readonly #url: string;
-  readonly #outbox: AlertOutbox;
+  readonly #target: RelayTarget;
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #everyMs: number;
@@ -26,11 +30,11 @@ export class AlertRelay {
 
   constructor(
     url: string,
-    outbox: AlertOutbox,
+    target: RelayTarget,
     parts: { readonly clock: Clock; readonly log: Logger; readonly everyMs?: number },
   ) {
     this.#url = new URL('/alerts', url).href;
-    this.#outbox = outbox;
+    this.#target = target;
     this.#clock = parts.clock;
     this.#log = parts.log;
     this.#everyMs = parts.everyMs ?? EVERY_MS;
@@ -49,8 +53,7 @@ export class AlertRelay {
       const bounded = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
       const response = await fetch(this.#url, { redirect: 'error', signal: bounded });
       if (!response.ok) throw new Error(`HTTP ${response.status}`);
-      const { alerts } = answerSchema.parse(JSON.parse(await boundedText(response)));
-      for (const alert of alerts) await this.#outbox.accept(alert);
+      await this.#take(answerSchema.parse(JSON.parse(await boundedText(response))));
       if (this.#isAway) this.#log.info({ url: this.#url }, 'alerts are handed on again');
       this.#isAway = false;
     } catch (error) {
@@ -61,6 +64,15 @@ export class AlertRelay {
       this.#log[level]({ url: this.#url, reason }, "db-restore's alerts can not be fetched");
       this.#isAway = true;
     }
+  }
+
+  async #take({ alerts, leftOut }: AlertsOffer): Promise<void> {
+    // One that is known was on offer before, and so was everything older than it.
+    const isGap = leftOut > 0 && !alerts.some(({ id }) => this.#target.knows(id));
+    for (const alert of alerts) await this.#target.accept(alert);
+    if (!isGap) return;
+    const title = `${leftOut} alerts of db-restore are not handed on: too many at a time`;
+    await this.#target.tell({ event: 'more-alerts', title, lines: ["db-restore's log has them"] });
   }
 }
 

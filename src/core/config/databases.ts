@@ -28,8 +28,8 @@ export function parseDatabases<T extends CommonConfig>(
   const problems: ConfigProblem[] = [];
   const entries = readEntries(environment);
   problems.push(...environment.problems);
-  const parsed = entries.flatMap((entry, index) => {
-    const found = parseEntry(parse, firstRelays(entry, index), host);
+  const parsed = entries.flatMap((entry) => {
+    const found = parseEntry(parse, entry, host);
     problems.push(...(found.problems ?? []));
     return found.config ? [{ entry, config: found.config }] : [];
   });
@@ -43,13 +43,6 @@ export function parseDatabases<T extends CommonConfig>(
     areSeveral: true,
     warnings: [...environment.warnings, ...warningsOf(parsed)],
   };
-}
-
-/** One of them fetches the other daemon's alerts, or each would hand them on. */
-function firstRelays(entry: DatabaseEntry, index: number): DatabaseEntry {
-  if (index === 0) return entry;
-  const { ALERT_RELAY_URL: _url, ALERT_RELAY_URL_FILE: _file, ...raw } = entry.raw;
-  return { ...entry, raw };
 }
 
 function parseEntry<T extends CommonConfig>(

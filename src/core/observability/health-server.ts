@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Alert } from '../alerts/alert.ts';
+import { offerOf } from '../alerts/offer.ts';
 import { DropbackError, messageOf } from '../runtime/errors.ts';
 import { http } from '../runtime/http.ts';
 import type { Logger } from './log.ts';
@@ -18,8 +20,8 @@ export interface HealthReport {
   readonly status: object;
   /** The little that anyone may see, for a maintenance page: `/public`. Default: `{}`. */
   readonly public?: PublicStatus;
-  /** For a daemon that hands them on: `/alerts`, which is not there without them. */
-  readonly alerts?: readonly object[];
+  /** For a daemon whose alerts another one fetches: `/alerts`, which is not there without it. */
+  readonly alerts?: () => readonly Alert[];
 }
 
 export interface PublicStatus {
@@ -101,7 +103,7 @@ export class HealthServer implements AsyncDisposable {
     if (path === '/alerts') {
       const { alerts } = report;
       return alerts
-        ? send(response, 200, { alerts })
+        ? send(response, 200, offerOf(alerts()))
         : send(response, 404, { error: 'not offered' });
     }
     if (path === '/public') return send(response, 200, report.public ?? {});

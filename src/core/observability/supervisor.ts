@@ -63,7 +63,7 @@ export class Supervisor {
         databases: Object.fromEntries(databases),
       },
       ...(isPublic ? { public: isPublic } : {}),
-      ...(offered.length > 0 ? { alerts: offered.flat() } : {}),
+      ...(offered.length > 0 ? { alerts: () => offered.flatMap((alerts) => alerts()) } : {}),
     };
   }
 

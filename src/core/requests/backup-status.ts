@@ -34,7 +34,7 @@ export interface FailedRun {
 
 /** Rehearsals (BACKUP_VERIFY=restore). */
 export interface VerificationStatus {
-  readonly state: 'idle' | 'running';
+  readonly state: 'idle' | 'waiting for its turn' | 'running';
   /** The latest that went well. */
   readonly lastGood?: RehearsedBackup;
   /** The latest of all, where that was another one. */

@@ -2,6 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { FloodGate } from '../../../src/core/alerts/flood.ts';
 import { AlertOutbox, type OutboxOptions } from '../../../src/core/alerts/outbox.ts';
 import { Redactor } from '../../../src/core/alerts/redact.ts';
 import { silentLogger } from '../../../src/core/observability/log.ts';
@@ -35,6 +36,7 @@ function notLoaded(more: Partial<OutboxOptions> = {}): AlertOutbox {
     receivers: ['webhook', 'email'],
     least: 'info',
     repeatMs: 24 * HOUR,
+    flood: new FloodGate(),
     redactor: new Redactor(['s3cr3t-pw', 'pw']),
     clock,
     log: silentLogger(),
@@ -119,6 +121,68 @@ test('a flood becomes one message', async () => {
   );
   await outbox.tell({ event: 'restore-failed', title: 'later' });
   expect(titles(outbox).at(-1)).toBe('later');
+});
+
+test('what a flood had held back is told by the next process, once, when its ten minutes are over', async () => {
+  const first = await open();
+  for (let i = 0; i < 30; i++) await first.tell({ event: 'restore-failed', title: `${i}` });
+  await first.settle('unknown', 'webhook');
+  time += 300_000;
+  const next = await open();
+  await next.tell({ event: 'restore-failed', title: 'one more' });
+  expect(titles(next)).toHaveLength(10);
+  time += 300_000;
+  next.waiting('webhook');
+  const more = '21 more alerts of the kind restore-failed within ten minutes';
+  expect(titles(next).at(-1)).toBe(more);
+  await next.settle('unknown', 'webhook');
+  time += 3 * HOUR;
+  const last = await open();
+  expect(titles(last).filter((title) => title === more)).toHaveLength(1);
+});
+
+test('a flood of many databases that reach the same people is one message, which names them', async () => {
+  const flood = new FloodGate();
+  const outboxes = await Promise.all(
+    Array.from({ length: 30 }, (_, i) => {
+      const name = `d${i}`;
+      const source = { program: 'db-backup', name, database: `sqlite:///${i}` } as const;
+      return open({ source, flood, file: join(folder, `${name}.json`) });
+    }),
+  );
+  for (const outbox of outboxes) await outbox.raise('backup', failed('away'));
+  const all = () => outboxes.flatMap((outbox) => outbox.waiting('webhook'));
+  expect(all()).toHaveLength(10);
+  time += 600_000;
+  all();
+  await expect.poll(() => all().length).toBe(11);
+  const [more] = all().filter(({ event }) => event === 'more-alerts');
+  expect(more).toMatchObject({
+    title: '20 more alerts of the kind backup-failed within ten minutes, of 20 databases',
+    lines: [
+      'd10, d11, d12, d13, d14, d15, d16, d17, d18, d19',
+      expect.stringMatching(/^d20, /),
+      'the log has them all',
+    ],
+  });
+});
+
+test('that alerts were given up is told when somebody takes one again, also by the next process', async () => {
+  const first = await open({ receivers: ['email'] });
+  for (let i = 0; i < 108; i++) {
+    await first.tell({ event: 'restore-done', title: `${i}` });
+    time += 120_000;
+  }
+  const outbox = await open({ receivers: ['email'] });
+  await outbox.settle(outbox.next('email')?.id ?? '', 'email');
+  expect(titles(outbox, 'email').at(-1)).toMatch(/^8 alerts were given up/);
+  // What another daemon fetches is never settled, and nobody misses it.
+  const offered = await open({ receivers: ['relay'], file: join(folder, 'relay.json') });
+  await offered.tell({ event: 'restore-done', title: 'one' });
+  time += 25 * HOUR;
+  await offered.settle('unknown', 'relay');
+  expect(offered.size).toBe(1);
+  expect(offered.waiting('relay')).toEqual([]);
 });
 
 test('after a day, or behind a hundred newer ones, it is given up', async () => {

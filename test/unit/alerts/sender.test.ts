@@ -131,7 +131,7 @@ test('a daemon without a way out: another one fetches its alerts and sends them'
     port: 0,
     host: '127.0.0.1',
     log,
-    report: () => ({ live: true, ready: true, status: {}, alerts: inside.relayed?.() ?? [] }),
+    report: () => ({ live: true, ready: true, status: {}, alerts: () => inside.relayed?.() ?? [] }),
   });
   const relayUrl = `http://127.0.0.1:${health.port}`;
   await inside.alerts.tell(news('before'));

@@ -180,14 +180,6 @@ more: {DATABASE_URL: "sqlite:////d.db", HEALTH_PORT: 1, BACKUP_NAME: x, S3_BUCKE
     expect(told).toMatch(/blog: DATABSE_URL is not .*\n.*nearest is DATABASE_URL/);
   });
 
-  it('has one entry alone fetch the alerts of db-restore', () => {
-    const { all } = backups(TWO, { ALERT_RELAY_URL: 'http://db-restore:8080' });
-    expect(all.map(({ alerts }) => alerts.relayUrl)).toEqual([
-      'http://db-restore:8080/',
-      undefined,
-    ]);
-  });
-
   it('gives each its folders', () => {
     const { all } = restores(TWO);
     expect(all.map((config) => restorePlace(config, 'incoming'))).toEqual([
