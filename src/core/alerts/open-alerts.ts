@@ -99,6 +99,7 @@ export function openAlerts(
       const timer = setTimeout(() => late.abort(), END_GRACE_MS);
       await running;
       clearTimeout(timer);
+      await outbox.saved();
     },
   };
 }

@@ -165,6 +165,11 @@ export class AlertOutbox implements Alerts, RelayTarget, FloodedSource {
     else await this.#save();
   }
 
+  /** When what is known is on the disk, or can't be. */
+  saved(): Promise<void> {
+    return this.#saving;
+  }
+
   /** Until there is something new; a minute at most, since what is held back is told by the clock. */
   async changed(signal: AbortSignal): Promise<void> {
     const woken = AbortSignal.any([signal, this.#wake.signal]);

@@ -14,7 +14,11 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'dropback-test-'));
   time = Date.parse('2026-11-23T00:00:00Z');
 });
-afterEach(() => rm(folder, { recursive: true }));
+const opened: AlertOutbox[] = [];
+afterEach(async () => {
+  await Promise.all(opened.splice(0).map((outbox) => outbox.saved()));
+  await rm(folder, { recursive: true });
+});
 
 const clock: Clock = {
   now: () => new Date(time),
@@ -30,7 +34,7 @@ async function open(more: Partial<OutboxOptions> = {}): Promise<AlertOutbox> {
 }
 
 function notLoaded(more: Partial<OutboxOptions> = {}): AlertOutbox {
-  return new AlertOutbox({
+  const outbox = new AlertOutbox({
     file: join(folder, 'alerts.json'),
     source: { program: 'db-backup', name: 'app', database: 'postgresql://db/app' },
     receivers: ['webhook', 'email'],
@@ -42,6 +46,8 @@ function notLoaded(more: Partial<OutboxOptions> = {}): AlertOutbox {
     log: silentLogger(),
     ...more,
   });
+  opened.push(outbox);
+  return outbox;
 }
 
 const failed = (code: string) =>
@@ -126,7 +132,7 @@ test('a flood becomes one message', async () => {
 test('what a flood had held back is told by the next process, once, when its ten minutes are over', async () => {
   const first = await open();
   for (let i = 0; i < 30; i++) await first.tell({ event: 'restore-failed', title: `${i}` });
-  await first.settle('unknown', 'webhook');
+  await first.saved();
   time += 300_000;
   const next = await open();
   await next.tell({ event: 'restore-failed', title: 'one more' });
@@ -135,7 +141,7 @@ test('what a flood had held back is told by the next process, once, when its ten
   next.waiting('webhook');
   const more = '21 more alerts of the kind restore-failed within ten minutes';
   expect(titles(next).at(-1)).toBe(more);
-  await next.settle('unknown', 'webhook');
+  await next.saved();
   time += 3 * HOUR;
   const last = await open();
   expect(titles(last).filter((title) => title === more)).toHaveLength(1);
