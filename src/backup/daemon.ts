@@ -82,8 +82,8 @@ export class BackupDaemon {
       this.#loop = new UploadLoop({
         ...deps,
         uploads: this.#uploads,
-        onDrained: async (signal) => {
-          await alerts.uploadsDrained();
+        onDrained: async (left, signal) => {
+          if (left === 0) await alerts.uploadsDrained();
           await this.#prune(signal);
         },
         onBehind: (error, backlog, failures) => void alerts.uploadsFailed(error, backlog, failures),
@@ -160,15 +160,7 @@ export class BackupDaemon {
     await this.#alerts.runSucceeded(finished.manifest, signal);
     if (this.#uploads) {
       onProgress?.({ step: 'upload', message: 'uploading' });
-      const { manifest, upload } = finished;
-      const away = upload && (await this.#uploads.finishEarly(manifest, upload, signal));
-      const error = away ?? (await this.#uploads.drain(signal)).error;
-      if (error) {
-        const { length } = await this.#uploads.backlog(signal);
-        await this.#alerts.uploadsFailed(error, length, Number.POSITIVE_INFINITY);
-        throw notUploaded(manifest.id, error);
-      }
-      await this.#alerts.uploadsDrained();
+      await this.#uploadNow(finished, this.#uploads, signal);
     }
     await this.#rehearseNow(finished, signal, onProgress);
     await prune(this.#deps, false, signal);
@@ -234,6 +226,27 @@ export class BackupDaemon {
 
   async #keepStatus(): Promise<void> {
     await this.#statusFile.keep(this.status());
+  }
+
+  /**
+   * For `once`. Throws where this backup, or any for want of the store, isn't uploaded; an older one
+   * that can't be for a reason of its own is told.
+   */
+  async #uploadNow(
+    { manifest, upload }: FinishedRun,
+    uploads: Uploads,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const away = upload && (await uploads.finishEarly(manifest, upload, signal));
+    const result = away ? undefined : await uploads.drain(signal);
+    const error = away ?? result?.error;
+    if (!error) return await this.#alerts.uploadsDrained();
+    const remaining = result?.remaining ?? (await uploads.backlog(signal)).map(({ id }) => id);
+    await this.#alerts.uploadsFailed(error, remaining.length, Number.POSITIVE_INFINITY);
+    const isWaiting = remaining.includes(manifest.id);
+    if (isWaiting || result?.cutShort) {
+      throw notUploaded(isWaiting ? manifest.id : (remaining[0] ?? manifest.id), error);
+    }
   }
 
   /** For `once`: with BACKUP_VERIFY=restore and no times of its own. */

@@ -121,7 +121,7 @@ function storesOf({ config, local, remote }: PruneDependencies): Pruned[] {
 }
 
 async function pruneStore(
-  { config, local, clock }: PruneDependencies,
+  { config, local, remote, clock }: PruneDependencies,
   { store, policy, requireUploaded, onlyPlanned }: Pruned,
   dryRun: boolean,
   runFailed: boolean,
@@ -133,7 +133,7 @@ async function pruneStore(
     const { backups } = await store.list(signal);
     const views = backups.map(async (manifest) => {
       const state = await local.readState(manifest.id);
-      return forRetention({ id: manifest.id, manifest, state, where: [store.kind] });
+      return forRetention({ manifest, state }, store.kind, remote?.identity);
     });
     const now = clock.now();
     const usualGapMs = usualGap(config.schedule, now);

@@ -1,3 +1,4 @@
+import type { BackupState } from '../core/archive/state-file.ts';
 import type { LocalStore } from '../core/stores/local/store.ts';
 import type { Store } from '../core/stores/store.ts';
 
@@ -15,7 +16,17 @@ export async function sweepStates(
   const left = [...known].filter((id) => !here.has(id));
   if (left.length === 0) return [];
   const there = await remote?.ids(signal);
-  const gone = left.filter((id) => !there?.has(id));
-  for (const id of gone) await local.dropState(id);
+  const gone: string[] = [];
+  for (const id of left) {
+    if (there?.has(id) || isElsewhere(await local.readState(id), remote?.identity)) continue;
+    await local.dropState(id);
+    gone.push(id);
+  }
   return gone;
+}
+
+/** Uploaded to what isn't configured now, which can't be asked, and may be configured again. */
+function isElsewhere({ uploads: { s3 } }: BackupState, target: string | undefined): boolean {
+  if (s3?.status !== 'uploaded') return false;
+  return target === undefined || (s3.target !== undefined && s3.target !== target);
 }

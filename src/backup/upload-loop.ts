@@ -10,8 +10,11 @@ export interface UploadLoopDependencies {
   readonly uploads: Uploads;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Called when everything that is listed has been uploaded. */
-  readonly onDrained: (signal: AbortSignal) => Promise<void>;
+  /**
+   * Called when a round came to the end of the backlog. What is left then can't be uploaded for a
+   * reason of its own: how many.
+   */
+  readonly onDrained: (left: number, signal: AbortSignal) => Promise<void>;
   /** Told each round that failed: how many in a row. */
   readonly onBehind?: (error: ErrorReport, backlog: number, failures: number) => void;
 }
@@ -85,14 +88,11 @@ export class UploadLoop {
       }
     }
     const result = await uploads.drain(signal);
-    this.#backlog = result.remaining;
-    if (result.error) {
-      this.#failed(result.error);
-      return false;
-    }
+    this.#backlog = result.remaining.length;
     this.#lastError = undefined;
-    if (!this.#wake.signal.aborted) await onDrained(signal);
-    return true;
+    if (result.error) this.#failed(result.error);
+    if (!result.cutShort && !this.#wake.signal.aborted) await onDrained(this.#backlog, signal);
+    return result.error === undefined;
   }
 
   #failed(error: ErrorReport): void {

@@ -1,5 +1,11 @@
 import type { Manifest } from '../core/archive/manifest.ts';
-import { withS3Upload } from '../core/archive/state-file.ts';
+import {
+  type BackupState,
+  withoutVerdictsOnS3,
+  withS3Upload,
+  withVerification,
+} from '../core/archive/state-file.ts';
+import { isDamaged, isUploaded } from '../core/archive/state-findings.ts';
 import type { Logger } from '../core/observability/log.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import { DropbackError, type ErrorReport, errorReport, isAbort } from '../core/runtime/errors.ts';
@@ -16,19 +22,23 @@ export interface UploadDependencies {
 
 export interface DrainResult {
   readonly uploaded: readonly string[];
-  /** Listed locally and still not uploaded. */
-  readonly remaining: number;
+  /** Ids that are listed locally and still not uploaded. */
+  readonly remaining: readonly string[];
+  /** The store could not take more: what was not tried may be fine. */
+  readonly cutShort: boolean;
   /** The first one. */
   readonly error?: ErrorReport;
 }
 
-/** What is wrong with one backup says nothing of the others. Any other failure may be an outage. */
-const OF_ONE_BACKUP = new Set(['store/corrupt', 'store/exists', 'store/not-found']);
+/** What the store answers to one backup, it would answer to the next. */
+const OF_THE_STORE = new Set(['store/unreachable', 'store/refused', 'store/no-bucket']);
+
+type Waiting = { readonly manifest: Manifest; readonly state: BackupState };
 
 /**
  * Brings what is listed locally to the remote store, oldest first. A failure leaves the backup
- * listed as not uploaded. It ends the round, for those behind it would meet the same outage, unless
- * it is that backup's own.
+ * listed as not uploaded. It ends the round where it is the store's, for those behind it would meet
+ * the same. What is wrong with one backup holds up no other: it is told, and tried again.
  */
 export class Uploads {
   readonly #deps: UploadDependencies;
@@ -37,38 +47,32 @@ export class Uploads {
     this.#deps = deps;
   }
 
-  /** Listed locally and not known to be uploaded, oldest first. */
+  /** Listed locally and not known to be uploaded whole, to this very store; oldest first. */
   async backlog(signal: AbortSignal): Promise<Manifest[]> {
-    const { local } = this.#deps;
-    const waiting: Manifest[] = [];
-    for (const manifest of (await local.list(signal)).backups) {
-      const state = await local.readState(manifest.id);
-      if (state.uploads.s3?.status !== 'uploaded') waiting.push(manifest);
-    }
-    return waiting;
+    return (await this.#waiting(signal)).map(({ manifest }) => manifest);
   }
 
   async drain(signal: AbortSignal): Promise<DrainResult> {
-    const waiting = await this.backlog(signal);
-    const uploaded: string[] = [];
+    const waiting = await this.#waiting(signal);
+    const uploaded = new Set<string>();
     let first: ErrorReport | undefined;
-    for (const manifest of waiting) {
+    let cutShort = false;
+    for (const one of waiting) {
+      const { id } = one.manifest;
       try {
-        await this.#upload(manifest, signal);
-        uploaded.push(manifest.id);
+        await this.#upload(one, signal);
+        uploaded.add(id);
       } catch (error) {
         if (isAbort(error)) throw error;
-        first ??= errorReport(error);
-        if (!isOfOneBackup(error)) break;
         const report = errorReport(error);
-        this.#deps.log.warn(
-          { id: manifest.id, error: report },
-          'this backup could not be uploaded; going on',
-        );
+        first ??= report;
+        cutShort = isOfTheStore(error);
+        if (cutShort) break;
+        this.#deps.log.warn({ id, error: report }, 'this backup could not be uploaded; going on');
       }
     }
-    const remaining = waiting.length - uploaded.length;
-    return first ? { uploaded, remaining, error: first } : { uploaded, remaining };
+    const remaining = waiting.map(({ manifest: { id } }) => id).filter((id) => !uploaded.has(id));
+    return { uploaded: [...uploaded], remaining, cutShort, ...(first ? { error: first } : {}) };
   }
 
   /**
@@ -98,30 +102,67 @@ export class Uploads {
     }
   }
 
-  async #upload(manifest: Manifest, signal: AbortSignal): Promise<void> {
-    const { remote, log } = this.#deps;
-    log.info({ id: manifest.id, store: remote.description }, 'upload started');
+  async #waiting(signal: AbortSignal): Promise<Waiting[]> {
+    const { local, remote } = this.#deps;
+    const waiting: Waiting[] = [];
+    for (const manifest of (await local.list(signal)).backups) {
+      const state = await local.readState(manifest.id);
+      if (isUploaded(state, remote.identity) && !isDamagedThere(state, remote.identity)) continue;
+      waiting.push({ manifest, state });
+    }
+    return waiting;
+  }
+
+  async #upload({ manifest, state }: Waiting, signal: AbortSignal): Promise<void> {
+    const { local, remote, log } = this.#deps;
+    const { id } = manifest;
+    const isSpoilt = isDamagedThere(state, remote.identity);
+    // Not read again and again: a verification that finds it whole is what changes that.
+    if (isDamaged(state, 'local')) throw damagedHere(id, local.description);
+    log.info({ id, store: remote.description }, 'upload started');
     try {
-      await this.#publish(manifest, signal);
+      await this.#publish(manifest, isSpoilt, signal);
     } catch (error) {
-      if (!isAbort(error)) await this.#note(manifest, 'failed', errorReport(error));
+      if (isAbort(error)) throw error;
+      if (!isSpoilt) await this.#note(manifest, 'failed', errorReport(error));
+      if (hasCode(error, 'store/corrupt') && !isSpoilt) await this.#noteDamage(manifest, signal);
       throw error;
     }
+    if (isSpoilt) await local.updateState(id, withoutVerdictsOnS3);
     await this.#note(manifest, 'uploaded');
-    log.info({ id: manifest.id, store: remote.description }, 'uploaded');
+    log.info({ id, store: remote.description }, 'uploaded');
   }
 
   /** Fine, too, where an earlier attempt arrived though its answer was lost: the same is there. */
-  async #publish(manifest: Manifest, signal: AbortSignal): Promise<void> {
+  async #publish(manifest: Manifest, isSpoilt: boolean, signal: AbortSignal): Promise<void> {
     const { local, remote } = this.#deps;
     try {
       await remote.publish(manifest, { path: local.archivePath(manifest) }, signal);
     } catch (error) {
       if (!hasCode(error, 'store/exists')) throw error;
+      // Its size and what is written beside it are as they should be: that proves nothing any more.
+      if (isSpoilt) throw damagedThere(manifest.id, remote.description, error);
       await remote.confirm(manifest, signal).catch((unconfirmed: unknown) => {
         // Another archive lies there without a manifest: that it exists is what has to be told.
         throw hasCode(unconfirmed, 'store/not-found') ? error : unconfirmed;
       });
+    }
+  }
+
+  /** Whether it was the local archive that is not what it was: retention has to know. */
+  async #noteDamage(manifest: Manifest, signal: AbortSignal): Promise<void> {
+    const { local, clock, log } = this.#deps;
+    const { id } = manifest;
+    try {
+      await local.verify(manifest, signal);
+    } catch (damage) {
+      if (isAbort(damage)) throw damage;
+      if (!hasCode(damage, 'store/corrupt')) return;
+      const error = errorReport(damage);
+      log.error({ id, error }, 'a backup is not good');
+      const found = { kind: 'archive', status: 'failed', where: 'local', durationMs: 0 } as const;
+      const at = clock.now().toISOString();
+      await local.updateState(id, (state) => withVerification(state, { ...found, at, error }));
     }
   }
 
@@ -130,17 +171,39 @@ export class Uploads {
     status: 'uploaded' | 'failed',
     error?: ErrorReport,
   ): Promise<void> {
-    const { local, clock } = this.#deps;
+    const { local, remote, clock } = this.#deps;
+    const upload = { status, target: remote.identity, at: clock.now() };
     await local.updateState(manifest.id, (state) =>
-      withS3Upload(state, status, clock.now(), error),
+      withS3Upload(state, error ? { ...upload, error } : upload),
     );
   }
 }
 
-function isOfOneBackup(error: unknown): boolean {
-  return error instanceof DropbackError && !error.retryable && OF_ONE_BACKUP.has(error.code);
+/** Whether the copy in this very store was read and found to be something else. */
+function isDamagedThere(state: BackupState, target: string): boolean {
+  return isDamaged(state, 's3') && (state.uploads.s3?.target ?? target) === target;
+}
+
+function isOfTheStore(error: unknown): boolean {
+  if (!(error instanceof DropbackError)) return false;
+  return error.retryable || OF_THE_STORE.has(error.code);
 }
 
 function hasCode(error: unknown, code: string): boolean {
   return error instanceof DropbackError && error.code === code;
+}
+
+function damagedHere(id: string, where: string): DropbackError {
+  return new DropbackError('store/corrupt', `${id} is damaged in ${where}: it can't be uploaded`, {
+    hint: `look for a failing disk. It stays until somebody deletes it; \`dropback verify ${id}\` reads it again.`,
+    facts: { id, where },
+  });
+}
+
+function damagedThere(id: string, where: string, cause: unknown): DropbackError {
+  return new DropbackError('store/corrupt', `${id} was found damaged in ${where}`, {
+    hint: 'delete its archive and its manifest there: the local copy, which is kept until then, is uploaded again.',
+    facts: { id, where },
+    cause,
+  });
 }

@@ -92,12 +92,21 @@ describe('catalogue', () => {
 
   test('the backlog is what the state does not call uploaded; it drains in order', async () => {
     const [a, b, c] = [await make(1, local), await make(2, local), await make(3, local)];
-    await local.updateState(b.manifest.id, (state) => withS3Upload(state, 'uploaded', now));
-    await local.updateState(c.manifest.id, (state) => withS3Upload(state, 'failed', now));
+    const there = { target: remote.identity, at: now };
+    await local.updateState(b.manifest.id, (state) =>
+      withS3Upload(state, { status: 'uploaded', ...there }),
+    );
+    await local.updateState(c.manifest.id, (state) =>
+      withS3Upload(state, { status: 'failed', ...there }),
+    );
     const uploads = new Uploads({ local, remote, clock, log: silentLogger() });
     const waiting = [a.manifest.id, c.manifest.id];
     expect((await uploads.backlog(never)).map(({ id }) => id)).toEqual(waiting);
-    expect(await uploads.drain(never)).toEqual({ uploaded: waiting, remaining: 0 });
+    expect(await uploads.drain(never)).toEqual({
+      uploaded: waiting,
+      remaining: [],
+      cutShort: false,
+    });
     expect((await remote.list(never)).backups.map(({ id }) => id)).toEqual(waiting);
     expect(await uploads.backlog(never)).toEqual([]);
   });
@@ -110,11 +119,12 @@ describe('catalogue', () => {
     await make(2, remote);
     const uploads = new Uploads({ local, remote, clock, log: silentLogger() });
     const result = await uploads.drain(never);
-    expect(result).toMatchObject({ uploaded: [c.manifest.id], remaining: 2 });
+    expect(result).toMatchObject({ uploaded: [c.manifest.id], cutShort: false });
     expect(result.error?.code).toBe('store/corrupt');
     expect(result.error?.message).toContain(a.manifest.id);
     const waiting = (await uploads.backlog(never)).map(({ id }) => id);
     expect(waiting).toEqual([a.manifest.id, b.manifest.id]);
+    expect(result.remaining).toEqual(waiting);
     for (const id of waiting) {
       expect((await local.readState(id)).uploads.s3).toMatchObject({
         status: 'failed',
@@ -136,8 +146,10 @@ describe('catalogue', () => {
   test('an outage ends the round at the first backup', async () => {
     const [a, b] = [await make(1, local), await make(2, local)];
     const uploads = new Uploads({ local, remote: unreachable(), clock, log: silentLogger() });
-    const { uploaded, remaining, error } = await uploads.drain(never);
-    expect([uploaded, remaining, error?.code]).toEqual([[], 2, 'store/unreachable']);
+    const ids = [a.manifest.id, b.manifest.id];
+    const { error, ...rest } = await uploads.drain(never);
+    expect(rest).toEqual({ uploaded: [], remaining: ids, cutShort: true });
+    expect(error?.code).toBe('store/unreachable');
     expect((await local.readState(a.manifest.id)).uploads.s3?.attempts).toBe(1);
     expect((await local.readState(b.manifest.id)).uploads.s3).toBeUndefined();
   });
@@ -156,7 +168,12 @@ describe('catalogue', () => {
     for (const minute of [1, 2, 3, 4]) await make(minute, local);
     const { entries } = await catalogue.list(never);
     const guards = { lastRunFailed: false, requireUploaded: false, usualGapMs: 86_400_000 };
-    const plan = planRetention(entries.map(forRetention), policy, now, guards);
+    const plan = planRetention(
+      entries.map((entry) => forRetention(entry, 'local', undefined)),
+      policy,
+      now,
+      guards,
+    );
     expect(plan.remove).toHaveLength(3);
     const second = plan.remove[1]?.id ?? '';
     const failing: Store = Object.create(local, {
@@ -179,7 +196,12 @@ describe('catalogue', () => {
     const [, , newest] = [await make(1, local), await make(2, local), await make(3, local)];
     const { entries } = await catalogue.list(never);
     const guards = { lastRunFailed: false, requireUploaded: false, usualGapMs: 86_400_000 };
-    const plan = planRetention(entries.map(forRetention), policy, now, guards);
+    const plan = planRetention(
+      entries.map((entry) => forRetention(entry, 'local', undefined)),
+      policy,
+      now,
+      guards,
+    );
     await local.remove(newest.manifest, never);
     expect((await failureOf(applyRetention(local, plan, never))).code).toBe('retention/stale');
     expect((await local.list(never)).backups).toHaveLength(2);

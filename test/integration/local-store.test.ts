@@ -23,6 +23,7 @@ import { sampleBackup } from '../support/backups.ts';
 import { failureOf } from '../support/failure.ts';
 
 const never = new AbortController().signal;
+const here = { target: 's3://backups/app at AWS', at: new Date('2026-11-22T19:15:00Z') };
 
 describe('local store, around crashes', () => {
   let root: string;
@@ -165,7 +166,9 @@ describe('local store, around crashes', () => {
 
   test('a removal that was cut short is finished, and is not listed meanwhile', async () => {
     await store.publish(manifest, { path: source }, never);
-    await store.updateState(manifest.id, (state) => withS3Upload(state, 'pending', new Date()));
+    await store.updateState(manifest.id, (state) =>
+      withS3Upload(state, { status: 'pending', ...here }),
+    );
     await rename(sealed(), `${sealed()}.removing`);
     expect(await store.list(never)).toEqual({ backups: [], strays: [] });
     expect((await store.sweep(never)).removed).toEqual([manifest.id]);
@@ -174,7 +177,9 @@ describe('local store, around crashes', () => {
 
   test('the state outlives its backup, for S3 may still have it, and is no stray', async () => {
     await store.publish(manifest, { path: source }, never);
-    await store.updateState(manifest.id, (state) => withS3Upload(state, 'uploaded', new Date()));
+    await store.updateState(manifest.id, (state) =>
+      withS3Upload(state, { status: 'uploaded', ...here }),
+    );
     await store.remove(manifest, never);
     expect(await files()).toEqual([`${manifest.id}.state.json`]);
     expect(await store.list(never)).toEqual({ backups: [], strays: [] });
@@ -239,10 +244,9 @@ describe('state of a backup', () => {
   afterEach(() => rm(folder, { recursive: true, force: true }));
 
   test('many updates at once lose none', async () => {
-    const at = new Date('2026-11-22T19:15:00Z');
     await Promise.all(
       Array.from({ length: 30 }, () =>
-        store.updateState(id, (state) => withS3Upload(state, 'failed', at)),
+        store.updateState(id, (state) => withS3Upload(state, { status: 'failed', ...here })),
       ),
     );
     expect((await store.readState(id)).uploads.s3?.attempts).toBe(30);
@@ -267,13 +271,17 @@ describe('state of a backup', () => {
     await writeFile(join(folder, `${id}.state.json`), '{"version":1,"uploads":{"s3":{"sta');
     expect(await store.readState(id)).toEqual({ version: 1, uploads: {}, verifications: [] });
     const state = await store.updateState(id, (old) =>
-      withS3Upload(old, 'failed', new Date(0), { code: 'a/b', message: 'm', hint: 'h' }),
+      withS3Upload(old, {
+        ...here,
+        status: 'failed',
+        error: { code: 'a/b', message: 'm', hint: 'h' },
+      }),
     );
     expect(await store.readState(id)).toEqual(state);
   });
 
   test('a change that throws leaves the old state, and the next one works', async () => {
-    await store.updateState(id, (state) => withS3Upload(state, 'uploaded', new Date(0)));
+    await store.updateState(id, (state) => withS3Upload(state, { status: 'uploaded', ...here }));
     await expect(
       store.updateState(id, () => {
         throw new Error('no');

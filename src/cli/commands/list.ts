@@ -55,9 +55,6 @@ function isEncrypted({ manifest }: CatalogueEntry): boolean {
   return manifest.archive.encryption !== undefined;
 }
 
-function whereText({ where, state }: CatalogueEntry): string {
-  const upload = state.uploads.s3;
-  const note =
-    where.includes('s3') || !upload || upload.status === 'uploaded' ? '' : ' (not uploaded)';
-  return `${where.join(' + ')}${note}`;
+function whereText({ where, state, uploaded }: CatalogueEntry): string {
+  return `${where.join(' + ')}${state.uploads.s3 && !uploaded ? ' (not uploaded)' : ''}`;
 }

@@ -164,9 +164,7 @@ function uploadsOf(
   entries: readonly CatalogueEntry[],
   status: BackupStatus | undefined,
 ): NonNullable<DatabaseStatus['uploads']> {
-  const waiting = entries.filter(
-    ({ where, state }) => !where.includes('s3') && state.uploads.s3?.status !== 'uploaded',
-  );
+  const waiting = entries.filter(({ uploaded }) => !uploaded);
   const [oldest] = waiting;
   const error = waiting.length > 0 ? status?.lastUploadError : undefined;
   return {

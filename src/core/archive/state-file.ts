@@ -15,6 +15,8 @@ export interface BackupState {
 
 export interface UploadState {
   readonly status: 'pending' | 'uploaded' | 'failed';
+  /** `Store.identity` of where to; absent in files of older versions, which didn't note it. */
+  readonly target?: string;
   /** Time of the last change; ISO 8601, UTC. */
   readonly at: string;
   readonly attempts: number;
@@ -55,6 +57,7 @@ const stateSchema: z.ZodType<BackupState> = z.object({
     s3: z
       .object({
         status: z.enum(['pending', 'uploaded', 'failed']),
+        target: z.string().exactOptional(),
         at: z.iso.datetime(),
         attempts: z.int().nonnegative(),
         lastError: errorReport.exactOptional(),
@@ -131,19 +134,30 @@ export function updateState(
   return after;
 }
 
-/** A change for `updateState`: how the upload to S3 went. */
+/** A change for `updateState`: how the upload to S3 went. What it says of another place is forgotten. */
 export function withS3Upload(
   state: BackupState,
-  status: UploadState['status'],
-  at: Date,
-  lastError?: ErrorReport,
+  upload: {
+    readonly status: UploadState['status'];
+    readonly at: Date;
+    readonly target: string;
+    readonly error?: ErrorReport;
+  },
 ): BackupState {
-  const attempts = (state.uploads.s3?.attempts ?? 0) + (status === 'pending' ? 0 : 1);
-  const upload = { status, at: at.toISOString(), attempts };
+  const { status, at, target, error } = upload;
+  const before = state.uploads.s3;
+  const isSamePlace = before?.target === undefined || before.target === target;
+  const attempts = (isSamePlace ? (before?.attempts ?? 0) : 0) + (status === 'pending' ? 0 : 1);
+  const s3 = { status, target, at: at.toISOString(), attempts };
   return {
-    ...state,
-    uploads: { ...state.uploads, s3: lastError ? { ...upload, lastError } : upload },
+    ...(isSamePlace ? state : withoutVerdictsOnS3(state)),
+    uploads: { ...state.uploads, s3: error ? { ...s3, lastError: error } : s3 },
   };
+}
+
+/** A change for `updateState`: the copy in S3 that they were of is no more. */
+export function withoutVerdictsOnS3(state: BackupState): BackupState {
+  return { ...state, verifications: state.verifications.filter(({ where }) => where !== 's3') };
 }
 
 /** A change for `updateState`: a verification that was carried out, or could not be. */
@@ -153,48 +167,6 @@ export function withVerification(state: BackupState, verification: Verification)
     (known) => known.status !== 'inconclusive' || placeOf(known) !== placeOf(verification),
   );
   return { ...state, verifications: [...others, verification] };
-}
-
-/** The latest of this kind that said something of the backup itself. */
-export function latestVerdict(
-  state: BackupState,
-  kind: Verification['kind'],
-  where: StorePlace = 'local',
-): Verification | undefined {
-  return state.verifications.findLast(
-    (known) =>
-      known.kind === kind && known.status !== 'inconclusive' && (known.where ?? 'local') === where,
-  );
-}
-
-/**
- * Whether something has shown that the backup is good and nothing later of the same kind that it is
- * not. An archive that can be read whole does not outweigh one that didn't restore.
- */
-export function isVerified(state: BackupState): boolean {
-  const known = verdicts(state);
-  return known.length > 0 && known.every(({ status }) => status === 'ok');
-}
-
-/** Whether the latest verification of some kind has shown that it is not good. */
-export function isBad(state: BackupState): boolean {
-  return verdicts(state).some(({ status }) => status === 'failed');
-}
-
-/** Whether its latest rehearsal, from whatever store, went well. */
-export function isRehearsed(state: BackupState): boolean {
-  const latest = state.verifications.findLast(
-    ({ kind, status }) => kind === 'restore' && status !== 'inconclusive',
-  );
-  return latest?.status === 'ok';
-}
-
-function verdicts(state: BackupState): Verification[] {
-  const all = (['local', 's3'] as const).flatMap((where) => [
-    latestVerdict(state, 'archive', where),
-    latestVerdict(state, 'restore', where),
-  ]);
-  return all.filter((verdict) => verdict !== undefined);
 }
 
 function worthKeeping(all: readonly Verification[]): Verification[] {

@@ -1,7 +1,14 @@
 import { parseArchiveId } from '../archive/archive-name.ts';
 import type { Manifest } from '../archive/manifest.ts';
 import { isSameBackup } from '../archive/manifest-file.ts';
-import { type BackupState, isBad, isRehearsed, isVerified } from '../archive/state-file.ts';
+import type { BackupState, StorePlace } from '../archive/state-file.ts';
+import {
+  isBad,
+  isDamaged,
+  isRehearsed,
+  isUploaded,
+  isVerified,
+} from '../archive/state-findings.ts';
 import type { RetentionBackup } from '../retention/plan.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { DropbackError, type ErrorReport, errorReport, throwIfAborted } from '../runtime/errors.ts';
@@ -17,6 +24,8 @@ export interface CatalogueEntry {
   readonly manifest: Manifest;
   /** What became of it, as the local store knows. */
   readonly state: BackupState;
+  /** It lies in S3, or did when it was last heard of; nothing is known of other buckets. */
+  readonly uploaded: boolean;
   /** Milliseconds since the snapshot; negative where the clock went back. */
   readonly ageMs: number;
   /** Of the archive as stored. */
@@ -65,7 +74,7 @@ export class Catalogue {
       const known = entries.get(manifest.id);
       if (!known) entries.set(manifest.id, await this.#entry(manifest, ['s3']));
       else if (isSameBackup(known.manifest, manifest)) {
-        entries.set(manifest.id, { ...known, where: ['local', 's3'] });
+        entries.set(manifest.id, { ...known, where: ['local', 's3'], uploaded: true });
       } else {
         conflicts.push(manifest.id);
         entries.set(`${manifest.id} in s3`, await this.#entry(manifest, ['s3']));
@@ -141,22 +150,29 @@ export class Catalogue {
   async #entry(manifest: Manifest, where: CatalogueEntry['where']): Promise<CatalogueEntry> {
     const ageMs = this.#clock.now().getTime() - new Date(manifest.createdAt).getTime();
     const state = await this.#local.readState(manifest.id);
-    return { id: manifest.id, where, manifest, state, ageMs, bytes: manifest.archive.bytes };
+    const { id, archive } = manifest;
+    const uploaded = where.includes('s3') || isUploaded(state, this.#remote?.identity);
+    return { id, where, manifest, state, uploaded, ageMs, bytes: archive.bytes };
   }
 }
 
-/** What retention has to know of an entry. */
+/**
+ * What retention in one store has to know of a backup there. `target`: the remote store's identity; a
+ * copy there that is known to be damaged counts as none.
+ */
 export function forRetention(
-  entry: Pick<CatalogueEntry, 'id' | 'manifest' | 'state' | 'where'>,
+  { manifest, state }: Pick<CatalogueEntry, 'manifest' | 'state'>,
+  where: StorePlace,
+  target: string | undefined,
 ): RetentionBackup {
-  const { id, manifest, state, where } = entry;
+  const { id, createdAt } = manifest;
   return {
     id,
-    createdAt: manifest.createdAt,
-    verified: isVerified(state),
-    rehearsed: isRehearsed(state),
-    bad: isBad(state),
-    uploaded: where.includes('s3') || state.uploads.s3?.status === 'uploaded',
+    createdAt,
+    verified: isVerified(state, where),
+    rehearsed: isRehearsed(state, where),
+    bad: isBad(state, where),
+    uploaded: where === 's3' || (isUploaded(state, target) && !isDamaged(state, 's3')),
   };
 }
 

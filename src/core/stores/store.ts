@@ -19,6 +19,8 @@ export interface Store {
   readonly kind: 'local' | 's3';
   /** For messages, without secrets: `/backups/app`, `s3://bucket/prefix/app`. */
   readonly description: string;
+  /** The same for the same place and no other, for state files; without secrets. */
+  readonly identity: string;
 
   /** Makes a verified archive and its manifest listed, durably, in that order. */
   publish(manifest: Manifest, archive: ArchiveSource, signal: AbortSignal): Promise<void>;

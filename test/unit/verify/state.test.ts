@@ -2,12 +2,10 @@ import { describe, expect, test } from 'vitest';
 import {
   type BackupState,
   EMPTY_STATE,
-  isBad,
-  isRehearsed,
-  isVerified,
   type Verification,
   withVerification,
 } from '../../../src/core/archive/state-file.ts';
+import { isBad, isRehearsed, isVerified } from '../../../src/core/archive/state-findings.ts';
 import { planRetention } from '../../../src/core/retention/plan.ts';
 
 const at = '2026-11-22T19:15:00.000Z';
@@ -57,26 +55,44 @@ describe('what verifications say of a backup', () => {
       ],
       { verified: true, bad: false, rehearsed: true },
     ],
-    [
-      'bad in S3 alone',
-      [
-        ['archive', 'ok'],
-        ['archive', 'failed', 's3'],
-      ],
-      { verified: false, bad: true, rehearsed: false },
-    ],
   ])('%s', (_, all, { verified, bad, rehearsed }) => {
     const state = stateOf(...all);
-    expect(isVerified(state)).toBe(verified);
-    expect(isBad(state)).toBe(bad);
-    expect(isRehearsed(state)).toBe(rehearsed);
+    for (const where of ['local', 's3'] as const) {
+      expect(isVerified(state, where)).toBe(verified);
+      expect(isBad(state, where)).toBe(bad);
+      expect(isRehearsed(state, where)).toBe(rehearsed);
+    }
+  });
+
+  test('damage of one copy says nothing of the other; that it does not restore says all', () => {
+    const inS3 = stateOf(['archive', 'ok'], ['archive', 'failed', 's3']);
+    expect([isBad(inS3, 's3'), isVerified(inS3, 's3')]).toEqual([true, false]);
+    expect([isBad(inS3, 'local'), isVerified(inS3, 'local')]).toEqual([false, true]);
+    const here = stateOf(['archive', 'failed'], ['archive', 'ok', 's3'], ['restore', 'ok', 's3']);
+    expect([isBad(here, 'local'), isVerified(here, 'local')]).toEqual([true, false]);
+    expect([isBad(here, 's3'), isVerified(here, 's3')]).toEqual([false, true]);
+    const nowhere = stateOf(['archive', 'ok'], ['restore', 'failed', 's3']);
+    expect([isBad(nowhere, 'local'), isBad(nowhere, 's3')]).toEqual([true, true]);
+    const mended = withVerification(nowhere, {
+      ...{ kind: 'restore', status: 'ok', where: 'local', at, durationMs: 1 },
+    });
+    expect([isBad(mended, 'local'), isBad(mended, 's3')]).toEqual([false, false]);
+  });
+
+  test('a rehearsal that met a damaged copy says nothing of the other', () => {
+    const state = withVerification(stateOf(['archive', 'ok'], ['restore', 'ok']), {
+      ...{ kind: 'restore', status: 'failed', where: 's3', at, durationMs: 1 },
+      error: { code: 'store/corrupt', message: 'its sha256 differs', hint: 'h' },
+    });
+    expect([isBad(state, 's3'), isBad(state, 'local')]).toEqual([true, false]);
+    expect([isRehearsed(state, 's3'), isRehearsed(state, 'local')]).toEqual([false, true]);
   });
 
   test('attempts that came to nothing push no finding out', () => {
     const attempts = Array.from({ length: 50 }, (): Brief => ['restore', 'inconclusive']);
     const state = stateOf(['archive', 'ok'], ['restore', 'ok'], ...attempts);
     expect(state.verifications).toHaveLength(3);
-    expect(isRehearsed(state)).toBe(true);
+    expect(isRehearsed(state, 'local')).toBe(true);
   });
 });
 

@@ -35,12 +35,14 @@ import { type SweepReport, sweepFolder } from './sweep.ts';
 export class LocalStore implements Store {
   readonly kind = 'local';
   readonly description: string;
+  readonly identity: string;
   readonly #folder: BackupFolder;
 
   /** `folder` is `<BACKUP_DIR>/<name>`; made when something is first written. */
   constructor(folder: string, name: string) {
     this.#folder = new BackupFolder(folder, name);
     this.description = folder;
+    this.identity = folder;
   }
 
   /** Makes the folder (mode 0700) if it isn't there. */

@@ -8,11 +8,11 @@ const LARGEST_OBJECT_BYTES = 5 * 1024 ** 4;
 
 /**
  * Bytes of each part but the last, equal as some endpoints demand: the smallest whole number of
- * MiB with which 9,000 parts hold `totalBytes`. Throws `store/refused` beyond S3's 5 TiB.
+ * MiB with which 9,000 parts hold `totalBytes`. Throws `store/too-large` beyond S3's 5 TiB.
  */
 export function partBytesFor(totalBytes: number, smallest = SMALLEST_PART_BYTES): number {
   if (totalBytes > LARGEST_OBJECT_BYTES) {
-    throw new DropbackError('store/refused', `${totalBytes} bytes are more than S3 takes`, {
+    throw new DropbackError('store/too-large', `${totalBytes} bytes are more than S3 takes`, {
       hint: 'an object in S3 has at most 5 TiB: exclude data, or keep such backups elsewhere.',
       facts: { bytes: totalBytes, limit: LARGEST_OBJECT_BYTES },
     });

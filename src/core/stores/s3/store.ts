@@ -61,6 +61,7 @@ export interface S3SweepReport {
 export class S3Store implements Store {
   readonly kind = 's3';
   readonly description: string;
+  readonly identity: string;
   readonly #bucket: Bucket;
   readonly #keys: Keys;
   readonly #upload: UploadSettings;
@@ -75,6 +76,8 @@ export class S3Store implements Store {
     this.#readOnly = options.readOnly ?? false;
     this.#log = log;
     this.description = `s3://${config.bucket}/${this.#keys.folder.slice(0, -1)}`;
+    // Names of buckets are one space in all of AWS, and one at each other endpoint.
+    this.identity = `${this.description} at ${config.endpoint ?? 'AWS'}`;
   }
 
   /** An archive that an earlier attempt at this same backup completed is taken as it is. */

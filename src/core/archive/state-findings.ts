@@ -1,0 +1,75 @@
+import type { BackupState, StorePlace, Verification } from './state-file.ts';
+
+/**
+ * Whether something has shown that the backup, as it lies there, is good, and nothing later of the
+ * same kind that it is not. An archive that can be read whole does not outweigh one that didn't
+ * restore.
+ */
+export function isVerified(state: BackupState, where: StorePlace): boolean {
+  const known = verdicts(state, where);
+  return known.length > 0 && known.every(({ status }) => status === 'ok');
+}
+
+/** Whether the latest verification of some kind has shown that it is not good, as it lies there. */
+export function isBad(state: BackupState, where: StorePlace): boolean {
+  return verdicts(state, where).some(({ status }) => status === 'failed');
+}
+
+/** Whether its latest rehearsal went well, be it of the copy in the other store. */
+export function isRehearsed(state: BackupState, where: StorePlace): boolean {
+  return latestOf(bearingOn(state, where), 'restore')?.status === 'ok';
+}
+
+/** Whether the bytes of that copy are known to have changed. */
+export function isDamaged(state: BackupState, where: StorePlace): boolean {
+  const own = state.verifications.filter(
+    (known) => saysSomething(known) && placeOf(known) === where,
+  );
+  return latestOf(own, 'archive')?.status === 'failed';
+}
+
+/**
+ * Whether it was uploaded to `target` (`Store.identity`). That it was uploaded elsewhere, or nobody
+ * noted whereto, says nothing of there. Without a target: to any.
+ */
+export function isUploaded({ uploads: { s3 } }: BackupState, target: string | undefined): boolean {
+  return s3?.status === 'uploaded' && (target === undefined || s3.target === target);
+}
+
+/** The latest of each kind; what the two copies' bytes were found to be stands side by side. */
+function verdicts(state: BackupState, where: StorePlace): Verification[] {
+  const bearing = bearingOn(state, where);
+  const ofCopies = (['local', 's3'] as const).map((place) =>
+    latestOf(
+      bearing.filter((known) => placeOf(known) === place),
+      'archive',
+    ),
+  );
+  return [...ofCopies, latestOf(bearing, 'restore')].filter((verdict) => verdict !== undefined);
+}
+
+/** Damage of the other copy says nothing of this one. That it doesn't restore does: bytes are equal. */
+function bearingOn(state: BackupState, where: StorePlace): Verification[] {
+  return state.verifications.filter(
+    (known) => saysSomething(known) && (placeOf(known) === where || !isOfCopyAlone(known)),
+  );
+}
+
+function isOfCopyAlone({ kind, status, error }: Verification): boolean {
+  return status === 'failed' && (kind === 'archive' || error?.code === 'store/corrupt');
+}
+
+function saysSomething({ status }: Verification): boolean {
+  return status !== 'inconclusive';
+}
+
+function latestOf(
+  verifications: readonly Verification[],
+  kind: Verification['kind'],
+): Verification | undefined {
+  return verifications.findLast((known) => known.kind === kind);
+}
+
+function placeOf({ where }: Verification): StorePlace {
+  return where ?? 'local';
+}
