@@ -24,6 +24,7 @@ const TOLERATED_ROUNDS = 2;
 export class BackupAlerts {
   readonly #deps: AlertDependencies;
   readonly #alerts: Alerts;
+  readonly #doubtsTold = new Set<string>();
 
   constructor(deps: AlertDependencies) {
     this.#deps = deps;
@@ -91,8 +92,9 @@ export class BackupAlerts {
 
   async rehearsed({ id, status, error }: RehearsedBackup): Promise<void> {
     const why = error ? `: ${error.message}` : '';
-    if (status === 'failed') {
-      const title = `${id} does not restore as it should${why}`;
+    if (status === 'failed' || status === 'unreadable') {
+      const what = status === 'failed' ? 'does not restore as it should' : 'could not be read';
+      const title = `${id} ${what}${why}`;
       const news = { event: 'verification-failed', title, ...(error ? { error } : {}) } as const;
       return await this.#alerts.raise('verification', news);
     }
@@ -108,6 +110,20 @@ export class BackupAlerts {
     const news = { event: 'verification-recovered', title: `${id} restores as it should` } as const;
     await this.#alerts.clear('verification', news);
     await this.#alerts.clear('rehearsal', news);
+  }
+
+  /** Told once a finding, whoever verified; a restart tells nothing again. */
+  async inDoubt({ id, at, status, error }: RehearsedBackup): Promise<void> {
+    const finding = `doubt-${id}-${at}`;
+    if (this.#doubtsTold.has(finding)) return;
+    this.#doubtsTold.add(finding);
+    const what = status === 'failed' ? 'is not good' : 'could not be read';
+    await this.#alerts.tell({
+      event: 'verification-failed',
+      title: `${id} ${what}${error ? `: ${error.message}` : ''}`,
+      id: finding,
+      ...(error ? { error } : {}),
+    });
   }
 
   async postHookEnded(thrown?: unknown): Promise<void> {

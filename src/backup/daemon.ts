@@ -7,7 +7,9 @@ import {
   type FailedRun,
   lastRunFailed,
   ownFolder,
+  type RehearsedBackup,
 } from '../core/requests/backup-status.ts';
+import { Doubts } from '../core/requests/doubts.ts';
 import { laterFailure, noteFailedRun, readFailedRun } from '../core/requests/failed-run.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import { errorReport, isAbort } from '../core/runtime/errors.ts';
@@ -66,6 +68,8 @@ export class BackupDaemon {
   #lastFailure: FailedRun | undefined;
   #lastAttempt: Date | undefined;
   #failures = 0;
+  #inDoubt: readonly RehearsedBackup[] = [];
+  readonly #doubts: Doubts;
 
   constructor(deps: BackupDependencies) {
     this.#deps = deps;
@@ -76,6 +80,7 @@ export class BackupDaemon {
     this.#run = new BackupRun({ ...deps, onPostHook });
     const { remote, config, turns } = deps;
     this.#ownFolder = ownFolder(config.backupDir, config.name);
+    this.#doubts = new Doubts(this.#ownFolder, deps.local);
     this.#statusFile = new StatusFile(this.#ownFolder, deps.log);
     if (remote) {
       this.#uploads = new Uploads({ ...deps, remote });
@@ -104,6 +109,7 @@ export class BackupDaemon {
   /** Until the signal fires; never ends because of a failed backup. */
   async serve(signal: AbortSignal): Promise<void> {
     await this.#readFailures();
+    await this.#readDoubts();
     const over = new AbortController();
     const beside = this.#besides(AbortSignal.any([signal, over.signal]));
     try {
@@ -183,6 +189,7 @@ export class BackupDaemon {
       uploadBacklog: this.#loop?.backlog ?? 0,
       ...(this.#loop?.lastError ? { lastUploadError: this.#loop.lastError } : {}),
       ...(this.#rehearsals ? { verification: this.#rehearsals.status() } : {}),
+      ...(this.#inDoubt.length > 0 ? { inDoubt: this.#inDoubt } : {}),
       overdueAfter: overdueAfter(config, facts, config.timeoutMs).toISOString(),
     };
   }
@@ -215,6 +222,14 @@ export class BackupDaemon {
   async #readFailures(): Promise<void> {
     const known = await readFailedRun(this.#ownFolder).catch(() => undefined);
     this.#lastFailure = laterFailure(this.#lastFailure, known);
+  }
+
+  /** Of `dropback verify` too; what the rehearsals here find is told by them. */
+  async #readDoubts(): Promise<void> {
+    this.#inDoubt = await this.#doubts.read().catch(() => this.#inDoubt);
+    for (const doubt of this.#inDoubt) {
+      if (doubt.kind === 'archive' || !this.#rehearsals) await this.#alerts.inDoubt(doubt);
+    }
   }
 
   async #noteFailure(error: unknown): Promise<void> {
@@ -283,6 +298,7 @@ export class BackupDaemon {
   async #lookForOthers(signal: AbortSignal): Promise<void> {
     const { local, log } = this.#deps;
     await this.#readFailures();
+    await this.#readDoubts();
     try {
       const newest = await local.newest();
       if (!newest || newest.id === this.#lastGood?.id) return;

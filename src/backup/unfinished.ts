@@ -3,7 +3,7 @@ import { DropbackError, type ErrorReport } from '../core/runtime/errors.ts';
 /** What is wrong with a backup that is listed all the same. */
 export function notRehearsed(
   id: string,
-  status: 'failed' | 'inconclusive',
+  status: 'failed' | 'unreadable' | 'inconclusive',
   error: ErrorReport,
 ): DropbackError {
   const [code, what] =

@@ -8,6 +8,7 @@ import { openRehearsalEngine } from '../core/engines/open-rehearsal-engine.ts';
 import type { Logger } from '../core/observability/log.ts';
 import type { LogTail } from '../core/observability/log-tail.ts';
 import { ownFolder } from '../core/requests/backup-status.ts';
+import { Doubts } from '../core/requests/doubts.ts';
 import type { StorePrune } from '../core/retention/report.ts';
 import { systemClock } from '../core/runtime/clock.ts';
 import { Catalogue } from '../core/stores/catalogue.ts';
@@ -129,6 +130,7 @@ function wireVerifier(
     ...(remote ? { remote } : {}),
     catalogue: new Catalogue(local, remote, clock),
     rehearsals: new Rehearsals({ engine, local, folder, queries, timeoutMs, log }),
+    doubts: new Doubts(folder, local),
     clock,
     log,
   });

@@ -9,7 +9,7 @@ import { backoffDelay } from '../../core/runtime/retry.ts';
 import type { Turnstile } from '../../core/runtime/turnstile.ts';
 import type { LocalStore } from '../../core/stores/local/store.ts';
 import { nextTime } from '../schedule.ts';
-import type { Verifier } from './verifier.ts';
+import { REMOVED, type Verifier } from './verifier.ts';
 
 export interface VerifyLoopDependencies {
   readonly verify: VerifyConfig;
@@ -150,6 +150,7 @@ export class VerifyLoop {
         warnings,
         ...report
       } = await verifier.rehearse(newest, 'local', told, signal);
+      if (report.error?.code === REMOVED) return log.info({ id }, 'it was removed meanwhile');
       this.#remember(report);
       onReport?.(report);
       for (const warning of warnings) log.warn({ id }, warning);
@@ -164,11 +165,10 @@ export class VerifyLoop {
   }
 
   #remember(report: RehearsedBackup): void {
-    if (report.status === 'inconclusive') this.#attempts += 1;
-    else {
+    if (isVerdict(report)) {
       this.#attempts = 0;
       this.#since = new Date(report.at);
-    }
+    } else this.#attempts += 1;
     if (report.status === 'ok') {
       this.#lastGood = report;
       this.#lastProblem = undefined;
@@ -193,5 +193,5 @@ export class VerifyLoop {
 }
 
 function isVerdict({ kind, status }: Verification): boolean {
-  return kind === 'restore' && status !== 'inconclusive';
+  return kind === 'restore' && (status === 'ok' || status === 'failed');
 }

@@ -3,7 +3,7 @@ import type { Manifest } from '../../core/archive/manifest.ts';
 import type { StorePlace } from '../../core/archive/state-file.ts';
 import { DropbackError } from '../../core/runtime/errors.ts';
 import type { CatalogueView } from '../../core/stores/catalogue.ts';
-import { notFound } from '../../core/stores/store-errors.ts';
+import { notFound, unreadable } from '../../core/stores/store-errors.ts';
 
 /** One copy of a backup: what is to be read, or why it is no longer listed. */
 export type Copy =
@@ -39,9 +39,11 @@ export function selectBackups(
   for (const { id, where, manifest } of view.entries) {
     for (const place of where) add(id, { where: place, manifest });
   }
-  for (const { name: file, where, reason } of view.strays) {
+  for (const { name: file, where, reason, unreadable: isUnread } of view.strays) {
     const known = parseBackupFile(name, file);
-    if (known?.kind === 'manifest') add(known.id, { where, damage: damaged(known.id, reason) });
+    if (known?.kind !== 'manifest') continue;
+    const damage = isUnread ? unreadable(file, reason) : damaged(known.id, reason);
+    add(known.id, { where, damage });
   }
   for (const id of view.conflicts) {
     const why = 'the two stores hold different backups under this id';

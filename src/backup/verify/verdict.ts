@@ -27,9 +27,13 @@ const AT_FAULT = new Set([
 const NOT_ITS_FAULT =
   /no space left|could not (extend|write|open|fsync|access) file|could not read blocks? [0-9.]+ in file|input\/output error|could not load library|a worker process died|collation "[^"]*" for encoding|disk (is )?full|quota|out of (shared )?memory|permission denied|must be (the )?(owner|superuser|member|able)|not permitted|only superuser|role "[^"]*" does not exist|extension "[^"]*" is not available|extension control file|tablespace "[^"]*" does not exist|too many (clients|connections)|connection slots|canceling statement|deadlock detected|terminating connection|connection to server|server closed the connection|the database system is|encoding "[^"]*" does not match|unrecognized configuration parameter|unsupported version|temp_file_limit/i;
 
-/** Whether an error of a verification is the backup's own, or that of whatever was to verify it. */
-export function verdictOf(error: unknown): 'failed' | 'inconclusive' {
+/**
+ * Whether an error of a verification is the backup's own, the disk's that it lies on, or that of
+ * whatever was to verify it.
+ */
+export function verdictOf(error: unknown): 'failed' | 'unreadable' | 'inconclusive' {
   if (!(error instanceof DropbackError) || hasKilledProgram(error)) return 'inconclusive';
+  if (error.code === 'store/unreadable') return 'unreadable';
   if (AT_FAULT.has(error.code)) return 'failed';
   if (error.code !== 'drop/does-not-load') return 'inconclusive';
   const said = error.facts['stderr'];

@@ -6,6 +6,7 @@ import {
 } from '../../core/archive/state-file.ts';
 import type { VerifyOutcome, VerifyReport } from '../../core/archive/verify-report.ts';
 import type { Logger } from '../../core/observability/log.ts';
+import type { Doubts } from '../../core/requests/doubts.ts';
 import type { Clock } from '../../core/runtime/clock.ts';
 import { DropbackError, errorReport, isAbort } from '../../core/runtime/errors.ts';
 import type { Catalogue } from '../../core/stores/catalogue.ts';
@@ -22,6 +23,7 @@ export interface VerifierDependencies {
   readonly remote?: Store;
   readonly catalogue: Catalogue;
   readonly rehearsals: Rehearsals;
+  readonly doubts?: Doubts;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -38,6 +40,9 @@ export interface VerifyRequest {
 /** What can't be looked at without an identity, which has no business where backups are made. */
 const NOT_DECRYPTED =
   'it is encrypted: read whole and its checksum compared, but not decrypted, for want of the identity; `dropback check` in db-restore does that';
+
+/** Of a backup that was removed while it was read: nothing is known of it, and nothing needs to be. */
+export const REMOVED = 'verify/removed';
 
 /** What a verification found besides that all is well. */
 interface Findings extends Pick<Verification, 'tables' | 'rows'> {
@@ -113,7 +118,8 @@ export class Verifier {
   #damaged(id: string, { where, damage }: Extract<Copy, { damage: unknown }>): VerifyReport {
     const at = this.#deps.clock.now().toISOString();
     const error = errorReport(damage);
-    return { id, where, kind: 'archive', status: 'failed', at, durationMs: 0, warnings: [], error };
+    const status = verdictOf(damage);
+    return { id, where, kind: 'archive', status, at, durationMs: 0, warnings: [], error };
   }
 
   async #archive(
@@ -156,12 +162,27 @@ export class Verifier {
     } catch (error) {
       if (isAbort(error) && signal.aborted) throw error;
       const status = verdictOf(error);
+      if (isOfItsFiles(error, status) && (await this.#isRemoved(manifest, where, signal))) {
+        const verification = { ...describe(), status: 'inconclusive' as const };
+        return { id, ...verification, where, error: errorReport(removed(id)), warnings: [] };
+      }
       const verification = { ...describe(), status, error: errorReport(error) };
       if (status === 'failed') log.error({ id, kind, where, error }, 'a backup is not good');
       else log.warn({ id, kind, where, error }, 'a backup could not be verified');
       await this.#note(manifest, verification);
       return { id, ...verification, where, bytes: manifest.archive.bytes, warnings: [] };
     }
+  }
+
+  /** Retention goes on beside verifications. */
+  async #isRemoved(manifest: Manifest, where: StorePlace, signal: AbortSignal): Promise<boolean> {
+    if (where === 'local') return !(await this.#deps.local.lists(manifest.id).catch(() => true));
+    return await this.#store(where)
+      .confirm(manifest, signal)
+      .then(
+        () => false,
+        (error: unknown) => error instanceof DropbackError && error.code === 'store/not-found',
+      );
   }
 
   /** State is kept in the local folder, for a backup that lies in S3 alone too. */
@@ -172,6 +193,7 @@ export class Verifier {
       if (verification.where !== 's3' && !(await local.lists(id))) return;
       await local.prepare();
       await local.updateState(id, (state) => withVerification(state, verification));
+      await this.#deps.doubts?.noted(id);
     } catch (error) {
       log.warn({ id, error }, 'what came of a verification could not be noted');
     }
@@ -182,6 +204,20 @@ export class Verifier {
     if (where === 'local' || !remote) return local;
     return remote;
   }
+}
+
+/** What the removal of a backup that is being read may look like. */
+function isOfItsFiles(error: unknown, status: Verification['status']): boolean {
+  if (status === 'failed') return true;
+  const { code } = errorReport(error);
+  return code === 'store/not-found' || code === 'internal/unexpected';
+}
+
+function removed(id: string): DropbackError {
+  return new DropbackError(REMOVED, `${id} was removed while it was verified`, {
+    hint: 'retention, or somebody, no longer keeps it: verify another one.',
+    facts: { id },
+  });
 }
 
 function unreadableHere(id: string): DropbackError {

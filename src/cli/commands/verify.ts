@@ -58,7 +58,8 @@ export async function verify(
 }
 
 function exitCode({ reports, unasked }: VerifyOutcome): ExitCode {
-  if (reports.some(({ status }) => status === 'failed')) return EXIT_CODES.failed;
+  const isBad = ({ status }: VerifyReport) => status === 'failed' || status === 'unreadable';
+  if (reports.some(isBad)) return EXIT_CODES.failed;
   if (unasked.length > 0 || reports.some(({ status }) => status === 'inconclusive')) {
     return EXIT_CODES.tryAgain;
   }
@@ -69,6 +70,7 @@ function exitCode({ reports, unasked }: VerifyOutcome): ExitCode {
 const marks = {
   ok: ['green', 'ok          '],
   failed: ['red', 'FAILED      '],
+  unreadable: ['red', 'UNREADABLE  '],
   inconclusive: ['yellow', 'inconclusive'],
 } as const;
 

@@ -1,4 +1,5 @@
 import type { Verification } from '../../core/archive/state-file.ts';
+import { doubtOf } from '../../core/archive/state-findings.ts';
 import type { BackupConfig, DatabaseConfig } from '../../core/config/config.ts';
 import { describeConnection } from '../../core/engines/postgres/environment.ts';
 import {
@@ -52,6 +53,7 @@ export interface KnownBackup {
 export type VerifiedBackup = Verification & { readonly id: string };
 
 const MOST_SIZES = 30;
+const MOST_DOUBTS = 5;
 
 /** Asks the stores, the daemon, and what it has left on the volume. Throws only when aborted. */
 export async function gatherStatus(
@@ -78,9 +80,13 @@ function describe(
   const newest = entries.at(-1);
   const verified = verifications(entries);
   const problems = findProblems(config, told, view, now);
-  if (verified.problem) problems.push(problemLine(verified.problem));
+  const { problem } = verified;
+  const inDoubt = doubts(entries);
+  problems.push(...inDoubt.slice(-MOST_DOUBTS).map(problemLine));
+  if (problem && !inDoubt.some(({ id }) => id === problem.id)) problems.push(problemLine(problem));
+  const isInDoubt = inDoubt.some(({ id }) => id === newest?.id);
   const known = status ? backupHealth(status, now) : 'healthy';
-  const isBad = known === 'unhealthy' || verified.problem?.status === 'failed' || !newest;
+  const isBad = known === 'unhealthy' || problem?.status === 'failed' || isInDoubt || !newest;
   const uploads = config.s3 ? uploadsOf(entries, status) : undefined;
   const { nextRunAt, verification } = status ?? {};
   return {
@@ -147,8 +153,17 @@ function verifications(entries: readonly CatalogueEntry[]): DatabaseStatus['veri
   };
 }
 
+/** What stands against backups, whatever went well with others since; the newest last. */
+function doubts(entries: readonly CatalogueEntry[]): VerifiedBackup[] {
+  return entries.flatMap(({ id, state }) => {
+    const doubt = doubtOf(state);
+    return doubt ? [{ ...doubt, id }] : [];
+  });
+}
+
 function problemLine({ id, kind, status, error }: VerifiedBackup): string {
   const what = kind === 'archive' ? 'read back' : 'restored as a test';
+  if (status === 'unreadable') return `${id} counts as verified no longer: ${error?.message}`;
   const verb = status === 'failed' ? `is not good, as it was ${what}` : `could not be ${what}`;
   return `${id} ${verb}: ${error?.message ?? 'no reason is known'}`;
 }

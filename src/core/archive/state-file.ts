@@ -26,8 +26,11 @@ export interface UploadState {
 export interface Verification {
   /** `archive`: every byte read again. `restore`: restored into a scratch database and compared. */
   readonly kind: 'archive' | 'restore';
-  /** `inconclusive`: it could not be carried out, which says nothing of the backup. */
-  readonly status: 'ok' | 'failed' | 'inconclusive';
+  /**
+   * `unreadable`: its file could not be read from where it lies; it isn't proven bad, but counts as
+   * verified no longer. `inconclusive`: it could not be carried out, which says nothing of the backup.
+   */
+  readonly status: 'ok' | 'failed' | 'unreadable' | 'inconclusive';
   /** The copy that was read; absent: the local one. */
   readonly where?: StorePlace;
   /** ISO 8601, UTC. */
@@ -67,7 +70,7 @@ const stateSchema: z.ZodType<BackupState> = z.object({
   verifications: z.array(
     z.object({
       kind: z.enum(['archive', 'restore']),
-      status: z.enum(['ok', 'failed', 'inconclusive']),
+      status: z.enum(['ok', 'failed', 'unreadable', 'inconclusive']),
       where: z.enum(['local', 's3']).exactOptional(),
       at: z.iso.datetime(),
       durationMs: z.number().nonnegative(),
@@ -164,14 +167,22 @@ export function withoutVerdictsOnS3(state: BackupState): BackupState {
 export function withVerification(state: BackupState, verification: Verification): BackupState {
   // One attempt that came to nothing says as much as a hundred of them.
   const others = state.verifications.filter(
-    (known) => known.status !== 'inconclusive' || placeOf(known) !== placeOf(verification),
+    (known) => isJudgement(known) || placeOf(known) !== placeOf(verification),
   );
   return { ...state, verifications: [...others, verification] };
 }
 
+/** Whether it says something of the backup itself. */
+export function isJudgement({ status }: Verification): boolean {
+  return status === 'ok' || status === 'failed';
+}
+
 function worthKeeping(all: readonly Verification[]): Verification[] {
   const latest = new Map<string, Verification>();
-  for (const one of all) if (one.status !== 'inconclusive') latest.set(placeOf(one), one);
+  for (const one of all) {
+    if (one.status === 'inconclusive') continue;
+    latest.set(`${placeOf(one)} ${isJudgement(one)}`, one);
+  }
   const kept = new Set([...latest.values(), ...all.slice(-MOST_VERIFICATIONS)]);
   return all.filter((one) => kept.has(one));
 }

@@ -23,6 +23,8 @@ export interface BackupStatus {
   readonly uploadBacklog: number;
   readonly lastUploadError?: ErrorReport;
   readonly verification?: VerificationStatus;
+  /** Backups that are listed and were found bad, or could not be read, whoever verified them. */
+  readonly inDoubt?: readonly RehearsedBackup[];
   /** ISO 8601: without a newer good backup by then, it is unhealthy. */
   readonly overdueAfter: string;
 }
@@ -95,17 +97,19 @@ export function asBackupStatus(value: unknown): BackupStatus | undefined {
 export type BackupHealth = 'healthy' | 'degraded' | 'unhealthy';
 
 /**
- * Unhealthy when a backup is overdue, or one was found not to restore and none has restored since; a
- * run that failed with no good one after it, a backlog of uploads, or rehearsals that can't be carried
- * out, are `degraded`.
+ * Unhealthy when a backup is overdue, the newest one is in doubt, or one was found not to restore and
+ * none has restored since; a run that failed with no good one after it, a backlog of uploads, older
+ * backups in doubt, or rehearsals that can't be carried out, are `degraded`.
  */
 export function backupHealth(status: BackupStatus, now: Date): BackupHealth {
   const problem = status.verification?.lastProblem;
   if (now.getTime() > Date.parse(status.overdueAfter)) return 'unhealthy';
   if (problem?.status === 'failed') return 'unhealthy';
+  const inDoubt = status.inDoubt ?? [];
+  if (inDoubt.some(({ id }) => id === status.lastGood?.id)) return 'unhealthy';
   const isBehind = status.uploadBacklog > 0 && status.lastUploadError !== undefined;
   const hasFailed = lastRunFailed(status.lastFailure, status.lastGood?.createdAt);
-  return hasFailed || isBehind || problem ? 'degraded' : 'healthy';
+  return hasFailed || isBehind || problem || inDoubt.length > 0 ? 'degraded' : 'healthy';
 }
 
 /** A failed run with no good backup after it: then nothing is removed. */

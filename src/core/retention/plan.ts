@@ -12,6 +12,8 @@ export interface RetentionBackup {
   readonly rehearsed?: boolean;
   /** A verification has shown that it is not good. */
   readonly bad?: boolean;
+  /** Its file could not be read the last time. */
+  readonly unreadable?: boolean;
   /** It lies in the remote store too; ignored unless `requireUploaded`. */
   readonly uploaded: boolean;
 }
@@ -62,7 +64,8 @@ type Dated = RetentionBackup & { readonly at: Date };
  * nor a clock that jumped ahead costs any: no run takes more than one does on any other day.
  *
  * A backup that a verification found bad takes no good one's place: good ones are kept as if it were
- * not there, and it stays for as long as it would if it were good, to be looked at.
+ * not there, and it stays for as long as it would if it were good, to be looked at. So does one that
+ * could not be read the last time, and it stays until it could be: nothing says that it is bad.
  *
  * Whatever the policy: the newest backup, the newest verified and the newest rehearsed one stay, and
  * where a guard doubts the clock, the last run or the newest backup, everything stays and `held` says why. A policy of zeros removes
@@ -104,6 +107,7 @@ function reasonToHold(
   if (isEmpty(policy)) return 'no retention rule is set';
   const [newest] = newestFirst;
   if (newest?.bad) return `the newest backup, ${newest.id}, did not pass its verification`;
+  if (newest?.unreadable) return `the newest backup, ${newest.id}, could not be read`;
   if (newest && newest.at.getTime() > now.getTime() + CLOCK_TOLERANCE_MS) {
     return `the clock is earlier than the newest backup, ${newest.id}`;
   }
@@ -125,11 +129,14 @@ function reasonsToKeep(
     if (known) known.push(reason);
     else reasons.set(id, [reason]);
   };
-  const isGood = ({ bad }: RetentionBackup) => !bad;
+  const isGood = ({ bad, unreadable }: RetentionBackup) => !bad && !unreadable;
   applyRules(newestFirst.filter(isGood), policy, guards, keep);
   applyRules(newestFirst, policy, guards, (backup, reason) => {
-    if (!isGood(backup)) keep(backup, `${reason}, though bad`);
+    if (!isGood(backup)) keep(backup, `${reason}, though ${backup.bad ? 'bad' : 'unreadable'}`);
   });
+  for (const backup of newestFirst) {
+    if (backup.unreadable) keep(backup, 'could not be read the last time');
+  }
   return reasons;
 }
 

@@ -6,6 +6,7 @@ import {
   isBad,
   isDamaged,
   isRehearsed,
+  isUnreadable,
   isUploaded,
   isVerified,
 } from '../archive/state-findings.ts';
@@ -172,6 +173,7 @@ export function forRetention(
     verified: isVerified(state, where),
     rehearsed: isRehearsed(state, where),
     bad: isBad(state, where),
+    unreadable: isUnreadable(state, where),
     uploaded: where === 's3' || (isUploaded(state, target) && !isDamaged(state, 's3')),
   };
 }

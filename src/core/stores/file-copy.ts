@@ -4,6 +4,7 @@ import { type FileHandle, open, rm } from 'node:fs/promises';
 import type { Manifest } from '../archive/manifest.ts';
 import { openExclusive } from '../runtime/durable-files.ts';
 import { DropbackError, throwIfAborted } from '../runtime/errors.ts';
+import { unreadable } from './store-errors.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
 
@@ -36,6 +37,21 @@ export async function* readPieces(
   }
 }
 
+/**
+ * The stored file piece by piece, to its end. Throws `store/unreadable` where the disk refuses, and the
+ * system's own error where there is no such file.
+ */
+async function* readStored(path: string, signal: AbortSignal): AsyncGenerator<Buffer> {
+  try {
+    await using file = await openRegular(path);
+    yield* readPieces(file, 0, Number.MAX_SAFE_INTEGER, signal);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (error instanceof DropbackError || code === undefined || code === 'ENOENT') throw error;
+    throw unreadable(path, error);
+  }
+}
+
 export interface FileDigest {
   readonly bytes: number;
   /** Hex. */
@@ -48,10 +64,9 @@ export async function digestFile(
   signal: AbortSignal,
   onProgress: (bytes: number) => void = () => {},
 ): Promise<FileDigest> {
-  await using file = await openRegular(path);
   const hash = createHash('sha256');
   let bytes = 0;
-  for await (const piece of readPieces(file, 0, Number.MAX_SAFE_INTEGER, signal)) {
+  for await (const piece of readStored(path, signal)) {
     hash.update(piece);
     bytes += piece.length;
     onProgress(bytes);
@@ -151,9 +166,8 @@ export async function copyArchive(
   signal: AbortSignal,
   onProgress: (bytes: number) => void = () => {},
 ): Promise<void> {
-  await using source = await openRegular(from);
   await using copy = await ArrivingFile.create(to);
-  for await (const piece of readPieces(source, 0, Number.MAX_SAFE_INTEGER, signal)) {
+  for await (const piece of readStored(from, signal)) {
     await copy.write(piece);
     onProgress(copy.bytes);
   }

@@ -1,5 +1,5 @@
 import type { Manifest } from '../archive/manifest.ts';
-import { DropbackError } from '../runtime/errors.ts';
+import { DropbackError, messageOf } from '../runtime/errors.ts';
 
 export function existsAlready(id: string, where: string): DropbackError {
   return new DropbackError('store/exists', `${where} already has ${id}`, {
@@ -12,6 +12,16 @@ export function notFound(id: string, where: string): DropbackError {
   return new DropbackError('store/not-found', `${where} has no ${id}`, {
     hint: '`dropback list` shows which ids there are; retention may have removed it.',
     facts: { id, where },
+  });
+}
+
+/** Of a file that is there and can't be read, which is no proof that it is damaged. */
+export function unreadable(path: string, cause: unknown): DropbackError {
+  const said = messageOf(cause);
+  return new DropbackError('store/unreadable', `${path} could not be read: ${said}`, {
+    hint: "look at the kernel's log (dmesg) and at that disk, then verify it again; do not delete it before there is another good backup.",
+    facts: { path },
+    cause,
   });
 }
 

@@ -12,7 +12,8 @@ import type { CheckResult } from '../engines/engine.ts';
  * - Only what a manifest of this database names is listed, fetched or removed. Foreign files and
  *   archives without a manifest are reported as `strays` and left alone.
  * - Errors: `store/unreachable` (retryable), `store/refused` (credentials or policy),
- *   `store/not-found`, `store/exists`, `store/corrupt`, `disk/full`. Each implementation retries
+ *   `store/not-found`, `store/exists`, `store/corrupt`, `store/unreadable` (the disk that it lies on
+ *   doesn't give it back), `disk/full`. Each implementation retries
  *   its own transient faults; callers don't.
  */
 export interface Store {
@@ -76,4 +77,6 @@ export interface Stray {
   readonly name: string;
   /** For example `archive without a manifest`, `manifest is corrupt`. */
   readonly reason: string;
+  /** It is there and could not be read, which does not say that it is damaged. */
+  readonly unreadable?: boolean;
 }

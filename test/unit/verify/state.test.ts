@@ -5,7 +5,12 @@ import {
   type Verification,
   withVerification,
 } from '../../../src/core/archive/state-file.ts';
-import { isBad, isRehearsed, isVerified } from '../../../src/core/archive/state-findings.ts';
+import {
+  doubtOf,
+  isBad,
+  isRehearsed,
+  isVerified,
+} from '../../../src/core/archive/state-findings.ts';
 import { planRetention } from '../../../src/core/retention/plan.ts';
 
 const at = '2026-11-22T19:15:00.000Z';
@@ -55,6 +60,23 @@ describe('what verifications say of a backup', () => {
       ],
       { verified: true, bad: false, rehearsed: true },
     ],
+    [
+      'was bad, and cannot be read any more',
+      [
+        ['restore', 'failed'],
+        ['archive', 'unreadable'],
+      ],
+      { verified: false, bad: true, rehearsed: false },
+    ],
+    [
+      'can be read again, by whatever reads it whole',
+      [
+        ['archive', 'ok'],
+        ['archive', 'unreadable'],
+        ['restore', 'ok'],
+      ],
+      { verified: true, bad: false, rehearsed: true },
+    ],
   ])('%s', (_, all, { verified, bad, rehearsed }) => {
     const state = stateOf(...all);
     for (const where of ['local', 's3'] as const) {
@@ -88,6 +110,21 @@ describe('what verifications say of a backup', () => {
     expect([isRehearsed(state, 's3'), isRehearsed(state, 'local')]).toEqual([false, true]);
   });
 
+  test('a copy that cannot be read says nothing of the other', () => {
+    const good: Brief[] = [
+      ['archive', 'ok'],
+      ['archive', 'ok', 's3'],
+      ['restore', 'ok'],
+    ];
+    const state = stateOf(...good, ['archive', 'unreadable'], ['restore', 'inconclusive']);
+    expect([isVerified(state, 'local'), isVerified(state, 's3')]).toEqual([false, true]);
+    expect([isRehearsed(state, 'local'), isRehearsed(state, 's3')]).toEqual([false, true]);
+    expect(isBad(state, 'local')).toBe(false);
+    expect(doubtOf(state)).toMatchObject({ status: 'unreadable' });
+    const again = withVerification(state, { kind: 'archive', status: 'ok', at, durationMs: 1 });
+    expect(doubtOf(again)).toBeUndefined();
+  });
+
   test('attempts that came to nothing push no finding out', () => {
     const attempts = Array.from({ length: 50 }, (): Brief => ['restore', 'inconclusive']);
     const state = stateOf(['archive', 'ok'], ['restore', 'ok'], ...attempts);
@@ -111,6 +148,15 @@ describe('retention', () => {
     const plan = planRetention(backups, policy, now, guards);
     expect(plan.keep.map(({ id }) => id)).toEqual([day(22).id, day(20).id]);
     expect(plan.keep[1]?.reasons).toEqual(['newest that was restored as a test']);
+  });
+
+  test('keeps what could not be read, and never in the place of a good one', () => {
+    const backups = [day(19), day(20, { verified: false, unreadable: true }), day(21), day(22)];
+    const plan = planRetention(backups, { ...policy, last: 2 }, now, guards);
+    expect(plan.keep.map(({ id }) => id)).toEqual([day(22).id, day(21).id, day(20).id]);
+    expect(plan.keep.at(-1)?.reasons).toEqual(['could not be read the last time']);
+    const newest = planRetention([day(20), day(22, { unreadable: true })], policy, now, guards);
+    expect(newest.held).toContain('could not be read');
   });
 
   test('removes nothing while the newest is known to be bad', () => {

@@ -1,5 +1,5 @@
 import type { Manifest } from '../../archive/manifest.ts';
-import { messageOf } from '../../runtime/errors.ts';
+import { DropbackError, messageOf } from '../../runtime/errors.ts';
 import type { Listing, Stray } from '../store.ts';
 import type { BackupFolder, FolderEntry } from './backup-folder.ts';
 
@@ -19,9 +19,13 @@ export async function listFolder(folder: BackupFolder): Promise<Listing> {
       named.add(manifest.archive.file);
       const reason = await archiveProblem(folder, manifest);
       if (reason === undefined) backups.push(manifest);
-      else strays.push({ name: entry.file, reason });
+      // Looked at again: it may have been removed while the folder was read.
+      else if ((await folder.sizeOf(folder.file(entry.file))) !== undefined) {
+        strays.push({ name: entry.file, reason });
+      }
     } catch (error) {
-      strays.push({ name: entry.file, reason: messageOf(error) });
+      const unreadable = error instanceof DropbackError ? {} : { unreadable: true };
+      strays.push({ name: entry.file, reason: messageOf(error), ...unreadable });
     }
   }
   const removing = new Set(

@@ -17,10 +17,16 @@ import {
   syncFolder,
   writeAndSync,
 } from '../../runtime/durable-files.ts';
-import { throwIfAborted, toDropbackError } from '../../runtime/errors.ts';
+import { DropbackError, throwIfAborted, toDropbackError } from '../../runtime/errors.ts';
 import { copyArchive, digestFile, requireDigest } from '../file-copy.ts';
 import type { ArchiveSource, Listing, Store } from '../store.ts';
-import { differentManifest, existsAlready, notFound, requireOwnName } from '../store-errors.ts';
+import {
+  differentManifest,
+  existsAlready,
+  notFound,
+  requireOwnName,
+  unreadable,
+} from '../store-errors.ts';
 import { BackupFolder } from './backup-folder.ts';
 import { freeBytesAt, localChecks } from './checks.ts';
 import { listFolder, newestIn } from './list-folder.ts';
@@ -232,7 +238,9 @@ export class LocalStore implements Store {
   async #listedArchive(manifest: Manifest): Promise<string> {
     requireOwnName(manifest, this.#folder.name, this.description);
     const path = this.#folder.manifestPath(manifest.id);
-    const stored = await this.#folder.readManifest(path, manifest.id).catch(rethrow);
+    const stored = await this.#folder.readManifest(path, manifest.id).catch((error: unknown) => {
+      throw error instanceof DropbackError ? error : unreadable(path, error);
+    });
     if (!stored) throw notFound(manifest.id, this.description);
     if (!isSameBackup(stored, manifest)) throw differentManifest(manifest.id, this.description);
     const archive = this.#folder.file(stored.archive.file);
