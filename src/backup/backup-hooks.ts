@@ -72,7 +72,8 @@ export class BackupHooks {
       ...more,
     };
     const { timeoutMs } = config.hooks;
-    return runHook(name, command, { environment, timeoutMs, clock, log }, signal);
+    const { secrets } = config.alerts;
+    return runHook(name, command, { environment, timeoutMs, clock, log, secrets }, signal);
   }
 
   #describe(end: RunEnd): HookEnvironment {

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { type Alerting, openAlerts, type SharedAlerts } from '../core/alerts/open-alerts.ts';
 import { Pings } from '../core/alerts/pings.ts';
-import { Redactor } from '../core/alerts/redact.ts';
 import type { BackupConfig } from '../core/config/config.ts';
 import type { Logger } from '../core/observability/log.ts';
 import type { LogTail } from '../core/observability/log-tail.ts';
 import { ownFolder } from '../core/requests/backup-status.ts';
 import type { Clock } from '../core/runtime/clock.ts';
+import { Redactor } from '../core/runtime/redact.ts';
 import type { AlertDependencies } from './backup-alerts.ts';
 
 /** The ways from db-backup to people. */
@@ -39,7 +39,7 @@ export async function openTelling(
   });
   await alerting.begin();
   const pings =
-    pingUrl === undefined ? undefined : new Pings(pingUrl, new Redactor(secrets), { clock, log });
+    pingUrl === undefined ? undefined : new Pings(pingUrl, Redactor.of(secrets), { clock, log });
   return {
     alerting,
     parts: { alerts: alerting.alerts, logTail, ...(pings ? { pings } : {}) },

@@ -52,6 +52,8 @@ export interface RestoreDaemonParts {
   readonly application: ApplicationControl;
   readonly catalogue: BackupCatalogue;
   readonly hooks?: HooksConfig;
+  /** What hooks are neither told nor quoted with. */
+  readonly secrets?: readonly string[];
   readonly alerts?: Alerts;
   /** Default: this daemon sees to it itself that no other works on the folders. */
   readonly lock?: InstanceLock;
@@ -318,7 +320,7 @@ function machineParts(
       mostAttempts: MOST_ATTEMPTS,
     },
     identity: config.ageIdentity,
-    hooks: new RestoreHooks(given.hooks, engine.description, clock),
+    hooks: new RestoreHooks(given.hooks, engine.description, clock, given.secrets ?? []),
     clock,
     log,
     checkpoint,

@@ -10,8 +10,15 @@ export class RestoreHooks {
   readonly #config: HooksConfig | undefined;
   readonly #database: string;
   readonly #clock: Clock;
+  readonly #secrets: readonly string[];
 
-  constructor(config: HooksConfig | undefined, database: string, clock: Clock) {
+  constructor(
+    config: HooksConfig | undefined,
+    database: string,
+    clock: Clock,
+    secrets: readonly string[],
+  ) {
+    this.#secrets = secrets;
     this.#config = config;
     this.#database = database;
     this.#clock = clock;
@@ -70,12 +77,8 @@ export class RestoreHooks {
       ...more,
     };
     const timeoutMs = this.#config?.timeoutMs ?? 0;
-    return runHook(
-      name,
-      command,
-      { environment, timeoutMs, clock: this.#clock, log: job.log },
-      signal,
-    );
+    const about = { clock: this.#clock, log: job.log, secrets: this.#secrets };
+    return runHook(name, command, { environment, timeoutMs, ...about }, signal);
   }
 }
 

@@ -68,6 +68,7 @@ export async function wireRestore(
       ...(shared ? sharing(application, shared) : { application }),
       catalogue,
       hooks: config.hooks,
+      secrets: config.alerts.secrets,
       ...(alerting ? { alerts: alerting.alerts, onAlone: () => alerting.begin() } : {}),
       clock,
       log,

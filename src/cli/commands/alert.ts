@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import type { Alert } from '../../core/alerts/alert.ts';
 import { openChannels } from '../../core/alerts/open-alerts.ts';
 import { Pings } from '../../core/alerts/pings.ts';
-import { Redactor } from '../../core/alerts/redact.ts';
 import type { CommonConfig } from '../../core/config/config.ts';
 import { silentLogger } from '../../core/observability/log.ts';
 import { type ErrorReport, errorReport, isAbort } from '../../core/runtime/errors.ts';
+import { Redactor } from '../../core/runtime/redact.ts';
 import type { CliContext } from '../context.ts';
 import { colour, printable } from '../terminal.ts';
 
@@ -54,7 +54,7 @@ function waysOf(config: CommonConfig, { clock }: CliContext): Way[] {
   }));
   const { pingUrl, secrets } = config.alerts;
   if (pingUrl === undefined) return ways;
-  const pings = new Pings(pingUrl, new Redactor(secrets), { clock, log: silentLogger() });
+  const pings = new Pings(pingUrl, Redactor.of(secrets), { clock, log: silentLogger() });
   // Healthchecks.io logs it, and the state of the check stays as it is.
   return [
     ...ways,

@@ -3,9 +3,9 @@ import type { CheckResult } from '../engines/engine.ts';
 import { silentLogger } from '../observability/log.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { errorReport, isAbort } from '../runtime/errors.ts';
+import { Redactor } from '../runtime/redact.ts';
 import { openChannels } from './open-alerts.ts';
 import { Pings } from './pings.ts';
-import { Redactor } from './redact.ts';
 
 interface Way {
   readonly id: string;
@@ -29,7 +29,7 @@ export async function alertChecks(
 
 function pingTo(url: string, secrets: readonly string[]): Way {
   const parts = { clock: systemClock, log: silentLogger() };
-  const to = new Pings(url, new Redactor(secrets), parts);
+  const to = new Pings(url, Redactor.of(secrets), parts);
   return { id: 'ping', description: to.description, probe: (signal) => to.probe(signal) };
 }
 

@@ -1,6 +1,6 @@
+import type { Redactor } from '../runtime/redact.ts';
 import { type Alert, type AlertSource, alertEvents, type News } from './alert.ts';
 import type { HeldBack } from './flood.ts';
-import type { Redactor } from './redact.ts';
 
 /** What people get: bounded, and without secrets. */
 export function composeAlert(

@@ -2,9 +2,9 @@ import { once } from 'node:events';
 import type { Transporter } from 'nodemailer';
 import type { EmailConfig } from '../config/config.ts';
 import { DropbackError, messageOf, throwIfAborted } from '../runtime/errors.ts';
+import type { Redactor } from '../runtime/redact.ts';
 import type { Alert } from './alert.ts';
 import { type AlertChannel, SEND_TIMEOUT_MS } from './channel.ts';
-import type { Redactor } from './redact.ts';
 import { linesOf, titleOf } from './text.ts';
 
 /** Replies that refuse this very message: too large, or its content. RFC 5321, 4.2.3. */

@@ -2,12 +2,12 @@ import type { AlertsConfig } from '../config/config.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { ErrorReport } from '../runtime/errors.ts';
+import { Redactor } from '../runtime/redact.ts';
 import { type Alert, type AlertSource, type Alerts, noAlerts } from './alert.ts';
 import type { AlertChannel } from './channel.ts';
 import { Email } from './email.ts';
 import { FloodGates } from './flood.ts';
 import { AlertOutbox } from './outbox.ts';
-import { Redactor } from './redact.ts';
 import { AlertRelay } from './relay.ts';
 import type { RelayDesk } from './relay-desk.ts';
 import { AlertSender } from './sender.ts';
@@ -42,7 +42,7 @@ export interface SharedAlerts {
 const END_GRACE_MS = 5000;
 
 export function openChannels(config: AlertsConfig): AlertChannel[] {
-  const redactor = new Redactor(config.secrets);
+  const redactor = Redactor.of(config.secrets);
   return [
     ...(config.webhook ? [new Webhook(config.webhook, redactor)] : []),
     ...(config.email ? [new Email(config.email, redactor)] : []),
@@ -65,7 +65,7 @@ export function openAlerts(
   const receivers = [...channels.map(({ id }) => id), ...(config.relay ? ['relay'] : [])];
   if (!shared && config.relayUrl && channels.length === 0) tellNobodyToTell(log);
   if (receivers.length === 0) return nobody;
-  const redactor = new Redactor(config.secrets);
+  const redactor = Redactor.of(config.secrets);
   const { least, repeatMs } = config;
   const flood = (shared?.floods ?? new FloodGates()).of(destinationOf(config));
   const outbox = new AlertOutbox({ ...options, receivers, least, repeatMs, flood, redactor });

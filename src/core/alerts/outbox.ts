@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from '../observability/log.ts';
 import type { Clock } from '../runtime/clock.ts';
+import type { Redactor } from '../runtime/redact.ts';
 import {
   type Alert,
   type AlertEvent,
@@ -21,7 +22,6 @@ import {
   type ToldTrouble,
   writeOutbox,
 } from './outbox-file.ts';
-import type { Redactor } from './redact.ts';
 import type { RelayTarget } from './relay-desk.ts';
 
 export interface OutboxOptions {

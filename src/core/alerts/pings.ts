@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import type { Logger } from '../observability/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { DropbackError } from '../runtime/errors.ts';
+import type { Redactor } from '../runtime/redact.ts';
 import { type Backoff, backoffDelay } from '../runtime/retry.ts';
 import { post } from './post.ts';
 import { reach } from './reach.ts';
-import type { Redactor } from './redact.ts';
 
 export type PingKind = 'start' | 'success' | 'fail' | 'log';
 

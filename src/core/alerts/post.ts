@@ -1,6 +1,6 @@
 import { DropbackError, isAbort, messageOf, throwIfAborted } from '../runtime/errors.ts';
+import type { Redactor } from '../runtime/redact.ts';
 import { SEND_TIMEOUT_MS } from './channel.ts';
-import type { Redactor } from './redact.ts';
 
 export interface Post {
   readonly url: string;

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { DropbackError, messageOf, throwIfAborted } from '../runtime/errors.ts';
-import type { Redactor } from './redact.ts';
+import type { Redactor } from '../runtime/redact.ts';
 
 /**
  * Whether somebody listens at an http or https address, with a certificate that is trusted: connects

@@ -1,9 +1,9 @@
 import type { WebhookConfig } from '../config/config.ts';
+import type { Redactor } from '../runtime/redact.ts';
 import type { Alert } from './alert.ts';
 import { type AlertChannel, SEND_TIMEOUT_MS } from './channel.ts';
 import { post } from './post.ts';
 import { reach } from './reach.ts';
-import type { Redactor } from './redact.ts';
 import { webhookBody } from './webhook-body.ts';
 
 /** Posts JSON, in the shape that the receiver understands. */

@@ -1,9 +1,9 @@
 import type { AlertsConfig, EmailConfig, WebhookConfig, WebhookFormat } from './config.ts';
 import type { Environment } from './environment.ts';
 import { read, readIfSet } from './reader.ts';
+import { secretsOf } from './secrets.ts';
 import { readSmtp } from './smtp-url.ts';
 import { boolean, choice, integer, value } from './values.ts';
-import { variables } from './variables.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -100,27 +100,4 @@ function readEmail(environment: Environment): EmailConfig | undefined {
     return undefined;
   }
   return { ...server, from, to };
-}
-
-/** Whole values, and the passwords inside of addresses, as written and as decoded. */
-function secretsOf(environment: Environment): string[] {
-  const found = new Set<string>();
-  for (const { name, secret } of variables) {
-    const text = secret ? environment.get(name)?.trim() : undefined;
-    if (text === undefined) continue;
-    found.add(text);
-    const password = /^[a-z0-9.+-]+:\/\/[^/?#:@]*:([^/?#]*)@/i.exec(text)?.[1];
-    if (password === undefined) continue;
-    found.add(password);
-    found.add(decoded(password));
-  }
-  return [...found];
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
 }

@@ -25,6 +25,7 @@ export function readCommon(
   nameAfter = database,
 ): Omit<CommonConfig, 'database' | 'warnings'> {
   const s3 = readS3(environment);
+  const alerts = readAlerts(environment);
   const name = readIfSet(environment, 'BACKUP_NAME', backupName);
   // Only the command line looks at it, but a wrong one should show.
   readIfSet(environment, 'DROPBACK_DAEMON', daemonName);
@@ -39,9 +40,10 @@ export function readCommon(
         choice('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'),
       ),
       format: read(environment, 'LOG_FORMAT', choice('json', 'text')),
+      secrets: alerts.secrets,
     },
     healthPort: read(environment, 'HEALTH_PORT', integer(0, 65_535)),
-    alerts: readAlerts(environment),
+    alerts,
     owner: readOwner(environment),
   };
 }

@@ -47,7 +47,12 @@ export interface CommonConfig {
   /** BACKUP_DIR, absolute. */
   readonly backupDir: string;
   readonly s3?: S3Config;
-  readonly log: { readonly level: LogLevel; readonly format: 'json' | 'text' };
+  readonly log: {
+    readonly level: LogLevel;
+    readonly format: 'json' | 'text';
+    /** As in `alerts`. */
+    readonly secrets: readonly string[];
+  };
   readonly healthPort: number;
   /** PUID and PGID: who owns what is written. */
   readonly owner: { readonly uid: number; readonly gid: number };
@@ -92,7 +97,7 @@ export interface AlertsConfig {
   readonly least: 'info' | 'warning' | 'error';
   /** How often a trouble that lasts is told again; 0 is never. */
   readonly repeatMs: number;
-  /** Values of every secret variable: never to be told. */
+  /** Values of every secret variable, of all databases: never to be told, nor logged. */
   readonly secrets: readonly string[];
 }
 

@@ -38,8 +38,9 @@ export function parseDatabases<T extends CommonConfig>(
   if (problems.length > 0 || !first) {
     throw configError(unique(problems), environment.warnings);
   }
+  const secrets = [...new Set(parsed.flatMap(({ config }) => config.alerts.secrets))];
   return {
-    all: [first, ...rest],
+    all: [withSecrets(first, secrets), ...rest.map((config) => withSecrets(config, secrets))],
     areSeveral: true,
     warnings: [...environment.warnings, ...warningsOf(parsed)],
   };
@@ -64,6 +65,12 @@ function parseEntry<T extends CommonConfig>(
       }),
     };
   }
+}
+
+/** What one of them must not tell, none of them may: they share a process and its log. */
+function withSecrets<T extends CommonConfig>(config: T, secrets: readonly string[]): T {
+  const { alerts, log } = config;
+  return { ...config, alerts: { ...alerts, secrets }, log: { ...log, secrets } };
 }
 
 interface Parsed<T> {

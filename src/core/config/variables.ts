@@ -190,7 +190,7 @@ const backups = [
     default: '2',
     usedBy: backup,
     meaning:
-      'of several databases (DATABASES_FILE), how many are backed up at the same time; one that takes longer than an hour no longer counts',
+      'of several databases (DATABASES_FILE), how many are backed up at the same time, and how many rehearsed; one that takes longer than an hour no longer counts',
   },
   {
     name: 'BACKUP_NICE',

@@ -4,6 +4,7 @@ import { DropbackError } from '../runtime/errors.ts';
 import { requireProgram } from '../runtime/process/find-program.ts';
 import { runPipeline } from '../runtime/process/pipeline.ts';
 import { StderrTail } from '../runtime/process/stderr-tail.ts';
+import { Redactor } from '../runtime/redact.ts';
 
 /** The variable that holds the command. */
 export type HookName =
@@ -33,11 +34,14 @@ export async function runHook(
     readonly timeoutMs: number;
     readonly clock: Clock;
     readonly log: Logger;
+    /** Neither told to the hook, nor repeated where it prints them. */
+    readonly secrets: readonly string[];
   },
   signal: AbortSignal,
 ): Promise<void> {
   const { environment, timeoutMs, clock, log } = options;
-  const output = new HookOutput(name, log);
+  const redactor = Redactor.of(options.secrets);
+  const output = new HookOutput(name, log, redactor);
   const since = clock.monotonic();
   log.info({ hook: name }, 'hook started');
   try {
@@ -45,7 +49,7 @@ export async function runHook(
       name,
       file: requireProgram('sh', 'dash'),
       args: ['-c', command],
-      environment,
+      environment: withoutSecrets(environment, redactor),
     };
     await runPipeline([program], {
       signal,
@@ -60,27 +64,38 @@ export async function runHook(
   } catch (error) {
     // Ended for a reason that isn't its own: an abort, a lost lock, the run's deadline.
     if (!(error instanceof DropbackError && error.code.startsWith('tool/'))) throw error;
-    throw hookError(name, timeoutMs, error, output.last);
+    throw hookError(name, timeoutMs, error, output.last, redactor);
   } finally {
     output.end();
   }
   log.info({ hook: name, ms: Math.round(clock.monotonic() - since) }, 'hook done');
 }
 
+/** An error's message comes from servers and programs: they may quote what they were given. */
+function withoutSecrets(environment: HookEnvironment, redactor: Redactor): HookEnvironment {
+  const { DROPBACK_ERROR: error } = environment;
+  return error === undefined
+    ? environment
+    : { ...environment, DROPBACK_ERROR: redactor.text(error) };
+}
+
 /** What a hook prints, line by line. */
 class HookOutput {
   readonly #hook: HookName;
   readonly #log: Logger;
+  readonly #redactor: Redactor;
   #lines = 0;
   /** Of both streams, the latest. */
   readonly last: string[] = [];
 
-  constructor(hook: HookName, log: Logger) {
+  constructor(hook: HookName, log: Logger, redactor: Redactor) {
     this.#hook = hook;
     this.#log = log;
+    this.#redactor = redactor;
   }
 
-  line(text: string): void {
+  line(printed: string): void {
+    const text = this.#redactor.text(printed);
     this.#lines += 1;
     this.last.push(text);
     if (this.last.length > 20) this.last.shift();
@@ -98,8 +113,10 @@ function hookError(
   timeoutMs: number,
   error: DropbackError,
   output: readonly string[],
+  redactor: Redactor,
 ): DropbackError {
-  const { code, message, facts } = error;
+  const { code, facts } = error;
+  const message = redactor.text(error.message);
   if (code === 'tool/timed-out') {
     const hint = `let it end sooner, or raise ${name.split('_')[0]}_HOOK_TIMEOUT_SECONDS.`;
     const text = `${name} took longer than ${timeoutMs / 1000} s and was ended`;

@@ -1,5 +1,6 @@
 import { type Logger as PinoLogger, pino } from 'pino';
 import { type ErrorReport, errorReport, toDropbackError } from '../runtime/errors.ts';
+import { Redactor } from '../runtime/redact.ts';
 import type { LogTail } from './log-tail.ts';
 
 /** Structured log. Call `log.info({ facts }, 'lowercase message')`. */
@@ -17,6 +18,8 @@ export interface LogOptions {
   readonly db?: string;
   /** Gets every line that is logged, too. */
   readonly tail?: LogTail;
+  /** Taken out of every line, wherever it came from: a program's message, a hook's output. */
+  readonly secrets?: readonly string[];
 }
 
 /** Paths that are never printed, whatever a caller logs by mistake. */
@@ -31,8 +34,15 @@ export function createLogger(options: LogOptions): Logger {
     formatters: { level: (label: string) => ({ level: label }) },
     serializers: { error: errorForLog },
   };
-  const destination = options.format === 'text' ? textDestination() : standardOutput();
-  return pino(settings, options.tail ? withTail(destination, options.tail) : destination);
+  const output = options.format === 'text' ? textDestination() : standardOutput();
+  const destination = options.tail ? withTail(output, options.tail) : output;
+  const { secrets } = options;
+  return pino(settings, secrets?.length ? withoutSecrets(destination, secrets) : destination);
+}
+
+function withoutSecrets(destination: Destination, secrets: readonly string[]): Destination {
+  const redactor = Redactor.of(secrets);
+  return { write: (line) => destination.write(redactor.json(line)) };
 }
 
 let opened: Destination | undefined;

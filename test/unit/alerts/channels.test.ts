@@ -3,10 +3,10 @@ import type { Alert } from '../../../src/core/alerts/alert.ts';
 import { alertChecks } from '../../../src/core/alerts/alert-checks.ts';
 import type { AlertChannel } from '../../../src/core/alerts/channel.ts';
 import { Email } from '../../../src/core/alerts/email.ts';
-import { Redactor } from '../../../src/core/alerts/redact.ts';
 import { Webhook } from '../../../src/core/alerts/webhook.ts';
 import type { AlertsConfig, WebhookFormat } from '../../../src/core/config/config.ts';
 import { isAbort } from '../../../src/core/runtime/errors.ts';
+import { Redactor } from '../../../src/core/runtime/redact.ts';
 import { HttpSink } from '../../support/http-sink.ts';
 import { SmtpSink } from '../../support/smtp-sink.ts';
 

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { FloodGate } from '../../../src/core/alerts/flood.ts';
 import { AlertOutbox, type OutboxOptions } from '../../../src/core/alerts/outbox.ts';
-import { Redactor } from '../../../src/core/alerts/redact.ts';
 import { silentLogger } from '../../../src/core/observability/log.ts';
 import type { Clock } from '../../../src/core/runtime/clock.ts';
+import { Redactor } from '../../../src/core/runtime/redact.ts';
 
 let folder: string;
 let time: number;

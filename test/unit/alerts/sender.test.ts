@@ -5,10 +5,10 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { type Alerting, openAlerts } from '../../../src/core/alerts/open-alerts.ts';
 import { Pings } from '../../../src/core/alerts/pings.ts';
-import { Redactor } from '../../../src/core/alerts/redact.ts';
 import { HealthServer } from '../../../src/core/observability/health-server.ts';
 import { errorForLog, silentLogger } from '../../../src/core/observability/log.ts';
 import { type Clock, systemClock } from '../../../src/core/runtime/clock.ts';
+import { Redactor } from '../../../src/core/runtime/redact.ts';
 import { HttpSink } from '../../support/http-sink.ts';
 import { SmtpSink } from '../../support/smtp-sink.ts';
 

@@ -180,6 +180,20 @@ more: {DATABASE_URL: "sqlite:////d.db", HEALTH_PORT: 1, BACKUP_NAME: x, S3_BUCKE
     expect(told).toMatch(/blog: DATABSE_URL is not .*\n.*nearest is DATABASE_URL/);
   });
 
+  it("keeps each one's secrets out of what is told and logged of all of them", () => {
+    const file = `
+shop: {DATABASE_URL: "postgresql://app:shop%2Dpw@db/shop"}
+blog: {DATABASE_URL_FILE: /url, ALERT_WEBHOOK_URL: "https://x.org/blogs-own"}
+more: {DATABASE_URL: "postgresql://me:moremore@db/more", RESTORE_AGE_IDENTITY: ""}
+`;
+    const { all } = backups(file, { ALERT_WEBHOOK_URL: 'https://x.org/everybodys' });
+    for (const { alerts, log } of all) {
+      const expected = ['shop%2Dpw', 'shop-pw', 'pw', 'https://x.org/blogs-own', 'moremore'];
+      expect(alerts.secrets).toEqual(expect.arrayContaining(expected));
+      expect(log.secrets).toBe(all[0].alerts.secrets);
+    }
+  });
+
   it('gives each its folders', () => {
     const { all } = restores(TWO);
     expect(all.map((config) => restorePlace(config, 'incoming'))).toEqual([

@@ -415,6 +415,16 @@ function problems(parse: () => unknown) {
   return [];
 }
 
+it('takes no name for a secret, and each line of a file that holds one', () => {
+  const found = (env: Env) => parseRestoreConfig(env, host).alerts.secrets;
+  const same = { DATABASE_URL: 'postgresql://some-app:some-app@db/x' };
+  expect(found(same)).toEqual([same.DATABASE_URL]);
+  const image = { POSTGRES_HOST: 'db', POSTGRES_USER: 'wiki-app', POSTGRES_PASSWORD: 'wiki-app' };
+  expect(found(image)).toEqual([]);
+  const lines = { ...image, AWS_SECRET_ACCESS_KEY: '# made today\nline-one\n\nline-two' };
+  expect(found(lines)).toEqual([lines.AWS_SECRET_ACCESS_KEY, 'line-one', 'line-two']);
+});
+
 describe('each variable', () => {
   it.each(good)('%j', (env, parse, expected) => {
     expect(parse(env)).toMatchObject(expected);

@@ -14,19 +14,29 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true }));
 
+const secrets = ['s3cr3t-of-another'];
+
 /** Runs a hook; returns what it logged, and how it failed. */
 async function run(command: string, timeoutMs = 60_000, signal = new AbortController().signal) {
   const lines: string[] = [];
   const note = (_facts: object, text: string) => lines.push(text);
   const log = { info: note } as unknown as Logger;
   const environment = { DROPBACK_HOOK: 'BACKUP_PRE_HOOK', DROPBACK_ERROR: "it's $(not) run" };
-  const options = { environment, timeoutMs, clock: systemClock, log };
+  const options = { environment, timeoutMs, clock: systemClock, log, secrets };
   const error = await runHook('BACKUP_PRE_HOOK', command, options, signal).then(
     () => undefined,
     (thrown: unknown) => thrown,
   );
   return { lines, error };
 }
+
+test('no secret of any database reaches it, or what is told of its output', async () => {
+  const { lines, error } = await run(
+    'echo a s3cr3t-of-another b; echo s3cr3t-of-another >&2; exit 3',
+  );
+  expect(lines).toEqual(expect.arrayContaining(['a *** b', '***']));
+  expect(JSON.stringify([lines, error, (error as Error).message])).not.toContain('s3cr3t');
+});
 
 test('its output, of both streams, is in the log', async () => {
   const { lines, error } = await run('echo one; echo two >&2; printf three');

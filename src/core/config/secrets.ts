@@ -1,0 +1,41 @@
+import type { Environment } from './environment.ts';
+import { type VariableName, variables } from './variables.ts';
+
+const URL_LOGIN = /^[a-z0-9.+-]+:\/\/([^/?#:@]*):([^/?#]*)@/i;
+
+/** These say where something is, and are in every message. */
+const NAMES = ['PGUSER', 'PGDATABASE', 'POSTGRES_USER', 'POSTGRES_DB'] as const;
+
+/**
+ * Whole values, their lines, and the passwords inside of addresses, as written and as decoded. Not a
+ * password that is its user's name: to hide that everywhere would tell what it is.
+ */
+export function secretsOf(environment: Environment): string[] {
+  const found = new Set<string>();
+  const names = new Set(['postgres', ...NAMES.map((name) => textOf(environment, name))]);
+  for (const { name, secret } of variables) {
+    const text = secret ? textOf(environment, name) : undefined;
+    if (text === undefined) continue;
+    found.add(text);
+    // Of a file with an identity, whoever prints it prints lines; comments say nothing.
+    for (const line of text.split('\n')) if (!line.startsWith('#')) found.add(line.trim());
+    const [, user = '', password] = URL_LOGIN.exec(text) ?? [];
+    if (password === undefined) continue;
+    names.add(decoded(user));
+    found.add(password);
+    found.add(decoded(password));
+  }
+  return [...found].filter((text) => text !== '' && !names.has(text));
+}
+
+function textOf(environment: Environment, name: VariableName): string | undefined {
+  return environment.get(name)?.trim();
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
