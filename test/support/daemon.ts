@@ -34,7 +34,7 @@ export class Daemon {
   ) {
     const [file = '', ...before] = command;
     this.#child = spawn(file, [...before, ...args], {
-      env: { PATH: process.env['PATH'] ?? '', ...environment },
+      env: { PATH: process.env['PATH'] ?? '', ...compileCache(), ...environment },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     running.add(this.#child);
@@ -106,6 +106,11 @@ export class Daemon {
     if (this.#isRunning) this.#child.kill('SIGKILL');
     await this.exited;
   }
+}
+
+/** As the tests have it (`vitest.config.ts`); a soak has none. */
+function compileCache(): Record<string, string> {
+  return { NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? join(root, '.cache/compiled') };
 }
 
 function fromSource(program: string): string[] {

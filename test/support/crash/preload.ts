@@ -28,7 +28,7 @@ function pass(name: string): void {
 }
 
 /** Files whose writing is nobody's promise, and whose number depends on the time that things take. */
-const IGNORED = /daemon\.json|\.db-restore\.lock|compile-cache/;
+const IGNORED = /daemon\.json|\.db-restore\.lock/;
 
 function pathIn(args: readonly unknown[]): string | undefined {
   const paths = args.slice(0, 2).filter((arg) => typeof arg === 'string' || Buffer.isBuffer(arg));
@@ -66,8 +66,7 @@ function watchPrograms(): void {
     if (!args.includes('flock')) pass(`spawn ${basename(program ?? file)}`);
     if (script < 0) return original(file, args, options);
     const own = args.toSpliced(script, 0, '--import', import.meta.url);
-    const { NODE_COMPILE_CACHE } = process.env;
-    const env = { ...options.env, NODE_COMPILE_CACHE, CRASH_POINTS, CRASH_UNDER, CRASH_SIGNAL };
+    const env = { ...options.env, CRASH_POINTS, CRASH_UNDER, CRASH_SIGNAL };
     return original(file, own, { ...options, env });
   };
   Object.assign(childProcess, { spawn });

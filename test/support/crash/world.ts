@@ -227,7 +227,6 @@ export class CrashWorld implements AsyncDisposable {
         RESTORE_POLL_INTERVAL: '0.2',
         DOCKER_HOST: this.containers.host,
         NODE_OPTIONS: `--import=${preload}`,
-        NODE_COMPILE_CACHE: join(tmpdir(), 'dropback-compile-cache'),
         CRASH_POINTS: this.#points.folder,
         CRASH_SIGNAL: this.#signal,
         CRASH_UNDER: join(tmpdir(), 'dropback-'),

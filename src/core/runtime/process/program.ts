@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { minimalEnvironment } from '../../config/host.ts';
+import { minimalEnvironment, nodeEnvironment } from '../../config/host.ts';
 import { findProgram } from './find-program.ts';
 
 /** A native program to start. Secrets go into `environment`, never into `args`. */
@@ -80,7 +80,8 @@ export function launchLine(program: Program): LaunchLine {
   if (program.limits && prlimit) line.push(prlimit, ...limitArguments(program.limits), '--');
   line.push(program.file, ...program.args);
   const [file, ...args] = line as [string, ...string[]];
-  return { file, args, environment: { ...minimalEnvironment(), ...program.environment } };
+  const own = program.file === process.execPath ? nodeEnvironment() : {};
+  return { file, args, environment: { ...minimalEnvironment(), ...own, ...program.environment } };
 }
 
 function limitArguments({ addressBytes, dataBytes, fileBytes }: ProgramLimits): string[] {
