@@ -4,6 +4,7 @@ import { AlertRelay } from '../core/alerts/relay.ts';
 import { RelayDesk } from '../core/alerts/relay-desk.ts';
 import type { BackupConfig } from '../core/config/config.ts';
 import type { Databases } from '../core/config/databases.ts';
+import { tellSameDatabases } from '../core/engines/same-database.ts';
 import { createLogger, type Logger } from '../core/observability/log.ts';
 import { LogTail } from '../core/observability/log-tail.ts';
 import { startHealth } from '../core/observability/start-health.ts';
@@ -41,6 +42,7 @@ export async function serveBackups(
   log.info({ databases: all.map(({ name }) => name) }, 'db-backup started for several databases');
   await Promise.all([
     supervisor.run(signal),
+    tellSameDatabases(all, { clock: systemClock, log }, signal),
     alerts.relayUrl && handOnAlerts(alerts.relayUrl, desk, log, signal),
   ]);
 }

@@ -5,6 +5,7 @@ import type { Databases } from '../core/config/databases.ts';
 import { restorePlace } from '../core/config/restore-places.ts';
 import { DockerRuntime } from '../core/containers/docker.ts';
 import { ContainerTurns } from '../core/containers/turns.ts';
+import { tellSameDatabases } from '../core/engines/same-database.ts';
 import { createLogger, type Logger } from '../core/observability/log.ts';
 import { startHealth } from '../core/observability/start-health.ts';
 import { type Member, Supervisor } from '../core/observability/supervisor.ts';
@@ -54,7 +55,11 @@ export async function serveRestores(
   log.info({ databases: names }, 'db-restore started for several databases');
   const running = AbortSignal.any([signal, lock.lost]);
   const misplaced = new MisplacedDrops({ watchDir, names, clock, log });
-  await Promise.all([supervisor.run(running), misplaced.run(running)]);
+  await Promise.all([
+    supervisor.run(running),
+    misplaced.run(running),
+    tellSameDatabases(all, { clock, log }, running),
+  ]);
   lock.lost.throwIfAborted();
 }
 

@@ -1,4 +1,5 @@
-import type { CommonConfig } from './config.ts';
+import { basename, dirname } from 'node:path';
+import type { CommonConfig, PostgresConnection } from './config.ts';
 import { type DatabaseEntry, readEntries } from './databases-file.ts';
 import { type ConfigHost, Environment, machine, type RawEnvironment } from './environment.ts';
 import { type ConfigProblem, configError, configProblems } from './problems.ts';
@@ -33,7 +34,7 @@ export function parseDatabases<T extends CommonConfig>(
     problems.push(...(found.problems ?? []));
     return found.config ? [{ entry, config: found.config }] : [];
   });
-  problems.push(...sameDatabases(parsed));
+  problems.push(...sameDatabases(parsed, host));
   const [first, ...rest] = parsed.map(({ config }) => config);
   if (problems.length > 0 || !first) {
     throw configError(unique(problems), environment.warnings);
@@ -78,14 +79,15 @@ interface Parsed<T> {
   readonly config: T;
 }
 
-/** Two entries of one database would restore over each other. */
-function sameDatabases<T extends CommonConfig>(parsed: readonly Parsed<T>[]): ConfigProblem[] {
+/** Two entries of one database would restore over each other; some only the server can tell. */
+function sameDatabases<T extends CommonConfig>(
+  parsed: readonly Parsed<T>[],
+  host: ConfigHost,
+): ConfigProblem[] {
   const owners = new Map<string, string>();
   return parsed.flatMap(({ entry, config: { database } }) => {
     const key =
-      database.kind === 'sqlite'
-        ? `sqlite ${database.path}`
-        : `postgres ${database.connection.host.toLowerCase()} ${database.connection.port} ${database.connection.database}`;
+      database.kind === 'sqlite' ? fileKey(database.path, host) : serverKey(database.connection);
     const owner = owners.get(key);
     owners.set(key, owner ?? entry.name);
     if (owner === undefined) return [];
@@ -94,6 +96,31 @@ function sameDatabases<T extends CommonConfig>(parsed: readonly Parsed<T>[]): Co
       { variable: `${entry.name}: DATABASE_URL`, message: `is the database of ${owner}`, hint },
     ];
   });
+}
+
+/** By its inode where it exists, whichever way leads to it; else by that of its folder. */
+function fileKey(path: string, host: ConfigHost): string {
+  const file = idOf(path, host);
+  if (file !== undefined) return `file ${file}`;
+  const folder = idOf(dirname(path), host);
+  return folder === undefined ? `path ${path}` : `in ${folder} ${basename(path)}`;
+}
+
+function idOf(path: string, host: ConfigHost): string | undefined {
+  try {
+    return host.fileId(path);
+  } catch {
+    // Not ours to enter: whoever may tells what is wrong.
+    return undefined;
+  }
+}
+
+const THIS_MACHINE = ['localhost', '127.0.0.1', '::1'];
+
+function serverKey({ host, port, database }: PostgresConnection): string {
+  const name = host.toLowerCase().replace(/\.$/, '');
+  const server = THIS_MACHINE.includes(name) ? 'localhost' : name;
+  return `postgres ${server} ${port} ${database}`;
 }
 
 function unique(problems: readonly ConfigProblem[]): ConfigProblem[] {

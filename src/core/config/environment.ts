@@ -1,4 +1,4 @@
-import { accessSync, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { accessSync, closeSync, constants, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { messageOf } from '../runtime/errors.ts';
 import { nearestFirst } from './nearest.ts';
@@ -15,6 +15,8 @@ export interface ConfigHost {
   /** Content of a text file of at most 64 KiB, or `mostBytes`; throws what node:fs throws. */
   readFile(path: string, mostBytes?: number): string;
   readable(path: string): boolean;
+  /** Of an existing file or folder, whatever it is called; undefined where there is none. */
+  fileId(path: string): string | undefined;
 }
 
 /** The largest file that NAME_FILE may point to, in bytes. */
@@ -39,6 +41,10 @@ export const machine: ConfigHost = {
     } finally {
       closeSync(file);
     }
+  },
+  fileId(path) {
+    const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+    return found && `${found.dev}:${found.ino}`;
   },
   readable(path) {
     try {

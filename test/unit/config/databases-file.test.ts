@@ -19,6 +19,8 @@ function hostOf(file: string): ConfigHost {
       return text;
     },
     readable: () => true,
+    // Links, and folders that are mounted twice.
+    fileId: (path) => ({ '/data/a.db': '1', '/link.db': '1', '/data': '2', '/again': '2' })[path],
   };
 }
 
@@ -127,6 +129,19 @@ more: {DATABASE_URL: "sqlite:////d.db", HEALTH_PORT: 1, BACKUP_NAME: x, S3_BUCKE
     const lite =
       'a: {DATABASE_URL: "sqlite:////x/a.db"}\nb: {DATABASE_URL: "sqlite:////x/../x/a.db"}';
     expect(problemsOf(() => restores(lite))).toEqual(['b: DATABASE_URL is the database of a']);
+    const two = (one: string, other: string) =>
+      problemsOf(() => backups(`a: {DATABASE_URL: "${one}"}\nb: {DATABASE_URL: "${other}"}`));
+    const same = ['b: DATABASE_URL is the database of a'];
+    const local = 'postgresql://app:pw@localhost/shop';
+    expect(two(local, 'postgresql://other:x@127.0.0.1:5432/shop')).toEqual(same);
+    expect(two(local, 'postgresql://app@LOCALHOST./shop?sslmode=disable')).toEqual(same);
+    expect(two(local, 'postgresql+psycopg2://app@[::1]:5432/shop')).toEqual(same);
+    expect(two(local, 'postgresql://app@127.0.0.1:5433/shop')).toEqual([]);
+    expect(two(local, 'postgresql://app@127.0.0.1/Shop')).toEqual([]);
+    expect(two('sqlite:///data/../../data/a.db', 'sqlite:////data/a.db')).toEqual(same);
+    expect(two('sqlite:////link.db', 'sqlite:////data/a.db')).toEqual(same);
+    expect(two('sqlite:////again/new.db', 'sqlite:////data/new.db')).toEqual(same);
+    expect(two('sqlite:////again/new.db', 'sqlite:////data/other.db')).toEqual([]);
     expect(problemsOf(() => backups(`a: {PGUSER: x}\na: {PGUSER: y}`))).toEqual([
       "DATABASES_FILE can't be read: DUPLICATE_KEY at line 2",
     ]);

@@ -22,6 +22,7 @@ const host: ConfigHost = {
     return text;
   },
   readable: (path) => path in files,
+  fileId: () => undefined,
 };
 
 const backup = (env: object) =>
