@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { serialiseManifest } from '../../src/core/archive/manifest-file.ts';
 import type { S3Config } from '../../src/core/config/config.ts';
 import { silentLogger } from '../../src/core/observability/log.ts';
 import { S3Store } from '../../src/core/stores/s3/store.ts';
@@ -180,6 +181,49 @@ describe.skipIf(!testbed.s3)('S3 store, with faults on the wire', () => {
 
   test('the answer to the manifest is lost: it is recognised as ours', () =>
     publishes(1000, { when: isManifestPut, fault: { kind: 'lose-answer' } }));
+
+  /** As under keys of KMS at AWS: what an object's ETag is, nobody can tell beforehand. */
+  const opaque = {
+    when: ({ method }: SeenRequest) => method === 'HEAD',
+    fault: { kind: 'change-header', name: 'etag', value: '"opaque"' },
+    times: Number.POSITIVE_INFINITY,
+  } as const;
+  const readBack = () => proxy.seen.filter(isArchiveGet).length;
+
+  test.each([
+    ['in parts', 12 * MIB, isCompletion],
+    ['in one piece', 1000, isArchivePut],
+    ['the manifest', 1000, isManifestPut],
+  ] as const)(
+    '%s: the answer is lost, the ETag tells nothing: it is ours all the same',
+    async (_, bytes, when) => {
+      const backup = await make(bytes);
+      proxy.inject({ when, fault: { kind: 'lose-answer' }, times: 3 }, { ...opaque });
+      await store.publish(backup.manifest, { path: backup.path }, never);
+      expect(proxy.fired).toBeGreaterThan(1);
+      expect((await store.list(never)).backups).toEqual([backup.manifest]);
+      // What was recorded with it is enough.
+      expect(readBack()).toBe(0);
+      await store.verify(backup.manifest, never);
+    },
+  );
+
+  test('the manifest of another under an ETag that tells nothing is not taken for ours', async () => {
+    const backup = await make(1000);
+    const other = await sampleBackup(join(folder, 'other'), { bytes: 1000 });
+    const key = `${backup.manifest.id}.json`;
+    await prefix.put(key, serialiseManifest(other.manifest));
+    // It came between our look and our write, which was tried twice.
+    const isLook = ({ method, url }: SeenRequest) => method === 'HEAD' && url.includes('.json');
+    proxy.inject(
+      { when: isLook, fault: answer(404, 'NotFound') },
+      { when: isManifestPut, fault: answer(500, 'InternalError') },
+      { ...opaque },
+    );
+    const failure = await failureOf(store.publish(backup.manifest, { path: backup.path }, never));
+    expect(proxy.seen.filter(isManifestPut)).toHaveLength(2);
+    expect(failure.code).toBe('store/exists');
+  });
 
   test('the manifest cannot be written: nothing listed, and the next attempt reuses the archive', async () => {
     const backup = await make(12 * MIB);

@@ -21,6 +21,8 @@ export interface TestS3 {
   readonly secretAccessKey: string;
   readonly region: string;
   readonly bucket: string;
+  /** Where the test bed started it itself. */
+  readonly container?: string;
 }
 
 /** What `npm test` has started, or what an earlier run left running. */

@@ -165,6 +165,8 @@ export interface S3Config {
   readonly forcePathStyle: boolean;
   readonly storageClass?: string;
   readonly serverSideEncryption?: string;
+  /** Only with `aws:kms` and `aws:kms:dsse`. */
+  readonly kmsKeyId?: string;
   readonly objectLock?: { readonly mode: 'GOVERNANCE' | 'COMPLIANCE'; readonly days: number };
   /** S3_PRUNE: whether this daemon may delete there. */
   readonly prune: boolean;

@@ -42,6 +42,12 @@ const storageClass = matching(
   'write for example STANDARD_IA.',
 );
 
+const keyId = matching(
+  /^[A-Za-z0-9:/_-]{1,2048}$/,
+  'must be a key of KMS',
+  'write its id, its ARN, or alias/NAME.',
+);
+
 /** Undefined where S3_BUCKET isn't set; what is set besides it is then a warning. */
 export function readS3(environment: Environment): S3Config | undefined {
   if (environment.get('S3_BUCKET') === undefined) {
@@ -59,6 +65,11 @@ export function readS3(environment: Environment): S3Config | undefined {
     environment.warn(`S3_STORAGE_CLASS ${storage}: such a backup takes hours to become readable`);
   }
   const encryption = readIfSet(environment, 'S3_SSE', choice('AES256', 'aws:kms', 'aws:kms:dsse'));
+  const kmsKeyId = readIfSet(environment, 'S3_SSE_KMS_KEY_ID', keyId);
+  if (kmsKeyId !== undefined && !encryption?.startsWith('aws:kms')) {
+    const hint = 'set S3_SSE=aws:kms (or aws:kms:dsse), or leave the key out.';
+    environment.problem('S3_SSE_KMS_KEY_ID', 'is set, though S3_SSE is not a KMS one', hint);
+  }
   const objectLock = readObjectLock(environment);
   const credentials = readCredentials(environment);
   return {
@@ -72,6 +83,7 @@ export function readS3(environment: Environment): S3Config | undefined {
     forcePathStyle: readIfSet(environment, 'S3_FORCE_PATH_STYLE', boolean) ?? url !== undefined,
     ...(storage === undefined ? {} : { storageClass: storage }),
     ...(encryption === undefined ? {} : { serverSideEncryption: encryption }),
+    ...(kmsKeyId === undefined ? {} : { kmsKeyId }),
     ...(objectLock === undefined ? {} : { objectLock }),
     prune: read(environment, 'S3_PRUNE', boolean),
     ...(credentials === undefined ? {} : { credentials }),

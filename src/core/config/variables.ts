@@ -388,6 +388,13 @@ const s3 = [
     meaning: 'server-side encryption: `AES256`, `aws:kms` or `aws:kms:dsse`',
   },
   {
+    name: 'S3_SSE_KMS_KEY_ID',
+    section: 's3',
+    shownDefault: "the endpoint's own",
+    usedBy: backup,
+    meaning: 'key for `aws:kms` and `aws:kms:dsse`: its id, ARN or alias',
+  },
+  {
     name: 'S3_OBJECT_LOCK_MODE',
     section: 's3',
     usedBy: backup,

@@ -94,15 +94,17 @@ export class Bucket {
   /** Parameters that every object of a backup is stored with. */
   protection(): {
     ServerSideEncryption?: 'AES256' | 'aws:kms' | 'aws:kms:dsse';
+    SSEKMSKeyId?: string;
     ObjectLockMode?: ObjectLockMode;
     ObjectLockRetainUntilDate?: Date;
   } {
-    const { serverSideEncryption, objectLock } = this.calls.config;
+    const { serverSideEncryption, kmsKeyId, objectLock } = this.calls.config;
     const now = this.calls.options.clock.now().getTime();
     return {
       ...(serverSideEncryption === undefined
         ? {}
         : { ServerSideEncryption: serverSideEncryption as 'AES256' | 'aws:kms' | 'aws:kms:dsse' }),
+      ...(kmsKeyId === undefined ? {} : { SSEKMSKeyId: kmsKeyId }),
       ...(objectLock === undefined
         ? {}
         : {

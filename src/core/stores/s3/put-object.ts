@@ -72,23 +72,36 @@ export async function putObject(
     answer = await send(false);
   }
   const etag = plainEtag(md5);
-  if (answer === 'ours') return await requireOurs(bucket, key, { length, etag }, signal);
+  if (answer === 'ours') return await requireOurs(bucket, key, body, parameters, signal);
   if (compareEtag(answer, etag) !== 'different') return;
   // It was created by this very call, so nobody else's object is deleted.
   await bucket.delete(key, signal).catch(() => {});
   requireEtag(answer, etag, key);
 }
 
+/** By its ETag; where that tells nothing, by what was recorded with it, or its content if it is small. */
 async function requireOurs(
   bucket: Bucket,
   key: string,
-  expected: { length: number; etag: string },
+  body: PutBody,
+  { Metadata }: PutParameters,
   signal: AbortSignal,
 ): Promise<void> {
+  const { length, md5 } = digestOf(body);
   const found = await bucket.head(key, signal);
-  const same =
-    found?.ContentLength === expected.length && compareEtag(found, expected.etag) === 'same';
-  if (!same) throw occupied(key, bucket.name);
+  const verdict =
+    found?.ContentLength === length ? compareEtag(found, plainEtag(md5)) : 'different';
+  if (verdict === 'same') return;
+  if (verdict === 'unknown' && 'bytes' in body) {
+    const stored = await bucket.read(key, signal);
+    if (stored !== undefined && Buffer.from(body.bytes).equals(stored)) return;
+  } else if (verdict === 'unknown' && Metadata) {
+    const isOurs = Object.entries(Metadata).every(
+      ([name, said]) => found?.Metadata?.[name] === said,
+    );
+    if (isOurs) return;
+  }
+  throw occupied(key, bucket.name);
 }
 
 function occupied(key: string, bucket: string, cause?: unknown): DropbackError {

@@ -1,8 +1,10 @@
 import type { FileHandle } from 'node:fs/promises';
+import type { HeadObjectCommandOutput } from '@aws-sdk/client-s3';
 import type { Manifest } from '../../archive/manifest.ts';
-import { DropbackError } from '../../runtime/errors.ts';
-import { openRegular, requireDigest } from '../file-copy.ts';
+import { DropbackError, throwIfAborted } from '../../runtime/errors.ts';
+import { DigestSink, openRegular, requireDigest } from '../file-copy.ts';
 import type { Bucket } from './bucket.ts';
+import { downloadArchive } from './download.ts';
 import { compareEtag, multipartEtag, plainEtag } from './etag.ts';
 import { MultipartUpload } from './multipart-upload.ts';
 import { PartDigester } from './part-digest.ts';
@@ -66,6 +68,7 @@ export async function uploadArchive(
   }
   const { concurrency } = settings;
   const upload = await MultipartUpload.begin(bucket, key, file, parameters, concurrency, signal);
+  let isCompleting = false;
   try {
     while (digester.at < bytes) {
       await upload.add(
@@ -74,9 +77,14 @@ export async function uploadArchive(
       );
     }
     verify();
+    isCompleting = true;
     await upload.complete(signal);
   } catch (error) {
     await upload.abort();
+    throwIfAborted(signal);
+    // The answer may have been lost, and its ETag tell nothing.
+    const isDone = isCompleting && isThereAlready(bucket, key, manifest, file, signal);
+    if (await Promise.resolve(isDone).catch(() => false)) return;
     throw error;
   }
 }
@@ -85,23 +93,49 @@ export async function uploadArchive(
 async function isThereAlready(
   bucket: Bucket,
   key: string,
-  { archive }: Manifest,
+  manifest: Manifest,
   file: FileHandle,
   signal: AbortSignal,
 ): Promise<boolean> {
   const found = await bucket.head(key, signal);
   if (found === undefined) return false;
-  if (found.ContentLength === archive.bytes) {
-    const partBytes = Number(found.Metadata?.[PART_BYTES_METADATA]);
-    const etag = partBytes > 0 ? await etagOf(file, archive.bytes, partBytes, signal) : undefined;
-    const verdict = etag === undefined ? 'unknown' : compareEtag(found, etag);
-    if (verdict === 'same') return true;
-    if (verdict === 'unknown' && found.Metadata?.[SHA256_METADATA] === archive.sha256) return true;
+  if (found.ContentLength === manifest.archive.bytes) {
+    if (await isSame(bucket, key, manifest, found, file, signal)) return true;
   }
   throw new DropbackError('store/exists', `${bucket.name} already has another ${key}`, {
     hint: 'nothing was overwritten; two daemons may write under one BACKUP_NAME and S3_PREFIX.',
     facts: { key, bytes: found.ContentLength ?? null },
   });
+}
+
+/**
+ * By its ETag where that is made of MD5s, else by the sha256 that it was begun with. One that was begun
+ * before its sha256 was known is read back: once, for its manifest is published then.
+ */
+async function isSame(
+  bucket: Bucket,
+  key: string,
+  manifest: Manifest,
+  found: HeadObjectCommandOutput,
+  file: FileHandle,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { bytes, sha256 } = manifest.archive;
+  const partBytes = Number(found.Metadata?.[PART_BYTES_METADATA]);
+  // Not an object of ours.
+  if (!(partBytes > 0)) return false;
+  const verdict = compareEtag(found, await etagOf(file, bytes, partBytes, signal));
+  if (verdict !== 'unknown') return verdict === 'same';
+  const recorded = found.Metadata?.[SHA256_METADATA];
+  if (recorded !== undefined) return recorded === sha256;
+  bucket.calls.options.log.info({ key }, 'its ETag tells nothing: it is read back');
+  try {
+    await downloadArchive(bucket, key, manifest, new DigestSink(), signal, () => {});
+    return true;
+  } catch (error) {
+    if (error instanceof DropbackError && error.code === 'store/corrupt') return false;
+    throw error;
+  }
 }
 
 /** The ETag that this file has when it is uploaded in parts of that size. */
