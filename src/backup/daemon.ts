@@ -18,6 +18,7 @@ import type { Place, Turnstile } from '../core/runtime/turnstile.ts';
 import type { LocalStore } from '../core/stores/local/store.ts';
 import type { S3Store } from '../core/stores/s3/store.ts';
 import { type AlertDependencies, BackupAlerts } from './backup-alerts.ts';
+import { ForeignUploads } from './foreign-uploads.ts';
 import { prune } from './prune.ts';
 import { BackupRun, type FinishedRun, type RunDependencies, type RunProgress } from './run.ts';
 import { nextRun, overdueAfter, type ScheduleFacts } from './schedule.ts';
@@ -57,6 +58,7 @@ export class BackupDaemon {
   readonly #run: BackupRun;
   readonly #uploads: Uploads | undefined;
   readonly #loop: UploadLoop | undefined;
+  readonly #foreign: ForeignUploads | undefined;
   readonly #rehearsals: VerifyLoop | undefined;
   readonly #statusFile: StatusFile;
   readonly #alerts: BackupAlerts;
@@ -84,6 +86,7 @@ export class BackupDaemon {
     this.#statusFile = new StatusFile(this.#ownFolder, deps.log);
     if (remote) {
       this.#uploads = new Uploads({ ...deps, remote });
+      this.#foreign = new ForeignUploads({ ...deps, remote });
       this.#loop = new UploadLoop({
         ...deps,
         uploads: this.#uploads,
@@ -300,10 +303,12 @@ export class BackupDaemon {
     await this.#readFailures();
     await this.#readDoubts();
     try {
+      for (const left of (await this.#foreign?.abandoned()) ?? []) this.#loop?.add(left, undefined);
       const newest = await local.newest();
       if (!newest || newest.id === this.#lastGood?.id) return;
       if (Date.parse(newest.createdAt) <= Date.parse(this.#lastGood?.createdAt ?? '')) return;
       this.#noteGood(newest);
+      this.#foreign?.watch(newest);
       this.#failures = 0;
       log.info({ id: newest.id }, 'a backup that was not made by this daemon counts too');
       await this.#alerts.recovered(newest);

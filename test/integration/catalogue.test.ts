@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -178,6 +179,7 @@ describe('catalogue', () => {
     const second = plan.remove[1]?.id ?? '';
     const failing: Store = Object.create(local, {
       list: { value: (signal: AbortSignal) => local.list(signal) },
+      ids: { value: (signal: AbortSignal) => local.ids(signal) },
       remove: {
         value: async (manifest: { id: string }, signal: AbortSignal) => {
           if (manifest.id === second) throw new Error('no');
@@ -190,6 +192,29 @@ describe('catalogue', () => {
     expect((await local.list(never)).backups).toHaveLength(3);
     expect(await applyRetention(local, plan, never)).toHaveLength(2);
     expect((await local.list(never)).backups.map(({ id }) => id)).toEqual([plan.keep[0]?.id]);
+  });
+
+  test('retention stops once any backup that the plan keeps is gone', async () => {
+    const made = [];
+    for (const minute of [1, 2, 3, 4]) made.push((await make(minute, local)).manifest);
+    const [first, verified, second, newest] = made;
+    if (!first || !verified || !second || !newest) throw new Error('four were made');
+    const { entries } = await catalogue.list(never);
+    const guards = { lastRunFailed: false, requireUploaded: false, usualGapMs: 86_400_000 };
+    const backups = entries.map((entry) => {
+      const known = forRetention(entry, 'local', undefined);
+      return { ...known, verified: known.id === verified.id };
+    });
+    const plan = planRetention(backups, policy, now, guards);
+    expect(plan.keep.map(({ id }) => id)).toEqual([newest.id, verified.id]);
+    // Somebody else prunes by a policy of its own, between our first removal and our second.
+    const removal = applyRetention(local, plan, never, () => {
+      rmSync(join(root, 'local', `${verified.id}.json`));
+    });
+    const failure = await failureOf(removal);
+    expect(failure).toMatchObject({ code: 'retention/stale' });
+    expect(failure.message).toContain(verified.id);
+    expect((await local.list(never)).backups).toEqual([second, newest]);
   });
 
   test('retention refuses a plan whose newest backup is gone', async () => {

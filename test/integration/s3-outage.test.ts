@@ -1,8 +1,11 @@
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { BackupDaemon } from '../../src/backup/daemon.ts';
 import { earlyUploads } from '../../src/backup/early-upload.ts';
 import { Rehearsals } from '../../src/backup/verify/rehearsal.ts';
 import { Verifier } from '../../src/backup/verify/verifier.ts';
+import type { Manifest } from '../../src/core/archive/manifest.ts';
+import { withS3Upload } from '../../src/core/archive/state-file.ts';
 import { parseBackupConfig } from '../../src/core/config/backup.ts';
 import { openBackupEngine } from '../../src/core/engines/open-backup-engine.ts';
 import { openRehearsalEngine } from '../../src/core/engines/open-rehearsal-engine.ts';
@@ -11,6 +14,7 @@ import { backupHealth } from '../../src/core/requests/backup-status.ts';
 import { Catalogue } from '../../src/core/stores/catalogue.ts';
 import { LocalStore } from '../../src/core/stores/local/store.ts';
 import { S3Store } from '../../src/core/stores/s3/store.ts';
+import { sampleBackup } from '../support/backups.ts';
 import { TestPrefix } from '../support/s3.ts';
 import { S3FaultProxy, s3Error } from '../support/s3-fault-proxy.ts';
 import { SqliteStack, s3Environment } from '../support/sqlite-stack.ts';
@@ -67,7 +71,7 @@ async function create(resources: AsyncDisposableStack) {
     startEarlyUpload: earlyUploads(local, remote, clock),
     verifier: new Verifier({ name, local, remote, catalogue, rehearsals, ...shared }),
   });
-  return { daemon, clock, proxy, local, prefix };
+  return { daemon, clock, proxy, local, prefix, root: stack.bench.path() };
 }
 
 test.skipIf(!s3)(
@@ -117,6 +121,49 @@ test.skipIf(!s3)(
       expect(await listed()).toEqual(waiting.slice(-1));
       await clock.until('no backlog', () => daemon.status().uploadBacklog === 0, LONG_MS);
       expect(health()).toBe('healthy');
+    } finally {
+      stop.abort();
+      await serving;
+    }
+  },
+);
+
+test.skipIf(!s3)(
+  'an upload that `dropback backup` could not do, or left in the middle, is taken over',
+  { timeout: 900_000 },
+  async () => {
+    await using resources = new AsyncDisposableStack();
+    const { daemon, clock, local, prefix, root } = await create(resources);
+    const stop = new AbortController();
+    const serving = daemon.serve(stop.signal);
+    const isThere = async ({ id }: Manifest) => (await prefix.files()).includes(`${id}.json`);
+    /** What the command line leaves, besides what it says of the upload. */
+    const makeByHand = async () => {
+      await clock.advance(60_000);
+      const source = join(root, 'by-hand');
+      const { manifest } = await sampleBackup(source, { at: clock.now(), bytes: 1000 });
+      await local.publish(manifest, { path: source }, never);
+      return manifest;
+    };
+    try {
+      await clock.until('the first upload', async () => (await prefix.files()).length > 1, LONG_MS);
+      await clock.until('its end', () => daemon.status().state === 'idle', LONG_MS);
+      const failed = await makeByHand();
+      const upload = { status: 'failed', target: 'whatever', at: clock.now() } as const;
+      await local.updateState(failed.id, (state) => withS3Upload(state, upload));
+      await clock.advance(31_000);
+      await clock.until('the failed upload', () => isThere(failed), LONG_MS);
+      const killed = await makeByHand();
+      await clock.advance(31_000);
+      await clock.until(
+        'it to be noticed',
+        () => daemon.status().lastGood?.id === killed.id,
+        LONG_MS,
+      );
+      // Until then whoever made it may be at it.
+      expect(await isThere(killed)).toBe(false);
+      await clock.advance(HOUR_MS);
+      await clock.until('the upload left undone', () => isThere(killed), LONG_MS);
     } finally {
       stop.abort();
       await serving;

@@ -4,8 +4,10 @@ import type { RetentionPlan } from './plan.ts';
 
 /**
  * Removes what the plan says, oldest first, and returns the ids. Stops at the first error, which it
- * throws; each one that went is told as it goes. The store is listed anew: what is gone already is skipped, and a plan whose newest kept
- * backup is no longer there is refused with `retention/stale`.
+ * throws; each one that went is told as it goes. The store is asked anew, before each removal: what is
+ * gone already is skipped, and once anything that was to be kept is no longer there, the plan rests on
+ * what is no more: `retention/stale`. So two that prune at the same time, each by a policy of its own,
+ * don't together remove what either of them meant to keep, save for one.
  */
 export async function applyRetention(
   store: Store,
@@ -17,11 +19,12 @@ export async function applyRetention(
   if (plan.remove.length === 0) return removed;
   const listing = await store.list(signal);
   const listed = new Map(listing.backups.map((manifest) => [manifest.id, manifest]));
-  requireSomethingLeft(plan, new Set(listed.keys()), store.description);
+  requireKept(plan, new Set(listed.keys()), store.description);
   for (const { id } of plan.remove) {
     const manifest = listed.get(id);
     if (!manifest) continue;
     throwIfAborted(signal);
+    requireKept(plan, await store.ids(signal), store.description);
     await store.remove(manifest, signal);
     removed.push(id);
     onRemoved(id);
@@ -29,16 +32,15 @@ export async function applyRetention(
   return removed;
 }
 
-/** The newest that the plan keeps must still be listed, or the plan rests on what is no more. */
-function requireSomethingLeft(
-  plan: RetentionPlan,
-  listed: ReadonlySet<string>,
-  store: string,
-): void {
-  const newest = plan.keep[0]?.id;
-  if (newest !== undefined && listed.has(newest)) return;
-  throw new DropbackError('retention/stale', 'the newest backup that was to be kept is gone', {
-    hint: 'nothing was removed; look who else deletes backups there.',
-    facts: { store, expected: newest ?? null },
-  });
+function requireKept(plan: RetentionPlan, there: ReadonlySet<string>, store: string): void {
+  const gone = plan.keep.find(({ id }) => !there.has(id));
+  if (plan.keep.length > 0 && !gone) return;
+  throw new DropbackError(
+    'retention/stale',
+    `a backup that was to be kept is gone: ${gone?.id ?? 'all of them'}`,
+    {
+      hint: 'what was not removed yet stays; look who else deletes backups there.',
+      facts: { store, reasons: gone?.reasons ?? [] },
+    },
+  );
 }

@@ -181,7 +181,11 @@ export class S3Store implements Store {
       // A copy under another name first: after a crash it tells which archive is to be deleted.
       const removing = this.#keys.removing(id);
       if (!(await this.#bucket.head(removing, signal))) {
-        await putObject(this.#bucket, removing, { bytes: serialiseManifest(stored) }, {}, signal);
+        const bytes = serialiseManifest(stored);
+        await putObject(this.#bucket, removing, { bytes }, {}, signal).catch((error: unknown) => {
+          // Somebody else is removing it too.
+          if (!(error instanceof DropbackError) || error.code !== 'store/exists') throw error;
+        });
       }
       await this.#bucket.delete(key, signal);
     }
