@@ -6,6 +6,7 @@ import type { RunProgress } from '../../src/backup/run.ts';
 import { serialiseManifest } from '../../src/core/archive/manifest-file.ts';
 import { connect } from '../../src/core/engines/postgres/connection.ts';
 import { silentLogger } from '../../src/core/observability/log.ts';
+import { sha256Program } from '../../src/core/runtime/process/sha256.ts';
 import { failureOf } from '../support/failure.ts';
 import { ownPrograms, PostgresRunBed } from '../support/postgres-run-bed.ts';
 import { PrivatePostgres } from '../support/private-postgres.ts';
@@ -15,6 +16,8 @@ import { never, until } from './postgres-backup-bed.ts';
 
 const server = servers.at(-1) as TestServer;
 const like = testbed.postgres15;
+/** Which of the two there is. */
+const checksum = sha256Program().name;
 const ROWS = 2000;
 // A server of its own is made for one of them.
 vi.setConfig({ testTimeout: 300_000 });
@@ -53,7 +56,7 @@ describe.skipIf(!server)('a run that is broken off half-way', () => {
     // What writes into them dies of a closed pipe; they are the cause.
     ['zstd', 'SIGKILL', 'tool/failed', 'zstd'],
     ['tee', 'SIGKILL', 'tool/failed', 'tee'],
-    ['sha256sum', 'SIGKILL', 'tool/failed', 'sha256sum'],
+    [checksum, 'SIGKILL', 'tool/failed', checksum],
   ] as const)('%s is ended by %s', async (program, signal, code, cause) => {
     const { failure } = await halfWay();
     const victim = await until(() => ownPrograms().find(({ name }) => name === program));
@@ -147,7 +150,7 @@ describe.skipIf(!server || !canMount)('a volume that gets full during a run', ()
     const { manifest } = await bed.run().execute(never);
     bytes = manifest.archive.bytes;
     manifestPages = 4096 * Math.ceil(serialiseManifest(manifest).length / 4096);
-    await bed.local.remove(manifest, never);
+    await bed.forget(manifest);
   });
   afterAll(async () => {
     await bed[Symbol.asyncDispose]();
@@ -161,7 +164,7 @@ describe.skipIf(!server || !canMount)('a volume that gets full during a run', ()
     disk.free();
     const { manifest } = await bed.run().execute(never);
     expect(await bed.verified()).toEqual([manifest]);
-    await bed.local.remove(manifest, never);
+    await bed.forget(manifest);
   });
 
   test('at the manifest', async () => {
@@ -184,6 +187,6 @@ describe.skipIf(!server || !canMount)('a volume that gets full during a run', ()
     const { verifications } = await bed.local.readState(manifest.id);
     expect(verifications).toEqual([]);
     disk.free();
-    await bed.local.remove(manifest, never);
+    await bed.forget(manifest);
   });
 });

@@ -67,6 +67,12 @@ export class PostgresRunBed implements AsyncDisposable {
     return [...backups];
   }
 
+  /** Backup and state, as retention does in the end. */
+  async forget(manifest: Manifest): Promise<void> {
+    await this.local.remove(manifest, never);
+    await this.local.dropState(manifest.id);
+  }
+
   async files(): Promise<string[]> {
     return (await readdir(this.folder).catch(() => [])).sort();
   }

@@ -6,8 +6,8 @@ import { DropbackError } from '../../core/runtime/errors.ts';
 import { diskError } from '../../core/runtime/process/disk-full.ts';
 import { requireProgram } from '../../core/runtime/process/find-program.ts';
 import { runPipeline } from '../../core/runtime/process/pipeline.ts';
+import { sha256OfFile } from '../../core/runtime/process/sha256.ts';
 import { between, type Checkpoint } from '../checkpoint.ts';
-import { sha256OfFile } from './hash.ts';
 import {
   becameOurs,
   changed,

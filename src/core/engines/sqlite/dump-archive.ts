@@ -6,10 +6,10 @@ import { openExclusive, syncFile, syncFolder } from '../../runtime/durable-files
 import { throwIfAborted } from '../../runtime/errors.ts';
 import { requireProgram } from '../../runtime/process/find-program.ts';
 import type { Program, UserIdentity } from '../../runtime/process/program.ts';
+import { sha256Of } from '../../runtime/process/sha256.ts';
 import { witnessed } from '../../runtime/process/witness.ts';
 import type { Dump, DumpRequest } from '../engine.ts';
 import type { CopyAnswer } from './protocol.ts';
-import { sha256Of } from './sha256.ts';
 
 export type WrittenArchive = Pick<Dump, 'archive' | 'readOnTheWay'>;
 
@@ -55,7 +55,7 @@ export async function writeArchive(
   };
 }
 
-/** `… | tee FIFO | age | tee SPOOL | sha256sum`, and beside it `zstd -d | sha256sum` of the FIFO. */
+/** `… | tee FIFO | age | tee SPOOL | SHA256`, and beside it `zstd -d | SHA256` of the FIFO. */
 async function encrypted(
   packed: readonly Program[],
   recipients: readonly string[],

@@ -2,8 +2,8 @@ import { open, stat } from 'node:fs/promises';
 import { zstdDecompress } from '../../archive/zstd.ts';
 import { storedFileProblems } from '../../encryption/stored-file.ts';
 import { DropbackError } from '../../runtime/errors.ts';
+import { sha256Of } from '../../runtime/process/sha256.ts';
 import type { Dump, ReadBack } from '../engine.ts';
-import { sha256Of } from './sha256.ts';
 
 /**
  * Reads the archive whole, twice: as it is stored, and decompressed. The content's checksum is that

@@ -4,6 +4,7 @@ import { DropbackError } from '../../../runtime/errors.ts';
 import { requireProgram } from '../../../runtime/process/find-program.ts';
 import { runPipeline } from '../../../runtime/process/pipeline.ts';
 import type { Program } from '../../../runtime/process/program.ts';
+import { printedSha256 } from '../../../runtime/process/sha256.ts';
 import type { DumpRequest } from '../../engine.ts';
 import { connect } from '../connection.ts';
 import { type DumpCommand, dumpPipeline } from './dump-command.ts';
@@ -75,13 +76,12 @@ export async function runDump(
   return { printed, warnings: messages.allWarnings };
 }
 
-/** Makes the finished spool durable. `printed` is what sha256sum said of it on the way. */
+/** Makes the finished spool durable. `printed` is what `sha256Program` said of it on the way. */
 export async function sealSpool(
   spool: string,
   printed: string,
 ): Promise<Pick<WrittenArchive, 'bytes' | 'sha256'>> {
-  const sha256 = /^([0-9a-f]{64})\b/.exec(printed)?.[1];
-  if (sha256 === undefined) throw unexpectedOutput('sha256sum', printed);
+  const sha256 = printedSha256(printed);
   await syncFile(spool);
   const { size } = await stat(spool);
   return { bytes: size, sha256 };

@@ -2,6 +2,7 @@ import type { PostgresConnection } from '../../../config/config.ts';
 import { ageEncrypt } from '../../../encryption/age-encrypt.ts';
 import { requireProgram } from '../../../runtime/process/find-program.ts';
 import type { Program } from '../../../runtime/process/program.ts';
+import { sha256Program } from '../../../runtime/process/sha256.ts';
 import type { DumpRequest } from '../../engine.ts';
 import { clientProgram, type PostgresClient } from '../clients.ts';
 import { libpqEnvironment } from '../environment.ts';
@@ -23,7 +24,7 @@ export interface DumpCommand {
 }
 
 /**
- * `pg_dump | zstd | tee SPOOL | sha256sum`: compressed by a program of its own, which is faster than
+ * `pg_dump | zstd | tee SPOOL | openssl dgst -sha256`: compressed by a program of its own, which is faster than
  * pg_dump's built-in way, and hashed before it can be damaged on the disk.
  */
 export function dumpPipeline(command: DumpCommand, request: DumpRequest): Program[] {
@@ -31,7 +32,7 @@ export function dumpPipeline(command: DumpCommand, request: DumpRequest): Progra
 }
 
 /**
- * `pg_dump | zstd | tee FIFO | age | tee SPOOL | sha256sum`: what goes into the encryption is read
+ * `pg_dump | zstd | tee FIFO | age | tee SPOOL | openssl dgst -sha256`: what goes into the encryption is read
  * from the FIFO, beside it.
  */
 export function encryptedPipeline(
@@ -78,7 +79,7 @@ export function parallelDump(
   return pgDump(command, request, ['--format=directory', `--compress=${compression}`, ...parallel]);
 }
 
-/** `tar | tee SPOOL | sha256sum`: the files of the folder, without the folder itself. */
+/** `tar | tee SPOOL | openssl dgst -sha256`: the files of the folder, without the folder itself. */
 export function packPipeline(folder: string, request: DumpRequest): Program[] {
   const tar: Program = {
     name: 'tar',
@@ -101,10 +102,7 @@ export function packPipeline(folder: string, request: DumpRequest): Program[] {
 }
 
 function intoSpool({ spool, nice }: DumpRequest): Program[] {
-  return [
-    teeInto(spool, nice),
-    { name: 'sha256sum', file: requireProgram('sha256sum', 'coreutils'), args: [], nice },
-  ];
+  return [teeInto(spool, nice), sha256Program(nice)];
 }
 
 function teeInto(path: string, nice: number): Program {

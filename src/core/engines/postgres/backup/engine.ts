@@ -35,9 +35,9 @@ export interface PostgresBackupOptions {
 
 /**
  * Backs a PostgreSQL database up with the server's own programs, rows counted beside them in the
- * same snapshot: `pg_dump -Fc | zstd | tee SPOOL | sha256sum`; with several jobs `pg_dump -Fd -jN`
- * into a folder, then `tar | tee SPOOL | sha256sum`. With recipients
- * `pg_dump -Fc | zstd | tee WITNESS | age | tee SPOOL | sha256sum`: the witness reads it back.
+ * same snapshot: `pg_dump -Fc | zstd | tee SPOOL | openssl dgst -sha256`; with several jobs `pg_dump -Fd -jN`
+ * into a folder, then `tar | tee SPOOL | openssl dgst -sha256`. With recipients
+ * `pg_dump -Fc | zstd | tee WITNESS | age | tee SPOOL | openssl dgst -sha256`: the witness reads it back.
  */
 export class PostgresBackupEngine implements BackupEngine {
   readonly kind = 'postgres';

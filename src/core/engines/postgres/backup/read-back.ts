@@ -2,8 +2,7 @@ import { constants, open } from 'node:fs/promises';
 import type { TableCount } from '../../../archive/manifest.ts';
 import { storedFileProblems } from '../../../encryption/stored-file.ts';
 import { DropbackError } from '../../../runtime/errors.ts';
-import { requireProgram } from '../../../runtime/process/find-program.ts';
-import { runPipeline } from '../../../runtime/process/pipeline.ts';
+import { sha256Of } from '../../../runtime/process/sha256.ts';
 import type { Dump, ReadBack } from '../../engine.ts';
 import { EXTENSION_TABLES, LARGE_OBJECTS, TABLES_EXPECTED } from './dump-description.ts';
 import { together } from './dump-together.ts';
@@ -54,16 +53,8 @@ interface Fingerprint {
 
 async function fingerprint(path: string, signal: AbortSignal): Promise<Fingerprint> {
   await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  let printed = '';
-  const program = { name: 'sha256sum', file: requireProgram('sha256sum', 'coreutils'), args: [] };
-  await runPipeline([program], {
-    signal,
-    stdinFd: file.fd,
-    consume: async (stdout) => {
-      for await (const chunk of stdout) printed += String(chunk);
-    },
-  });
-  return { bytes: (await file.stat()).size, sha256: printed.slice(0, 64) };
+  const sha256 = await sha256Of([], { signal, stdinFd: file.fd });
+  return { bytes: (await file.stat()).size, sha256 };
 }
 
 function fileDifferences(file: Fingerprint, dump: Dump): string[] {

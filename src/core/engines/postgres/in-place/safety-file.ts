@@ -1,8 +1,6 @@
-import { constants } from 'node:fs';
-import { lstat, open } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { requireProgram } from '../../../runtime/process/find-program.ts';
-import { runPipeline } from '../../../runtime/process/pipeline.ts';
+import { sha256OfFile } from '../../../runtime/process/sha256.ts';
 import type { PreviousDatabase } from '../../engine.ts';
 
 /** Where the safety dump of a restore lies; `.partial` until it is whole and durable. */
@@ -46,15 +44,5 @@ export function isSafety(folder: string, previous: PreviousDatabase): boolean {
 
 /** `sha256:` and the checksum of the whole file. */
 export async function identify(path: string, signal: AbortSignal): Promise<string> {
-  await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  let printed = '';
-  const program = { name: 'sha256sum', file: requireProgram('sha256sum', 'coreutils'), args: [] };
-  await runPipeline([program], {
-    signal,
-    stdinFd: file.fd,
-    consume: async (stdout) => {
-      for await (const chunk of stdout) printed += String(chunk);
-    },
-  });
-  return `sha256:${printed.slice(0, 64)}`;
+  return `sha256:${await sha256OfFile(path, signal)}`;
 }

@@ -1,6 +1,7 @@
 import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DropbackError } from '../../../runtime/errors.ts';
+import { sha256Of } from '../../../runtime/process/sha256.ts';
 import { assertionFailed, describeAnswer, queryImpossible, queryInvalid } from '../../assertion.ts';
 import type {
   CheckResult,
@@ -13,7 +14,6 @@ import type {
 import { takeLock } from '../lock.ts';
 import type { ContentFacts } from '../protocol.ts';
 import { differences } from '../restore/differences.ts';
-import { sha256Of } from '../sha256.ts';
 import { type AskOptions, SqliteTool } from '../tool-client.ts';
 import { warningsOf } from '../warnings.ts';
 
