@@ -1,5 +1,10 @@
 import { once } from 'node:events';
-import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 export interface Received {
@@ -9,7 +14,15 @@ export interface Received {
 }
 
 /** `hang` never answers; a number is the status. */
-export type Answer = number | 'hang';
+export type Answer = number | 'hang' | OddAnswer;
+
+export interface OddAnswer {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /** After what `body` says, the answer goes on: with nothing, or with more and more. */
+  readonly goesOn?: 'silent' | 'endless';
+}
 
 /** A real HTTP server that keeps what is posted to it. */
 export class HttpSink implements AsyncDisposable {
@@ -27,6 +40,7 @@ export class HttpSink implements AsyncDisposable {
       const answer = this.always ?? this.answers.shift() ?? 200;
       this.received.push({ path: request.url ?? '', headers: request.headers, body });
       if (answer === 'hang') return;
+      if (typeof answer === 'object') return answerOddly(response, answer);
       response.writeHead(answer, answer === 302 ? { location: '/elsewhere' } : {});
       const path = decodeURIComponent(request.url ?? '');
       const problem = `Cannot POST ${request.url} (${path}): invalid_payload for token-123456`;
@@ -59,4 +73,17 @@ export class HttpSink implements AsyncDisposable {
     this.#server.closeAllConnections();
     await closed;
   }
+}
+
+function answerOddly(response: ServerResponse, { status, headers, body, goesOn }: OddAnswer) {
+  response.writeHead(status, headers);
+  response.on('error', () => {});
+  if (goesOn === undefined) return void response.end(body);
+  response.write(body ?? ' ');
+  const more = () => {
+    while (!response.destroyed && response.write('x'.repeat(65_536)));
+  };
+  if (goesOn === 'silent') return;
+  response.on('drain', more);
+  more();
 }

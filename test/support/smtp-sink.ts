@@ -14,6 +14,8 @@ export class SmtpSink implements AsyncDisposable {
   readonly logins: string[] = [];
   /** Says nothing at all. */
   hangs = false;
+  /** Greets, and says nothing any more from this command on. */
+  hangsAt: RegExp | undefined;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
 
@@ -57,6 +59,7 @@ export class SmtpSink implements AsyncDisposable {
           socket.write(`${answer}\r\n`);
         } else {
           this.commands.push(piece);
+          if (this.hangsAt?.test(piece)) return;
           isMail = /^DATA$/i.test(piece);
           if (isMail) socket.write('354 go on\r\n');
           else if (/^STARTTLS/i.test(piece)) socket.write('502 not here\r\n');

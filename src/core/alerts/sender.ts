@@ -16,6 +16,8 @@ export class AlertSender {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #errors = new Map<string, ErrorReport>();
+  /** Retry-After of the latest answer. Milliseconds. */
+  readonly #askedToWait = new Map<string, number>();
 
   constructor(
     outbox: AlertOutbox,
@@ -50,7 +52,9 @@ export class AlertSender {
       else {
         failures += 1;
         if (signal.aborted) return;
-        await this.#clock.sleep(backoffDelay(BACKOFF, failures), signal).catch(() => {});
+        const asked = this.#askedToWait.get(channel.id) ?? 0;
+        const delay = Math.max(asked, backoffDelay(BACKOFF, failures));
+        await this.#clock.sleep(delay, signal).catch(() => {});
       }
     }
   }
@@ -70,6 +74,7 @@ export class AlertSender {
     } catch (error) {
       if (late.aborted) return false;
       this.#errors.set(channel.id, errorReport(error));
+      this.#askedToWait.set(channel.id, waitOf(error));
       if (!(error instanceof DropbackError) || error.retryable) {
         this.#log.warn({ ...facts, attempt: failures + 1, error }, 'an alert is not sent yet');
         return false;
@@ -79,4 +84,9 @@ export class AlertSender {
     await this.#outbox.settle(alert.id, channel.id);
     return true;
   }
+}
+
+function waitOf(error: unknown): number {
+  const wait = error instanceof DropbackError ? error.facts['retryAfterMs'] : undefined;
+  return typeof wait === 'number' ? wait : 0;
 }

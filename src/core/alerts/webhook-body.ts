@@ -1,4 +1,5 @@
 import type { WebhookFormat } from '../config/config.ts';
+import { shorten, shortenToBytes } from '../runtime/shorten.ts';
 import type { Alert } from './alert.ts';
 import { linesOf, textOf, titleOf } from './text.ts';
 
@@ -44,8 +45,8 @@ function discord(alert: Alert): object {
   return {
     embeds: [
       {
-        title: titleOf(alert).slice(0, 256),
-        description: linesOf(alert).join('\n').slice(0, 4000),
+        title: shorten(titleOf(alert), 256),
+        description: shorten(linesOf(alert).join('\n'), 4000),
         color: colours[alert.severity],
         timestamp: alert.at,
       },
@@ -57,10 +58,16 @@ function discord(alert: Alert): object {
 
 const cardColours = { info: 'Good', warning: 'Warning', error: 'Attention' } as const;
 
+/** Messages may have 28 kB; escapes may double what is in them. */
+const MOST_CARD_BYTES = 10_000;
+
 /** An adaptive card, as the workflow "When a Teams webhook request is received" takes it. */
 function teams(alert: Alert): object {
   const block = (text: string) => ({ type: 'TextBlock', text: plain(text), wrap: true });
-  const [first, ...rest] = [titleOf(alert), ...linesOf(alert)];
+  const most = Math.floor(MOST_CARD_BYTES / (linesOf(alert).length + 1));
+  const [first, ...rest] = [titleOf(alert), ...linesOf(alert)].map((line) =>
+    shortenToBytes(line, most),
+  );
   const title = { weight: 'Bolder', size: 'Medium', color: cardColours[alert.severity] };
   const content = {
     $schema: 'http://adaptivecards.io/schemas/adaptive-card.json',
@@ -80,6 +87,12 @@ function plain(text: string): string {
 const priorities = { info: 3, warning: 4, error: 5 } as const;
 const tags = { info: 'white_check_mark', warning: 'warning', error: 'rotating_light' } as const;
 
+/**
+ * A message has 4,096 bytes; a longer one becomes a file, where the server takes files. All of the JSON
+ * has twice as many: escapes take some.
+ */
+const MOST_NTFY_BYTES = 3500;
+
 /** https://docs.ntfy.sh/publish/#publish-as-json */
 function ntfy(url: string, alert: Alert): WebhookBody {
   const server = new URL(url);
@@ -89,8 +102,8 @@ function ntfy(url: string, alert: Alert): WebhookBody {
   const { severity } = alert;
   const body = {
     topic,
-    title: titleOf(alert),
-    message: linesOf(alert).join('\n').slice(0, 3500),
+    title: shortenToBytes(titleOf(alert), 250),
+    message: shortenToBytes(linesOf(alert).join('\n'), MOST_NTFY_BYTES),
     priority: priorities[severity],
     tags: [tags[severity]],
   };

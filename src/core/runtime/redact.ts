@@ -1,3 +1,5 @@
+import { shorten } from './shorten.ts';
+
 /** Shorter ones are no secrets that could be told from ordinary words. */
 const SHORTEST_SECRET = 6;
 
@@ -59,7 +61,7 @@ export class Redactor {
   line(text: string, most = 500): string {
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out.
     const clean = this.text(text).replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ');
-    return clean.length > most ? `${clean.slice(0, most - 1)}…` : clean;
+    return shorten(clean, most);
   }
 }
 

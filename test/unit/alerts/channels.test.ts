@@ -35,6 +35,7 @@ afterEach(() => {
   http.received.length = 0;
   http.answers.length = 0;
   smtp.hangs = false;
+  smtp.hangsAt = undefined;
   smtp.commands.length = 0;
 });
 afterAll(async () => {
@@ -124,6 +125,26 @@ describe('what receivers get', () => {
     });
   });
 
+  it('what is long, in other scripts, is cut to what each receiver takes, between characters', async () => {
+    const lines = Array.from({ length: 20 }, () => '\u{1f4a5}"漢字'.repeat(100));
+    const long = { ...alert, title: `x${'\u{1f4a5}'.repeat(99)}`, lines };
+    const sent = async (format: WebhookFormat) => {
+      await webhook(format, '/topic').send(long, signal);
+      return http.received.at(-1)?.body ?? '';
+    };
+    const ntfy = JSON.parse(await sent('ntfy'));
+    expect(Buffer.byteLength(ntfy.message)).toBeLessThanOrEqual(4096);
+    expect(Buffer.byteLength(ntfy.message)).toBeGreaterThan(3400);
+    expect(Buffer.byteLength(await sent('ntfy'))).toBeLessThanOrEqual(8192);
+    expect(Buffer.byteLength(await sent('teams'))).toBeLessThan(28_000);
+    const [embed] = JSON.parse(await sent('discord')).embeds;
+    expect(embed.title.length).toBeLessThanOrEqual(256);
+    expect(embed.description.length).toBeLessThanOrEqual(4096);
+    for (const { body } of http.received) {
+      expect(JSON.stringify(JSON.parse(body))).not.toMatch(/\\ud[89a-f]|\ufffd/i);
+    }
+  });
+
   it('a mail, which says that no robot should answer', async () => {
     await email().send({ ...alert, title: 'it failed' }, signal);
     const mail = smtp.mails.at(-1) ?? '';
@@ -149,6 +170,57 @@ describe('what goes wrong', () => {
     expect(String((error as Error).message)).not.toContain('token-123456');
     // A redirect is not followed: only one request came.
     expect(http.received).toHaveLength(1);
+  });
+
+  it.each<[string, string]>([
+    ['ok', '{"ok":false,"error":"no_service"}'],
+    ['success', '{"success":false}'],
+    ['error', '{"error":{"message":"token-123456 is gone"}}'],
+  ])('200 with an error in JSON (%s) is no delivery', async (_name, body) => {
+    http.answers.push({ status: 200, body });
+    const error = await failure(webhook('json'));
+    expect(error).toMatchObject({ code: 'alert/refused', facts: { status: 200 }, retryable: true });
+    expect(String((error as Error).message)).not.toContain('token-123456');
+    http.answers.push({ status: 200, body: '{"ok":true,"error":null}' });
+    expect(await failure(webhook('json'))).toBeUndefined();
+  });
+
+  it.each([
+    ['7', 7000],
+    ['0.3', 300],
+    [new Date(Date.now() - 5000).toUTCString(), 0],
+    ['999999', 3_600_000],
+    ['soon', undefined],
+  ])('Retry-After: %s is told', async (value, retryAfterMs) => {
+    http.answers.push({ status: 429, headers: { 'retry-after': value } });
+    const { facts } = (await failure(webhook('json'))) as { facts: Record<string, unknown> };
+    expect(facts['retryAfterMs']).toBe(retryAfterMs);
+  });
+
+  it('an answer whose end never comes, or that is endless, counts by its status', async () => {
+    http.answers.push({ status: 200, goesOn: 'silent' }, { status: 200, goesOn: 'endless' });
+    expect(await failure(webhook('json', '/x', 1500))).toBeUndefined();
+    expect(await failure(webhook('json'))).toBeUndefined();
+    http.answers.push({ status: 503, goesOn: 'silent' }, { status: 503, goesOn: 'endless' });
+    const errors = [await failure(webhook('json', '/x', 1500)), await failure(webhook('json'))];
+    for (const error of errors) expect(error).toMatchObject({ facts: { status: 503 } });
+    expect(String((errors[1] as Error).message).length).toBeLessThan(300);
+  });
+
+  it('a receiver that speaks no TLS is told as that', async () => {
+    const plain = http.url('/x').replace('http:', 'https:');
+    expect(await failure(webhook('json', plain))).toMatchObject({
+      code: 'alert/unreachable',
+      message: expect.stringMatching(/could not be reached: .*(ssl|tls|wrong version|packet)/i),
+    });
+  });
+
+  it.each([/^EHLO/, /^MAIL/, /^DATA/])('a mail server that greets and hangs at %s', async (at) => {
+    smtp.hangsAt = at;
+    expect(await failure(email({}, 300))).toMatchObject({
+      code: 'alert/unreachable',
+      message: expect.stringContaining('no answer in time'),
+    });
   });
 
   it.each<[string, () => AlertChannel]>([

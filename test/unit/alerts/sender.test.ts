@@ -32,7 +32,12 @@ const clock: Clock = {
 };
 const log = silentLogger();
 
-async function open(more: object = {}, file = 'alerts.json', told = log): Promise<Alerting> {
+async function open(
+  more: object = {},
+  file = 'alerts.json',
+  told = log,
+  time = clock,
+): Promise<Alerting> {
   const config = {
     webhook: { url: http.url('/hook'), format: 'json' as const },
     email: { host: '127.0.0.1', port: smtp.port, secure: false, from: 'a@x.org', to: ['b@y.org'] },
@@ -43,7 +48,7 @@ async function open(more: object = {}, file = 'alerts.json', told = log): Promis
     ...more,
   };
   const source = { program: 'db-backup', name: 'app', database: 'sqlite:///a.db' } as const;
-  const alerting = openAlerts(config, { file: join(folder, file), source, clock, log: told });
+  const alerting = openAlerts(config, { file: join(folder, file), source, clock: time, log: told });
   await alerting.begin();
   return alerting;
 }
@@ -64,6 +69,23 @@ test('what fails is tried again, in order, and holds up no other channel', async
   expect(alerting.status()).toMatchObject({ waiting: 2 });
   smtp.hangs = false;
   await smtp[Symbol.asyncDispose]();
+});
+
+test('a receiver that asks to be left alone for a while is', async () => {
+  const waits: number[] = [];
+  const noted: Clock = {
+    ...clock,
+    sleep: (ms, signal) => {
+      waits.push(ms);
+      return clock.sleep(ms, signal);
+    },
+  };
+  http.answers.push({ status: 429, headers: { 'retry-after': '1234' } }, 503);
+  await using alerting = await open({ email: undefined }, 'alerts.json', log, noted);
+  await alerting.alerts.tell(news('one'));
+  await expect.poll(posted, { timeout: 20_000 }).toEqual(['one', 'one', 'one']);
+  expect(waits).toContain(1_234_000);
+  expect(waits.filter((ms) => ms > 60_000)).toHaveLength(1);
 });
 
 test('an alert that is refused for ever is left out; the next one comes', async () => {
