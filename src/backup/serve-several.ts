@@ -11,6 +11,7 @@ import { startHealth } from '../core/observability/start-health.ts';
 import { type Member, Supervisor } from '../core/observability/supervisor.ts';
 import { systemClock } from '../core/runtime/clock.ts';
 import { DropbackError, errorReport, throwIfAborted } from '../core/runtime/errors.ts';
+import { RateLimit } from '../core/runtime/rate-limit.ts';
 import { Turnstile } from '../core/runtime/turnstile.ts';
 import { backupReport, runBackup } from './serve.ts';
 import { type SharedBackups, wireBackup } from './wire.ts';
@@ -34,7 +35,13 @@ export async function serveBackups(
     rehearsals: new Turnstile(atOnce, LAPSE_MS, systemClock),
   };
   const desk = new RelayDesk(all.filter((one) => hasChannel(one.alerts)).map(({ name }) => name));
-  const shared = { turns, alerts: { floods: new FloodGates(), desk } };
+  const most = all.find(({ s3 }) => s3?.uploadBytesPerSecond !== undefined)?.s3
+    ?.uploadBytesPerSecond;
+  const shared = {
+    turns,
+    alerts: { floods: new FloodGates(), desk },
+    ...(most === undefined ? {} : { uploadLimit: new RateLimit(most, systemClock) }),
+  };
   const checks = new Turnstile(CHECKED_AT_ONCE, CHECK_LAPSE_MS, systemClock);
   const members = all.map((config) => memberOf(config, shared, checks));
   const supervisor = new Supervisor('db-backup', members, systemClock);

@@ -11,6 +11,7 @@ import { ownFolder } from '../core/requests/backup-status.ts';
 import { Doubts } from '../core/requests/doubts.ts';
 import type { StorePrune } from '../core/retention/report.ts';
 import { systemClock } from '../core/runtime/clock.ts';
+import type { RateLimit } from '../core/runtime/rate-limit.ts';
 import { Catalogue } from '../core/stores/catalogue.ts';
 import { openStores, type Stores } from '../core/stores/open-stores.ts';
 import { BackupDaemon, type BackupTurns } from './daemon.ts';
@@ -34,6 +35,8 @@ export interface WiredBackup extends AsyncDisposable {
 /** What several databases' daemons share in one process. */
 export interface SharedBackups {
   readonly turns: BackupTurns;
+  /** S3_UPLOAD_LIMIT is all databases' together. */
+  readonly uploadLimit?: RateLimit;
   readonly alerts: SharedAlerts;
 }
 
@@ -54,7 +57,10 @@ export async function wireBackup(
     jobs: config.jobs,
     recipients: config.ageRecipients,
   });
-  const { local, remote } = await openStores(config, { log, clock, readOnly: false });
+  const { local, remote } = await openStores(config, {
+    ...{ log, clock, readOnly: false },
+    ...(shared?.uploadLimit ? { uploadLimit: shared.uploadLimit } : {}),
+  });
   const upload = remote ? { remote, startEarlyUpload: earlyUploads(local, remote, clock) } : {};
   const folder = ownFolder(config.backupDir, config.name);
   const rehearsal = await openRehearsalEngine(config, { folder, clock, log });

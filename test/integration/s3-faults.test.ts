@@ -283,6 +283,18 @@ describe.skipIf(!testbed.s3)('S3 store, with faults on the wire', () => {
     expect(await readdir(folder)).not.toContain('fetched');
   });
 
+  test('with a limit it is no faster, and each part that is sent again counts', async () => {
+    const most = 8_000_000;
+    const bytes = 11 * MIB;
+    await store[Symbol.asyncDispose]();
+    store = open({ uploadBytesPerSecond: most });
+    const begun = performance.now();
+    await publishes(bytes, { when: isPart2, fault: { kind: 'reset', afterBytes: MIB } });
+    const seconds = (performance.now() - begun) / 1000;
+    // The publishing alone, with a tenth of a second's worth at once; the download isn't limited.
+    expect(seconds * most).toBeGreaterThan(bytes + MIB - most / 10);
+  });
+
   test('an abort ends a hanging call at once, and gives up the upload', async () => {
     const backup = await make(12 * MIB);
     const stop = new AbortController();

@@ -168,6 +168,8 @@ export interface S3Config {
   /** Only with `aws:kms` and `aws:kms:dsse`. */
   readonly kmsKeyId?: string;
   readonly objectLock?: { readonly mode: 'GOVERNANCE' | 'COMPLIANCE'; readonly days: number };
+  /** S3_UPLOAD_LIMIT; the same for all databases. */
+  readonly uploadBytesPerSecond?: number;
   /** S3_PRUNE: whether this daemon may delete there. */
   readonly prune: boolean;
   /** Static keys where AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or their _FILE) are set. */

@@ -1,7 +1,7 @@
 import type { S3Config, S3Credentials } from './config.ts';
 import type { Environment } from './environment.ts';
 import { read, readIfSet } from './reader.ts';
-import { boolean, choice, integer, matching, value } from './values.ts';
+import { boolean, choice, integer, matching, size, value } from './values.ts';
 import { variableNames } from './variables.ts';
 
 const bucketName = matching(
@@ -71,6 +71,8 @@ export function readS3(environment: Environment): S3Config | undefined {
     environment.problem('S3_SSE_KMS_KEY_ID', 'is set, though S3_SSE is not a KMS one', hint);
   }
   const objectLock = readObjectLock(environment);
+  // Below that a part takes longer than endpoints wait for one.
+  const most = readIfSet(environment, 'S3_UPLOAD_LIMIT', size(16_000, 'bytes per second'));
   const credentials = readCredentials(environment);
   return {
     bucket: readIfSet(environment, 'S3_BUCKET', bucketName) ?? '',
@@ -85,6 +87,7 @@ export function readS3(environment: Environment): S3Config | undefined {
     ...(encryption === undefined ? {} : { serverSideEncryption: encryption }),
     ...(kmsKeyId === undefined ? {} : { kmsKeyId }),
     ...(objectLock === undefined ? {} : { objectLock }),
+    ...(most === undefined ? {} : { uploadBytesPerSecond: most }),
     prune: read(environment, 'S3_PRUNE', boolean),
     ...(credentials === undefined ? {} : { credentials }),
   };

@@ -43,6 +43,30 @@ export function integer(least: number, most: number, unit = ''): z.ZodType<numbe
   });
 }
 
+const UNITS: Record<string, number> = {
+  '': 1,
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  kib: 1024,
+  mib: 1024 ** 2,
+  gib: 1024 ** 3,
+};
+
+/** Bytes, with or without a unit. `unit` is what they are bytes of, for messages. */
+export function size(least: number, unit: string): z.ZodType<number, string> {
+  return value((text) => {
+    const [, number, word] = /^(\d{1,15}(?:\.\d{1,3})?) ?([a-z]{0,3})$/i.exec(text.trim()) ?? [];
+    const bytes = Math.round(Number(number) * (UNITS[word?.toLowerCase() ?? ''] ?? Number.NaN));
+    if (bytes >= least && Number.isSafeInteger(bytes)) return { ok: bytes };
+    return {
+      message: `must be a number of ${unit}, ${least} or more`,
+      hint: 'write for example 5MB, 500kB or 8MiB; a bare number is bytes.',
+    };
+  });
+}
+
 /** A number of seconds, fractions allowed, as milliseconds. */
 export function seconds(least: number, most: number): z.ZodType<number, string> {
   const range = `from ${least} to ${most}`;

@@ -407,6 +407,14 @@ const s3 = [
     meaning: 'days for which uploads are locked',
   },
   {
+    name: 'S3_UPLOAD_LIMIT',
+    section: 's3',
+    scope: 'process',
+    usedBy: backup,
+    meaning:
+      'bytes per second that uploads may take, all together, for example `5MB` or `500kB`; without it as fast as it goes',
+  },
+  {
     name: 'S3_PRUNE',
     section: 's3',
     default: 'true',

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { CommonConfig } from '../config/config.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Clock } from '../runtime/clock.ts';
+import type { RateLimit } from '../runtime/rate-limit.ts';
 import { LocalStore } from './local/store.ts';
 import type { S3Store } from './s3/store.ts';
 
@@ -14,7 +15,12 @@ export interface Stores {
 /** `readOnly`: for those who only fetch. The S3 client is loaded only where it is needed. */
 export async function openStores(
   config: CommonConfig,
-  options: { readonly log: Logger; readonly clock: Clock; readonly readOnly: boolean },
+  options: {
+    readonly log: Logger;
+    readonly clock: Clock;
+    readonly readOnly: boolean;
+    readonly uploadLimit?: RateLimit;
+  },
 ): Promise<Stores> {
   const local = new LocalStore(join(config.backupDir, config.name), config.name);
   if (!config.s3) return { local };

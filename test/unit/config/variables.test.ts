@@ -204,6 +204,7 @@ const good: [Env, typeof backup | typeof restore, object][] = [
       S3_SSE_KMS_KEY_ID: 'alias/backups',
       S3_OBJECT_LOCK_MODE: 'governance',
       S3_OBJECT_LOCK_DAYS: '3',
+      S3_UPLOAD_LIMIT: '2.5 MB',
       S3_PRUNE: 'false',
       AWS_ACCESS_KEY_ID: 'k',
       AWS_SECRET_ACCESS_KEY: 's',
@@ -221,6 +222,7 @@ const good: [Env, typeof backup | typeof restore, object][] = [
         serverSideEncryption: 'aws:kms',
         kmsKeyId: 'alias/backups',
         objectLock: { mode: 'GOVERNANCE', days: 3 },
+        uploadBytesPerSecond: 2_500_000,
         prune: false,
         credentials: { accessKeyId: 'k', secretAccessKey: 's', sessionToken: 't' },
       },
@@ -459,6 +461,10 @@ describe('each variable', () => {
 describe('what is wrong', () => {
   const bad: [Env, typeof backup | typeof restore, string][] = [
     [{ DATABASE_URL: '' }, backup, 'DATABASE_URL'],
+    [{ S3_BUCKET: 'b-1', S3_SSE_KMS_KEY_ID: 'k' }, backup, 'S3_SSE_KMS_KEY_ID'],
+    [{ S3_BUCKET: 'b-1', S3_UPLOAD_LIMIT: '5 megabytes' }, backup, 'S3_UPLOAD_LIMIT'],
+    [{ S3_BUCKET: 'b-1', S3_UPLOAD_LIMIT: '5M' }, backup, 'S3_UPLOAD_LIMIT'],
+    [{ S3_BUCKET: 'b-1', S3_UPLOAD_LIMIT: '1kB' }, backup, 'S3_UPLOAD_LIMIT'],
     [{ ALERT_WEBHOOK_URL: 'ftp://x' }, backup, 'ALERT_WEBHOOK_URL'],
     [{ ALERT_WEBHOOK_URL: 'https://ntfy.sh' }, backup, 'ALERT_WEBHOOK_URL'],
     [{ ALERT_WEBHOOK_TOKEN: 'a b' }, restore, 'ALERT_WEBHOOK_TOKEN'],

@@ -2,6 +2,7 @@ import type { S3Config } from '../../config/config.ts';
 import type { Logger } from '../../observability/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { abortedError, errorReport } from '../../runtime/errors.ts';
+import type { RateLimit } from '../../runtime/rate-limit.ts';
 import { type Backoff, retry } from '../../runtime/retry.ts';
 import { toStoreError } from './errors.ts';
 import { type LoadedSdk, loadSdk, type Timeouts } from './sdk.ts';
@@ -11,6 +12,8 @@ export interface CallOptions {
   readonly log: Logger;
   readonly timeouts: Timeouts;
   readonly backoff: Backoff;
+  /** S3_UPLOAD_LIMIT: of archives, all their parts together. */
+  readonly uploadLimit?: RateLimit;
 }
 
 export type Call<T> = (sdk: LoadedSdk, abortSignal: AbortSignal, attempt: number) => Promise<T>;

@@ -146,21 +146,27 @@ export class MultipartUpload {
     const etag = await this.#bucket.calls.run(
       what,
       ({ sdk, client }, abortSignal) =>
-        sendRange(this.#file, part, abortSignal, async (Body, ended) => {
-          const command = new sdk.UploadPartCommand({
-            Bucket: this.#bucket.name,
-            Key: this.#key,
-            UploadId: this.#uploadId,
-            PartNumber: part.number,
-            Body,
-            ContentLength: part.end - part.start,
-            ContentMD5: part.md5.toString('base64'),
-          });
-          signBody(command, part.sha256);
-          const answer = await client.send(command, { abortSignal: ended });
-          requireEtag(answer, plainEtag(part.md5), what);
-          return answer.ETag;
-        }),
+        sendRange(
+          this.#file,
+          part,
+          abortSignal,
+          async (Body, ended) => {
+            const command = new sdk.UploadPartCommand({
+              Bucket: this.#bucket.name,
+              Key: this.#key,
+              UploadId: this.#uploadId,
+              PartNumber: part.number,
+              Body,
+              ContentLength: part.end - part.start,
+              ContentMD5: part.md5.toString('base64'),
+            });
+            signBody(command, part.sha256);
+            const answer = await client.send(command, { abortSignal: ended });
+            requireEtag(answer, plainEtag(part.md5), what);
+            return answer.ETag;
+          },
+          this.#bucket.calls.options.uploadLimit,
+        ),
       signal,
     );
     this.#sent.push({ part, etag });

@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { DropbackError } from '../../runtime/errors.ts';
+import type { RateLimit } from '../../runtime/rate-limit.ts';
 
 /** Of these, a few are in memory for each part on the way. */
 const CHUNK_BYTES = 128 * 1024;
@@ -14,33 +15,55 @@ export interface FileRange {
 /**
  * Gives `send` a range of an open file as a stream, and ends the request when the file cannot be
  * read: a stream that fails would otherwise leave it waiting for the rest. The file stays open (a
- * stream of node:fs would close it when destroyed), and a rename of it does no harm.
+ * stream of node:fs would close it when destroyed), and a rename of it does no harm. `limit`: what is
+ * read waits for its turn.
  */
 export async function sendRange<T>(
   file: FileHandle,
   range: FileRange,
   signal: AbortSignal,
   send: (body: Readable, abortSignal: AbortSignal) => Promise<T>,
+  limit?: RateLimit,
 ): Promise<T> {
   const broken = new AbortController();
-  const body = Readable.from(chunks(file, range), { objectMode: false });
+  const ended = AbortSignal.any([signal, broken.signal]);
+  const pieces = limit ? paced(file, range, limit, ended) : chunks(file, range, CHUNK_BYTES);
+  const body = Readable.from(pieces, { objectMode: false });
   let failure: unknown;
   body.on('error', (error) => {
     failure = error;
     broken.abort(error);
   });
   try {
-    return await send(body, AbortSignal.any([signal, broken.signal]));
+    return await send(body, ended);
   } catch (error) {
     throw failure ?? error;
   } finally {
+    // A piece that is waited for is nobody's any more.
+    broken.abort();
     body.destroy();
   }
 }
 
-async function* chunks(file: FileHandle, { start, end }: FileRange): AsyncGenerator<Buffer> {
+async function* paced(
+  file: FileHandle,
+  range: FileRange,
+  limit: RateLimit,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  for await (const piece of chunks(file, range, limit.pieceBytes)) {
+    await limit.take(piece.length, signal);
+    yield piece;
+  }
+}
+
+async function* chunks(
+  file: FileHandle,
+  { start, end }: FileRange,
+  pieceBytes: number,
+): AsyncGenerator<Buffer> {
   for (let at = start; at < end; ) {
-    const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, end - at));
+    const buffer = Buffer.allocUnsafeSlow(Math.min(pieceBytes, end - at));
     const { bytesRead } = await file.read(buffer, 0, buffer.length, at);
     if (bytesRead === 0) throw cutShort(end, at);
     at += bytesRead;

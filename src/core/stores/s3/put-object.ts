@@ -33,6 +33,7 @@ export async function putObject(
   signal: AbortSignal,
 ): Promise<void> {
   const { length, md5, sha256 } = digestOf(body);
+  const { uploadLimit } = bucket.calls.options;
   const send = async (conditional: boolean): Promise<PutObjectCommandOutput | 'ours'> =>
     await bucket.calls.run(
       `upload of ${key}`,
@@ -53,7 +54,7 @@ export async function putObject(
         try {
           if ('bytes' in body) return await put(body.bytes, abortSignal);
           if (length === 0) return await put(new Uint8Array(), abortSignal);
-          return await sendRange(body.file, body.part, abortSignal, put);
+          return await sendRange(body.file, body.part, abortSignal, put, uploadLimit);
         } catch (error) {
           const { $metadata } = error as { $metadata?: { httpStatusCode?: number } };
           // What an earlier attempt stored, before its answer was lost?

@@ -11,6 +11,7 @@ import {
   throwIfAborted,
   toDropbackError,
 } from '../../runtime/errors.ts';
+import { RateLimit } from '../../runtime/rate-limit.ts';
 import type { Backoff } from '../../runtime/retry.ts';
 import { ArrivingFile, DigestSink } from '../file-copy.ts';
 import type { ArchiveSource, Listing, Store } from '../store.ts';
@@ -36,6 +37,8 @@ export interface S3StoreOptions {
   /** Attempts of each single call. */
   readonly backoff?: Backoff;
   readonly upload?: UploadSettings;
+  /** Shared with others; otherwise the store has one of its own where S3_UPLOAD_LIMIT is set. */
+  readonly uploadLimit?: RateLimit;
 }
 
 const TIMEOUTS: Timeouts = { connectMs: 10_000, idleMs: 60_000 };
@@ -70,7 +73,8 @@ export class S3Store implements Store {
 
   constructor(config: S3Config, name: string, options: S3StoreOptions) {
     const { log, clock = systemClock, timeouts = TIMEOUTS, backoff = BACKOFF } = options;
-    this.#bucket = new Bucket(new S3Calls(config, { clock, log, timeouts, backoff }));
+    const limit = limitOf(config, clock, options.uploadLimit);
+    this.#bucket = new Bucket(new S3Calls(config, { clock, log, timeouts, backoff, ...limit }));
     this.#keys = new Keys(config.prefix, name);
     this.#upload = options.upload ?? UPLOAD;
     this.#readOnly = options.readOnly ?? false;
@@ -305,4 +309,13 @@ export class S3Store implements Store {
     await this.#bucket.delete(this.#keys.archive(manifest), signal);
     await this.#bucket.delete(key, signal);
   }
+}
+
+function limitOf(
+  { uploadBytesPerSecond: most }: S3Config,
+  clock: Clock,
+  shared: RateLimit | undefined,
+): { uploadLimit?: RateLimit } {
+  const uploadLimit = shared ?? (most === undefined ? undefined : new RateLimit(most, clock));
+  return uploadLimit ? { uploadLimit } : {};
 }
