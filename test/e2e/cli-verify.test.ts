@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { copyFile, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { TestPrefix } from '../support/s3.ts';
 import { SqliteStack, s3Environment } from '../support/sqlite-stack.ts';
@@ -248,3 +249,23 @@ async function flip(path: string, offset: number): Promise<void> {
   const { buffer } = await file.read(Buffer.alloc(1), 0, 1, offset);
   await file.write(Buffer.from([(buffer[0] ?? 0) ^ 0x20]), 0, 1, offset);
 }
+
+test('what a rehearsal does not cover is told, then and by status', async () => {
+  await using stack = await SqliteStack.create();
+  const database = new DatabaseSync(stack.database);
+  database.function('mine', { deterministic: true }, (_value) => 1);
+  database.exec('CREATE TABLE own (a); CREATE INDEX by_mine ON own (mine(a))');
+  try {
+    expect((await stack.run('dropback', ['backup'])).code).toBe(0);
+    const verified = await stack.run('dropback', ['verify', '--restore']);
+    expect(verified.code, verified.output).toBe(0);
+    expect(verified.output).toMatch(/restored as a test, in part, 3 rows/);
+    const line = /not covered:? +table own could not be checked/;
+    expect(verified.output).toMatch(line);
+    const status = await stack.run('dropback', ['status']);
+    expect(status.output).toMatch(/restored as a test, in part /);
+    expect(status.output).toMatch(line);
+  } finally {
+    database.close();
+  }
+});

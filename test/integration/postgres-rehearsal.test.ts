@@ -22,8 +22,19 @@ describe.each(servers)('rehearsals on PostgreSQL $version', (server) => {
     const found = await bed.rehearse({}, ['SELECT true', 'SELECT count(*) >= 0 FROM pg_class']);
     expect(found.tables).toEqual(bed.manifest.tables);
     expect(found.tables.length).toBeGreaterThan(3);
-    expect(found.warnings).toEqual([]);
+    expect([found.notCovered, found.warnings]).toEqual([[], []]);
     expect(await bed.leftovers()).toEqual([]);
+  });
+
+  test('what the backup does not hold, or does not say, is told as not covered', async () => {
+    const { database } = bed.manifest;
+    const { sequencePositions: _, ...properties } = database.properties;
+    const leftOut = [{ schema: 'public', name: 'logs', rows: 7 }];
+    const found = await bed.compare({ leftOut, database: { ...database, properties } });
+    expect(found.notCovered).toEqual([
+      'rows that are not in the backup: public.logs (7 rows)',
+      expect.stringMatching(/^sequences are not compared/),
+    ]);
   });
 
   test('what the archive does not hold is found: rows, sequences, large objects, validity', async () => {

@@ -153,10 +153,12 @@ export class VerifyLoop {
       if (report.error?.code === REMOVED) return log.info({ id }, 'it was removed meanwhile');
       this.#remember(report);
       onReport?.(report);
+      for (const line of report.notCovered ?? []) log.warn({ id }, `not covered: ${line}`);
       for (const warning of warnings) log.warn({ id }, warning);
       const { tables, rows, durationMs } = report;
       if (report.status === 'ok') {
-        log.info({ id, tables, rows, ms: durationMs }, 'restored as a test, and it is whole');
+        const how = report.notCovered ? 'what was restored of it is as it was' : 'and it is whole';
+        log.info({ id, tables, rows, ms: durationMs }, `restored as a test, ${how}`);
       }
     } finally {
       this.#state = 'idle';

@@ -37,6 +37,10 @@ export interface VerifyRequest {
   readonly onProgress: (message: string) => void;
 }
 
+/** Of what a verification did not cover, in a state file. */
+const MOST_LINES = 20;
+const LONGEST = 500;
+
 /** What can't be looked at without an identity, which has no business where backups are made. */
 const NOT_DECRYPTED =
   'it is encrypted: read whole and its checksum compared, but not decrypted, for want of the identity; `dropback check` in db-restore does that';
@@ -46,6 +50,7 @@ export const REMOVED = 'verify/removed';
 
 /** What a verification found besides that all is well. */
 interface Findings extends Pick<Verification, 'tables' | 'rows'> {
+  readonly notCovered: readonly string[];
   readonly warnings: readonly string[];
 }
 
@@ -91,7 +96,8 @@ export class Verifier {
       if (manifest.archive.encryption) throw unreadableHere(manifest.id);
       const found = await this.#deps.rehearsals.rehearse(manifest, store, onProgress, signal);
       const rows = found.tables.reduce((sum, table) => sum + table.rows, 0);
-      return { tables: found.tables.length, rows, warnings: found.warnings };
+      const { tables, notCovered, warnings } = found;
+      return { tables: tables.length, rows, notCovered, warnings };
     });
   }
 
@@ -134,7 +140,7 @@ export class Verifier {
         const percent = Math.floor((100 * bytes) / Math.max(1, archive.bytes));
         onProgress(`${id}: reading it (${where}, ${percent}%)`);
       });
-      return { warnings: archive.encryption ? [NOT_DECRYPTED] : [] };
+      return { notCovered: archive.encryption ? [NOT_DECRYPTED] : [], warnings: [] };
     });
   }
 
@@ -155,8 +161,9 @@ export class Verifier {
       durationMs: Math.round(clock.monotonic() - started),
     });
     try {
-      const { warnings, ...counts } = await work();
-      const verification = { ...describe(), status: 'ok' as const, ...counts };
+      const { warnings, notCovered, ...counts } = await work();
+      const left = notCovered.length > 0 ? { notCovered: bounded(notCovered) } : {};
+      const verification = { ...describe(), status: 'ok' as const, ...counts, ...left };
       await this.#note(manifest, verification);
       return { id, ...verification, where, bytes: manifest.archive.bytes, warnings };
     } catch (error) {
@@ -204,6 +211,12 @@ export class Verifier {
     if (where === 'local' || !remote) return local;
     return remote;
   }
+}
+
+function bounded(lines: readonly string[]): string[] {
+  return lines
+    .slice(0, MOST_LINES)
+    .map((line) => (line.length > LONGEST ? `${line.slice(0, LONGEST - 1)}…` : line));
 }
 
 /** What the removal of a backup that is being read may look like. */

@@ -55,6 +55,9 @@ function linesOf(database: DatabaseStatus, now: Date): [string, string][] {
     lines.push(['last good', `${id}, ${facts.join(', ')}`]);
   } else lines.push(['last good', 'none']);
   lines.push(['verified', verifiedText(database.verified, ago)]);
+  for (const one of [database.verified.archive, database.verified.restore]) {
+    for (const line of one?.notCovered ?? []) lines.push(['not covered', printable(line)]);
+  }
   if (lastFailure) {
     const { at, error } = lastFailure;
     lines.push(['last failure', `${ago(at)}: ${error.code}: ${error.message}`]);
@@ -73,9 +76,10 @@ function verifiedText(
   { archive, restore }: DatabaseStatus['verified'],
   ago: (at: string) => string,
 ): string {
-  const text = (verb: string, { id, at, rows, durationMs }: VerifiedBackup) => {
+  const text = (verb: string, { id, at, rows, durationMs, notCovered }: VerifiedBackup) => {
     const content = rows === undefined ? '' : `, ${counted(rows, 'row')}`;
-    return `${verb} ${ago(at)} (${id}${content}, ${durationText(durationMs)})`;
+    const part = notCovered ? ', in part' : '';
+    return `${verb}${part} ${ago(at)} (${id}${content}, ${durationText(durationMs)})`;
   };
   const parts = [
     ...(archive ? [text('read back', archive)] : []),

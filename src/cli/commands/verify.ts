@@ -86,15 +86,19 @@ function print(terminal: Terminal, { reports, unasked }: VerifyOutcome): void {
 function printReport(terminal: Terminal, report: VerifyReport): void {
   const [name, mark] = marks[report.status];
   terminal.out(`${colour(terminal, name, mark)}  ${report.id}  ${what(report)}`);
-  const { error, warnings } = report;
+  const { error, warnings, notCovered = [] } = report;
   if (error) {
     terminal.out(`              ${error.code}: ${printable(error.message)}`);
     terminal.out(`              → ${printable(error.hint)}`);
   }
+  for (const line of notCovered) {
+    terminal.out(`              not covered: ${printable(line)}`);
+  }
   for (const warning of warnings) terminal.out(`              note: ${printable(warning)}`);
 }
 
-function what({ kind, where, status, bytes, rows, tables, durationMs }: VerifyReport): string {
+function what(report: VerifyReport): string {
+  const { kind, where, status, bytes, rows, tables, durationMs, notCovered } = report;
   const size = bytes === undefined ? '' : `, ${bytesText(bytes)}`;
   const took = durationText(durationMs);
   if (kind === 'archive') {
@@ -103,6 +107,7 @@ function what({ kind, where, status, bytes, rows, tables, durationMs }: VerifyRe
   }
   const content =
     rows === undefined ? '' : `, ${counted(rows, 'row')} in ${counted(tables ?? 0, 'table')}`;
-  const verb = status === 'ok' ? 'restored as a test' : 'restoring it as a test';
+  const part = notCovered ? ', in part' : '';
+  const verb = status === 'ok' ? `restored as a test${part}` : 'restoring it as a test';
   return `${where}: ${verb}${content}, ${took}`;
 }

@@ -39,6 +39,8 @@ export interface Verification {
   /** What was counted in the scratch database and compared. */
   readonly tables?: number;
   readonly rows?: number;
+  /** What it says nothing of, though it went well; a line each. */
+  readonly notCovered?: readonly string[];
   readonly error?: ErrorReport;
 }
 
@@ -76,6 +78,7 @@ const stateSchema: z.ZodType<BackupState> = z.object({
       durationMs: z.number().nonnegative(),
       tables: z.int().nonnegative().exactOptional(),
       rows: z.int().nonnegative().exactOptional(),
+      notCovered: z.array(z.string()).exactOptional(),
       error: errorReport.exactOptional(),
     }),
   ),

@@ -36,6 +36,12 @@ export function isRehearsed(state: BackupState, where: StorePlace): boolean {
   return latest?.status === 'ok' && !isUnreadable(state, where);
 }
 
+/** Whether that rehearsal covered everything that the backup holds. */
+export function isRehearsedWhole(state: BackupState, where: StorePlace): boolean {
+  const latest = latestOf(bearingOn(state, where), 'restore');
+  return isRehearsed(state, where) && latest?.notCovered === undefined;
+}
+
 /** Whether the bytes of that copy are known to have changed. */
 export function isDamaged(state: BackupState, where: StorePlace): boolean {
   const own = state.verifications.filter((known) => isJudgement(known) && placeOf(known) === where);

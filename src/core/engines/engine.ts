@@ -191,6 +191,8 @@ export interface RehearsalRequest {
 export interface Rehearsal {
   /** As counted in the scratch database. */
   readonly tables: readonly TableCount[];
+  /** What it says nothing of, a line each; empty where the whole backup was restored and compared. */
+  readonly notCovered: readonly string[];
   readonly warnings: readonly string[];
 }
 

@@ -10,6 +10,8 @@ export interface RetentionBackup {
   readonly verified: boolean;
   /** It was restored into a scratch database and found whole. */
   readonly rehearsed?: boolean;
+  /** And nothing of it was left out there. */
+  readonly rehearsedWhole?: boolean;
   /** A verification has shown that it is not good. */
   readonly bad?: boolean;
   /** Its file could not be read the last time. */
@@ -67,7 +69,8 @@ type Dated = RetentionBackup & { readonly at: Date };
  * not there, and it stays for as long as it would if it were good, to be looked at. So does one that
  * could not be read the last time, and it stays until it could be: nothing says that it is bad.
  *
- * Whatever the policy: the newest backup, the newest verified and the newest rehearsed one stay, and
+ * Whatever the policy: the newest backup, the newest verified and the newest rehearsed one stay (where
+ * that rehearsal left something out, also the newest of which none did), and
  * where a guard doubts the clock, the last run or the newest backup, everything stays and `held` says why. A policy of zeros removes
  * nothing.
  */
@@ -153,6 +156,8 @@ function applyRules(
   if (verified) keep(verified, 'newest verified');
   const rehearsed = newestFirst.find((backup) => backup.rehearsed);
   if (rehearsed) keep(rehearsed, 'newest that was restored as a test');
+  const whole = newestFirst.find((backup) => backup.rehearsedWhole);
+  if (whole && whole !== rehearsed) keep(whole, 'newest that was restored as a test whole');
   let ageMs = 0;
   let later = newest;
   for (const [index, backup] of newestFirst.entries()) {

@@ -87,6 +87,21 @@ test('a backup is whole: every row counted, integrity, foreign keys, queries', a
   expect(site.content()).toBe(before);
 });
 
+test('what only the application can check is told as not covered', async () => {
+  const own = (path: string) => {
+    const database = new DatabaseSync(path);
+    database.function('mine', { deterministic: true }, (_value) => 1);
+    database.exec(`PRAGMA journal_mode = DELETE;
+      CREATE TABLE own (a INTEGER CHECK (a > 0)); INSERT INTO own VALUES (1);
+      CREATE INDEX by_mine ON own (mine(a))`);
+    database.close();
+  };
+  const tables = [...manifest.tables, { schema: 'main', name: 'own', rows: 1 }];
+  const found = await rehearse({ ...unsigned(), tables }, [], own);
+  expect(found.notCovered).toEqual([expect.stringMatching(/^table own could not be checked/)]);
+  expect((await rehearse()).notCovered).toEqual([]);
+});
+
 test('what is wrong with the content is found', async () => {
   const more = manifest.tables.map((table) => ({ ...table, rows: table.rows + 1 }));
   const orphan = (path: string) => {

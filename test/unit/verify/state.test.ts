@@ -9,6 +9,7 @@ import {
   doubtOf,
   isBad,
   isRehearsed,
+  isRehearsedWhole,
   isVerified,
 } from '../../../src/core/archive/state-findings.ts';
 import { planRetention } from '../../../src/core/retention/plan.ts';
@@ -125,6 +126,14 @@ describe('what verifications say of a backup', () => {
     expect(doubtOf(again)).toBeUndefined();
   });
 
+  test('a rehearsal that left something out is one, though not a whole one', () => {
+    const rehearsal = { kind: 'restore', status: 'ok', at, durationMs: 1 } as const;
+    const part = withVerification(EMPTY_STATE, { ...rehearsal, notCovered: ['rows of t'] });
+    expect([isRehearsed(part, 'local'), isRehearsedWhole(part, 's3')]).toEqual([true, false]);
+    const whole = withVerification(part, rehearsal);
+    expect(isRehearsedWhole(whole, 'local')).toBe(true);
+  });
+
   test('attempts that came to nothing push no finding out', () => {
     const attempts = Array.from({ length: 50 }, (): Brief => ['restore', 'inconclusive']);
     const state = stateOf(['archive', 'ok'], ['restore', 'ok'], ...attempts);
@@ -148,6 +157,15 @@ describe('retention', () => {
     const plan = planRetention(backups, policy, now, guards);
     expect(plan.keep.map(({ id }) => id)).toEqual([day(22).id, day(20).id]);
     expect(plan.keep[1]?.reasons).toEqual(['newest that was restored as a test']);
+  });
+
+  test('keeps the newest that was restored whole, where a newer one was restored in part', () => {
+    const whole = { rehearsed: true, rehearsedWhole: true };
+    const part = { rehearsed: true };
+    const backups = [day(18, whole), day(19, whole), day(20, part), day(21, part), day(22)];
+    const plan = planRetention(backups, policy, now, guards);
+    expect(plan.keep.map(({ id }) => id)).toEqual([day(22).id, day(21).id, day(19).id]);
+    expect(plan.keep[2]?.reasons).toEqual(['newest that was restored as a test whole']);
   });
 
   test('keeps what could not be read, and never in the place of a good one', () => {

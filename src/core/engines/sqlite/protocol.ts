@@ -112,6 +112,8 @@ export interface ContentFacts {
   /** Findings of integrity_check that concern values, not the file's structure. */
   readonly oddities: readonly string[];
   readonly foreignKeys: readonly BrokenReferences[];
+  /** Tables that can't be checked without what only the application brings. */
+  readonly notChecked: readonly string[];
 }
 
 export interface LoadRequest {

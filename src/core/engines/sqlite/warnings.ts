@@ -6,9 +6,11 @@ const MOST = 20;
  * What is odd about a sound file. None of it stops a backup: the same is true of the source, and a
  * database with a wrong reference needs its backup as much as any other.
  */
-export function warningsOf(facts: Pick<ContentFacts, 'foreignKeys' | 'oddities'>): string[] {
+export function warningsOf(
+  facts: Pick<ContentFacts, 'foreignKeys' | 'oddities' | 'notChecked'>,
+): string[] {
   const references = facts.foreignKeys.map(brokenReferencesLine);
-  return [...shortened(references), ...shortened(facts.oddities)];
+  return [...shortened(references), ...shortened(facts.oddities), ...shortened(facts.notChecked)];
 }
 
 export function brokenReferencesLine({ table, parent, rows }: BrokenReferences): string {

@@ -5,6 +5,7 @@ import { LARGE_OBJECTS, notedSequences } from '../backup/dump-description.ts';
 import { countLargeObjects, readSequences, type SequencePosition } from '../catalog.ts';
 import { compareContent } from '../restore/check.ts';
 import type { Session } from '../session.ts';
+import { notCovered } from './not-covered.ts';
 import { type NotRehearsed, nameOf, notRehearsable } from './not-rehearsed.ts';
 import { askQueries } from './queries.ts';
 
@@ -33,7 +34,7 @@ export async function compareScratch(
   if (noted) requireNotBehind(noted, await readSequences(session));
   if (queries.length > 0) onProgress('asking BACKUP_VERIFY_SQL');
   await askQueries(session, queries, { isPartial: notRehearsed.isPartial }, signal);
-  return { tables, warnings };
+  return { tables, notCovered: notCovered(manifest, notRehearsed), warnings };
 }
 
 /**

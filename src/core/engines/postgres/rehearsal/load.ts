@@ -51,7 +51,7 @@ export async function loadScratch(load: ScratchLoad, signal: AbortSignal): Promi
     notRehearsed = views.notRehearsed;
     warnings.push(...views.warnings);
   }
-  return { warnings: [...notRehearsed.warnings(), ...warnings], notRehearsed };
+  return { warnings, notRehearsed };
 }
 
 /** Forced row security binds the owner, too; nothing of what is compared or asked depends on it. */

@@ -15,7 +15,7 @@ import { takeLock } from '../lock.ts';
 import type { ContentFacts } from '../protocol.ts';
 import { differences } from '../restore/differences.ts';
 import { type AskOptions, SqliteTool } from '../tool-client.ts';
-import { warningsOf } from '../warnings.ts';
+import { shortened, warningsOf } from '../warnings.ts';
 
 /**
  * The unpacked file is the scratch database: it is read whole, checked and asked, without any server
@@ -71,7 +71,12 @@ export class SqliteRehearsalEngine implements RehearsalEngine {
     if (wrong.length > 0) throw rowsDiffer(wrong);
     if (queries.length > 0) onProgress('asking BACKUP_VERIFY_SQL');
     await this.#ask(path, queries, options);
-    return { tables: facts.tables, warnings: warningsOf(facts) };
+    const { tables, notChecked } = facts;
+    return {
+      tables,
+      notCovered: shortened(notChecked),
+      warnings: warningsOf({ ...facts, notChecked: [] }),
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

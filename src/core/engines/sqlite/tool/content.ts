@@ -58,6 +58,7 @@ const NOTHING: ContentFacts = {
   tables: [],
   damage: [],
   oddities: [],
+  notChecked: [],
   foreignKeys: [],
 };
 

@@ -6,8 +6,10 @@ import { tableNames } from './tables.ts';
 export interface Integrity {
   /** The file is damaged. */
   readonly damage: string[];
-  /** Values that the schema would not accept today, and what could not be checked. */
+  /** Values that the schema would not accept today. */
   readonly oddities: string[];
+  /** Tables that only the application can check. */
+  readonly notChecked: string[];
 }
 
 /**
@@ -20,12 +22,13 @@ const ABOUT_VALUES =
   /^(NULL value in|CHECK constraint failed in|(TEXT|NUMERIC|INT|INTEGER|REAL|BLOB|non-\w+) value in)/;
 
 const MOST_MESSAGES = 100;
+const NOTHING: Integrity = { damage: [], oddities: [], notChecked: [] };
 
 export function checkIntegrity(connection: Connection): Integrity {
   try {
     return sorted(run(connection, `PRAGMA integrity_check(${MOST_MESSAGES})`));
   } catch (error) {
-    if (isDamage(error)) return { damage: [messageOf(error)], oddities: [] };
+    if (isDamage(error)) return { ...NOTHING, damage: [messageOf(error)] };
     if (!needsApplication(error)) throw error;
     return checkTableByTable(connection);
   }
@@ -33,7 +36,7 @@ export function checkIntegrity(connection: Connection): Integrity {
 
 /** Where a table needs the application's own functions or collations, all others are checked. */
 function checkTableByTable(connection: Connection): Integrity {
-  const result: Integrity = { damage: [], oddities: [] };
+  const result: Integrity = { damage: [], oddities: [], notChecked: [] };
   for (const name of tableNames(connection)) {
     try {
       const found = sorted(run(connection, `PRAGMA integrity_check(${quoted(name)})`));
@@ -42,7 +45,7 @@ function checkTableByTable(connection: Connection): Integrity {
     } catch (error) {
       if (isDamage(error)) result.damage.push(`${name}: ${messageOf(error)}`);
       else if (needsApplication(error)) {
-        result.oddities.push(`table ${name} could not be checked: ${messageOf(error)}`);
+        result.notChecked.push(`table ${name} could not be checked: ${messageOf(error)}`);
       } else throw error;
     }
   }
@@ -68,6 +71,7 @@ function sorted(messages: string[]): Integrity {
   return {
     damage: messages.filter((message) => !ABOUT_VALUES.test(message)),
     oddities: messages.filter((message) => ABOUT_VALUES.test(message)),
+    notChecked: [],
   };
 }
 
