@@ -1,4 +1,5 @@
 import type { Manifest } from '../core/archive/manifest.ts';
+import { isAhead, newestBackup } from '../core/archive/newest.ts';
 import type { BackupConfig } from '../core/config/config.ts';
 import type { BackupEngine } from '../core/engines/engine.ts';
 import type { Logger } from '../core/observability/log.ts';
@@ -10,7 +11,7 @@ import {
   type RehearsedBackup,
 } from '../core/requests/backup-status.ts';
 import { Doubts } from '../core/requests/doubts.ts';
-import { laterFailure, noteFailedRun, readFailedRun } from '../core/requests/failed-run.ts';
+import { noteFailedRun, noteResolved, readFailedRun } from '../core/requests/failed-run.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import { errorReport, isAbort } from '../core/runtime/errors.ts';
 import { giveMemoryBack } from '../core/runtime/give-memory-back.ts';
@@ -68,6 +69,8 @@ export class BackupDaemon {
   #state: BackupStatus['state'] = 'waiting for the database';
   #lastGood: BackupStatus['lastGood'];
   #lastFailure: FailedRun | undefined;
+  /** Where the disk doesn't take the note. */
+  #unnoted: FailedRun | undefined;
   #lastAttempt: Date | undefined;
   #failures = 0;
   #inDoubt: readonly RehearsedBackup[] = [];
@@ -165,7 +168,7 @@ export class BackupDaemon {
       await this.#alerts.runFailed(error, 1, this.#lastGood?.id);
       throw error;
     }
-    this.#tellFinished(finished);
+    await this.#tellFinished(finished);
     await this.#alerts.runSucceeded(finished.manifest, signal);
     if (this.#uploads) {
       onProgress?.({ step: 'upload', message: 'uploading' });
@@ -224,7 +227,7 @@ export class BackupDaemon {
    */
   async #readFailures(): Promise<void> {
     const known = await readFailedRun(this.#ownFolder).catch(() => undefined);
-    this.#lastFailure = laterFailure(this.#lastFailure, known);
+    this.#lastFailure = this.#unnoted ?? known ?? this.#lastFailure;
   }
 
   /** Of `dropback verify` too; what the rehearsals here find is told by them. */
@@ -236,9 +239,21 @@ export class BackupDaemon {
   }
 
   async #noteFailure(error: unknown): Promise<void> {
-    this.#lastFailure = { at: this.#deps.clock.now().toISOString(), error: errorReport(error) };
-    await noteFailedRun(this.#ownFolder, this.#lastFailure).catch((unnoted: unknown) =>
-      this.#deps.log.warn({ error: unnoted }, 'that a run failed could not be noted'),
+    const failure = { at: this.#deps.clock.now().toISOString(), error: errorReport(error) };
+    this.#lastFailure = failure;
+    this.#unnoted = undefined;
+    await noteFailedRun(this.#ownFolder, failure).catch((unnoted: unknown) => {
+      this.#unnoted = failure;
+      this.#deps.log.warn({ error: unnoted }, 'that a run failed could not be noted');
+    });
+  }
+
+  /** Where it can't be noted that a failure is over, times tell, as long as they can be believed. */
+  async #noteResolved(id: string): Promise<void> {
+    this.#unnoted = undefined;
+    if (this.#lastFailure) this.#lastFailure = { ...this.#lastFailure, resolvedBy: id };
+    await noteResolved(this.#ownFolder, id).catch((unnoted: unknown) =>
+      this.#deps.log.warn({ error: unnoted }, 'that a failure is over could not be noted'),
     );
   }
 
@@ -284,13 +299,22 @@ export class BackupDaemon {
 
   async #prune(signal: AbortSignal): Promise<void> {
     await this.#readFailures();
-    const failed = lastRunFailed(this.#lastFailure, this.#lastGood?.createdAt);
+    const failed = lastRunFailed(
+      this.#lastFailure,
+      this.#lastGood?.createdAt,
+      this.#deps.clock.now(),
+    );
     await prune(this.#deps, failed, signal, this.#toldRefusals);
   }
 
   async #readLastGood(signal: AbortSignal): Promise<void> {
-    const newest = (await this.#deps.local.list(signal)).backups.at(-1);
+    const { local, clock, log } = this.#deps;
+    const { backups } = await local.list(signal);
+    const newest = newestBackup(backups, clock.now());
     if (newest) this.#noteGood(newest);
+    const last = backups.at(-1);
+    if (!last || last === newest) return;
+    log.warn({ id: last.id }, 'a backup is dated ahead of the clock: the newest is the one before');
   }
 
   #noteGood({ id, createdAt, archive }: Manifest): void {
@@ -299,14 +323,16 @@ export class BackupDaemon {
 
   /** A backup that somebody else has made meanwhile: `dropback backup`, another daemon. */
   async #lookForOthers(signal: AbortSignal): Promise<void> {
-    const { local, log } = this.#deps;
+    const { local, log, clock } = this.#deps;
     await this.#readFailures();
     await this.#readDoubts();
     try {
       for (const left of (await this.#foreign?.abandoned()) ?? []) this.#loop?.add(left, undefined);
-      const newest = await local.newest();
+      const now = clock.now();
+      const newest = await local.newest(now);
       if (!newest || newest.id === this.#lastGood?.id) return;
-      if (Date.parse(newest.createdAt) <= Date.parse(this.#lastGood?.createdAt ?? '')) return;
+      const known = new Date(this.#lastGood?.createdAt ?? 0);
+      if (!isAhead(known, now) && new Date(newest.createdAt) <= known) return;
       this.#noteGood(newest);
       this.#foreign?.watch(newest);
       this.#failures = 0;
@@ -351,7 +377,7 @@ export class BackupDaemon {
     try {
       const finished = await this.#run.execute(signal, undefined, place);
       this.#failures = 0;
-      this.#tellFinished(finished);
+      await this.#tellFinished(finished);
       await this.#alerts.runSucceeded(finished.manifest, signal);
       if (this.#loop) this.#loop.add(finished.manifest, finished.upload);
       else await this.#prune(signal);
@@ -365,7 +391,8 @@ export class BackupDaemon {
     }
   }
 
-  #tellFinished({ manifest, durations }: FinishedRun): void {
+  async #tellFinished({ manifest, durations }: FinishedRun): Promise<void> {
+    await this.#noteResolved(manifest.id);
     const { id, archive, tables, warnings } = manifest;
     this.#noteGood(manifest);
     const rows = tables.reduce((sum, table) => sum + table.rows, 0);

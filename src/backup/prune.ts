@@ -1,3 +1,4 @@
+import { newestBackup } from '../core/archive/newest.ts';
 import type { BackupConfig, KeepPolicy } from '../core/config/config.ts';
 import type { Logger } from '../core/observability/log.ts';
 import { lastRunFailed, ownFolder } from '../core/requests/backup-status.ts';
@@ -93,8 +94,9 @@ export async function pruneOnDemand(
 ): Promise<StorePrune[]> {
   const { backupDir, name } = deps.config;
   const failure = await readFailedRun(ownFolder(backupDir, name));
-  const newest = (await deps.local.list(signal)).backups.at(-1)?.createdAt;
-  const failed = lastRunFailed(failure, newest);
+  const now = deps.clock.now();
+  const newest = newestBackup((await deps.local.list(signal)).backups, now)?.createdAt;
+  const failed = lastRunFailed(failure, newest, now);
   const reports: StorePrune[] = [];
   for (const target of storesOf(deps)) {
     reports.push(await pruneStore(deps, target, dryRun, failed, signal));

@@ -1,4 +1,5 @@
 import { Cron } from 'croner';
+import { isAhead } from '../core/archive/newest.ts';
 import type { Schedule } from '../core/config/config.ts';
 
 export interface ScheduleFacts {
@@ -98,8 +99,7 @@ export function nextTime(schedule: { expression: string; timeZone?: string }, si
 
 /** A backup dated in the future tells of a clock that jumped; it must not hold up the next one. */
 function plausible(lastGood: Date | undefined, now: Date): Date | undefined {
-  const tolerance = 5 * 60_000;
-  return lastGood && lastGood.getTime() <= now.getTime() + tolerance ? lastGood : undefined;
+  return lastGood && !isAhead(lastGood, now) ? lastGood : undefined;
 }
 
 const never = new Date(8.64e15);

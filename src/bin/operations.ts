@@ -3,7 +3,7 @@ import { restorePlace } from '../core/config/restore-places.ts';
 import { createLogger } from '../core/observability/log.ts';
 import { askBackupStatus, ownFolder, readBackupStatus } from '../core/requests/backup-status.ts';
 import { readDaemonStatus } from '../core/requests/daemon-status.ts';
-import { laterFailure, readFailedRun } from '../core/requests/failed-run.ts';
+import { readFailedRun } from '../core/requests/failed-run.ts';
 import { systemClock } from '../core/runtime/clock.ts';
 
 /** What the CLI borrows from the daemons; each is loaded only when its command is used. */
@@ -52,7 +52,7 @@ export const operations: Operations = {
     const own = ownFolder(backupDir, name);
     const told = await askBackupStatus(config, signal);
     const status = told ?? (await readBackupStatus(own));
-    const lastFailure = laterFailure(told?.lastFailure, await readFailedRun(own));
+    const lastFailure = (await readFailedRun(own)) ?? told?.lastFailure;
     return {
       ...(status ? { status } : {}),
       ...(lastFailure ? { lastFailure } : {}),

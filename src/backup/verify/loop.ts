@@ -1,4 +1,5 @@
 import type { Manifest } from '../../core/archive/manifest.ts';
+import { newestBackup } from '../../core/archive/newest.ts';
 import type { Verification } from '../../core/archive/state-file.ts';
 import type { VerifyConfig } from '../../core/config/config.ts';
 import type { Logger } from '../../core/observability/log.ts';
@@ -90,13 +91,13 @@ export class VerifyLoop {
   /** When the next one is due; undefined: not before there is another backup. */
   async #round(signal: AbortSignal): Promise<Date | undefined> {
     const { local, clock } = this.#deps;
-    const newest = (await local.list(signal)).backups.at(-1);
+    const newest = newestBackup((await local.list(signal)).backups, clock.now());
     if (!newest) return undefined;
     const due = await this.#dueAt(newest);
     if (!due || due > clock.now()) return due;
     return await this.#inTurn(async () => {
       // There may be a newer one when the turn has come.
-      const backup = (await local.newest()) ?? newest;
+      const backup = (await local.newest(clock.now())) ?? newest;
       await this.#rehearse(backup, signal);
       return await this.#dueAt(backup);
     }, signal);

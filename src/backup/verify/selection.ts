@@ -1,5 +1,6 @@
 import { parseArchiveId, parseBackupFile } from '../../core/archive/archive-name.ts';
 import type { Manifest } from '../../core/archive/manifest.ts';
+import { newestOf } from '../../core/archive/newest.ts';
 import type { StorePlace } from '../../core/archive/state-file.ts';
 import { DropbackError } from '../../core/runtime/errors.ts';
 import type { CatalogueView } from '../../core/stores/catalogue.ts';
@@ -28,6 +29,7 @@ export function selectBackups(
   view: CatalogueView,
   name: string,
   selection: Selection,
+  now: Date,
   store?: StorePlace,
 ): Selected[] {
   const found = new Map<string, Copy[]>();
@@ -52,7 +54,10 @@ export function selectBackups(
   const all = [...found].map(([id, copies]) => ({ id, copies: copies.toSorted(localFirst) }));
   all.sort((a, b) => timeOf(a.id) - timeOf(b.id));
   if (selection === 'all') return all;
-  const wanted = selection === 'latest' ? all.at(-1) : all.find(({ id }) => id === selection.id);
+  const wanted =
+    selection === 'latest'
+      ? newestOf(all, ({ id }) => new Date(timeOf(id)), now)
+      : all.find(({ id }) => id === selection.id);
   if (wanted) return [wanted];
   throw notFound(selection === 'latest' ? 'a backup' : selection.id, 'the catalogue');
 }

@@ -67,14 +67,14 @@ export class Verifier {
 
   /** Throws `store/not-found` where there is no such backup in the stores that answered. */
   async verify(request: VerifyRequest, signal: AbortSignal): Promise<VerifyOutcome> {
-    const { catalogue, name } = this.#deps;
+    const { catalogue, name, clock } = this.#deps;
     const view = await catalogue.list(signal);
     const unasked = view.unreachable.filter(
       ({ where }) => request.store === undefined || request.store === where,
     );
     let selected: Selected[] = [];
     try {
-      selected = selectBackups(view, name, request.selection, request.store);
+      selected = selectBackups(view, name, request.selection, clock.now(), request.store);
     } catch (error) {
       if (unasked.length === 0) throw error;
     }

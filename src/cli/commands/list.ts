@@ -1,3 +1,4 @@
+import { CLOCK_TOLERANCE_MS } from '../../core/archive/newest.ts';
 import type { CatalogueEntry } from '../../core/stores/catalogue.ts';
 import type { CliContext } from '../context.ts';
 import { tableLines } from '../table.ts';
@@ -42,7 +43,9 @@ function printEntries(entries: readonly CatalogueEntry[], { terminal }: CliConte
   ];
   const rows = entries.map((entry) => [
     entry.id,
-    durationText(entry.ageMs),
+    entry.ageMs < -CLOCK_TOLERANCE_MS
+      ? `ahead by ${durationText(-entry.ageMs)}`
+      : durationText(entry.ageMs),
     bytesText(entry.bytes),
     countText(entry.manifest.tables.reduce((sum, table) => sum + table.rows, 0)),
     whereText(entry),

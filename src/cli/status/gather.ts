@@ -1,3 +1,4 @@
+import { isAhead, newestOf } from '../../core/archive/newest.ts';
 import type { Verification } from '../../core/archive/state-file.ts';
 import { doubtOf } from '../../core/archive/state-findings.ts';
 import type { BackupConfig, DatabaseConfig } from '../../core/config/config.ts';
@@ -77,7 +78,7 @@ function describe(
 ): DatabaseStatus {
   const { status, isAlive, lastFailure } = told;
   const { entries } = view;
-  const newest = entries.at(-1);
+  const newest = newestOf(entries, timeOf, now);
   const verified = verifications(entries);
   const problems = findProblems(config, told, view, now);
   const { problem } = verified;
@@ -113,7 +114,10 @@ function findProblems(
   now: Date,
 ): string[] {
   const problems: string[] = [];
-  const newest = view.entries.at(-1)?.manifest.createdAt;
+  const newest = newestOf(view.entries, timeOf, now)?.manifest.createdAt;
+  const ahead = view.entries.filter((entry) => isAhead(timeOf(entry), now)).at(-1);
+  if (ahead)
+    problems.push(`${ahead.id} is dated ahead of the clock: it counts as the newest nowhere`);
   if (!isAlive && config.healthPort !== 0) {
     problems.push(`db-backup does not answer on port ${config.healthPort}`);
   }
@@ -121,7 +125,7 @@ function findProblems(
   if (status && now.getTime() > Date.parse(status.overdueAfter)) {
     problems.push('a backup is overdue');
   }
-  if (lastRunFailed(lastFailure, newest)) {
+  if (lastRunFailed(lastFailure, newest, now)) {
     problems.push(`the last run failed: ${lastFailure?.error.message}`);
   }
   if (status && status.uploadBacklog > 0 && status.lastUploadError) {
@@ -132,6 +136,10 @@ function findProblems(
   }
   for (const id of view.conflicts) problems.push(`${id} is another backup in S3 than locally`);
   return problems;
+}
+
+function timeOf({ manifest }: CatalogueEntry): Date {
+  return new Date(manifest.createdAt);
 }
 
 function verifications(entries: readonly CatalogueEntry[]): DatabaseStatus['verified'] {

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isAhead } from '../archive/newest.ts';
 import type { Verification } from '../archive/state-file.ts';
 import { type ErrorReport, throwIfAborted } from '../runtime/errors.ts';
 
@@ -32,6 +33,8 @@ export interface BackupStatus {
 export interface FailedRun {
   readonly at: string;
   readonly error: ErrorReport;
+  /** Id of a backup that was made since, whatever the clock said in between. */
+  readonly resolvedBy?: string;
 }
 
 /** Rehearsals (BACKUP_VERIFY=restore). */
@@ -108,15 +111,20 @@ export function backupHealth(status: BackupStatus, now: Date): BackupHealth {
   const inDoubt = status.inDoubt ?? [];
   if (inDoubt.some(({ id }) => id === status.lastGood?.id)) return 'unhealthy';
   const isBehind = status.uploadBacklog > 0 && status.lastUploadError !== undefined;
-  const hasFailed = lastRunFailed(status.lastFailure, status.lastGood?.createdAt);
+  const hasFailed = lastRunFailed(status.lastFailure, status.lastGood?.createdAt, now);
   return hasFailed || isBehind || problem || inDoubt.length > 0 ? 'degraded' : 'healthy';
 }
 
-/** A failed run with no good backup after it: then nothing is removed. */
+/**
+ * A failed run with no good backup after it: then nothing is removed. The run that makes one says so in
+ * its note; times are compared for one that couldn't, and prove nothing where they are ahead of the clock.
+ */
 export function lastRunFailed(
   failure: FailedRun | undefined,
   newestCreatedAt: string | undefined,
+  now: Date,
 ): boolean {
-  if (!failure) return false;
-  return newestCreatedAt === undefined || Date.parse(failure.at) > Date.parse(newestCreatedAt);
+  if (!failure || failure.resolvedBy !== undefined) return false;
+  if (newestCreatedAt === undefined || isAhead(new Date(newestCreatedAt), now)) return true;
+  return Date.parse(failure.at) > Date.parse(newestCreatedAt);
 }

@@ -12,18 +12,16 @@ export async function noteFailedRun(folder: string, failure: FailedRun): Promise
   await writeDurably(join(folder, FAILED_RUN_FILE), `${JSON.stringify(failure, null, 2)}\n`);
 }
 
-/** The latest run that failed, of whichever process. */
-export async function readFailedRun(folder: string): Promise<FailedRun | undefined> {
-  const status = await readBackupStatus(folder);
-  return laterFailure(status?.lastFailure, await readNote(folder));
+/** A backup was made: the failure that is noted is over. Throws what the file system says. */
+export async function noteResolved(folder: string, id: string): Promise<void> {
+  const known = await readFailedRun(folder);
+  if (!known || known.resolvedBy !== undefined) return;
+  await noteFailedRun(folder, { ...known, resolvedBy: id });
 }
 
-export function laterFailure(
-  one: FailedRun | undefined,
-  other: FailedRun | undefined,
-): FailedRun | undefined {
-  if (!one || !other) return one ?? other;
-  return Date.parse(other.at) > Date.parse(one.at) ? other : one;
+/** The latest run that failed, of whichever process; the note knows, whatever the clock said. */
+export async function readFailedRun(folder: string): Promise<FailedRun | undefined> {
+  return (await readNote(folder)) ?? (await readBackupStatus(folder))?.lastFailure;
 }
 
 async function readNote(folder: string): Promise<FailedRun | undefined> {

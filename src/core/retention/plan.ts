@@ -1,3 +1,4 @@
+import { CLOCK_TOLERANCE_MS, isAhead } from '../archive/newest.ts';
 import type { KeepPolicy } from '../config/config.ts';
 import { type Period, periodName, periodNumber } from './periods.ts';
 
@@ -51,8 +52,8 @@ export interface RemovedBackup {
 
 const PERIODS: readonly Period[] = ['hourly', 'daily', 'weekly', 'monthly', 'yearly'];
 const DAY_MS = 86_400_000;
-/** Clocks of two machines may differ by this much, and a run be late, with nothing being wrong. */
-const CLOCK_TOLERANCE_MS = 5 * 60_000;
+
+const AHEAD = 'dated ahead of the clock';
 
 type Dated = RetentionBackup & { readonly at: Date };
 
@@ -69,9 +70,13 @@ type Dated = RetentionBackup & { readonly at: Date };
  * not there, and it stays for as long as it would if it were good, to be looked at. So does one that
  * could not be read the last time, and it stays until it could be: nothing says that it is bad.
  *
+ * A backup that is dated ahead of the clock stays, and the others are planned as if it were not there:
+ * so a clock that went back removes nothing that it would have kept, and one run under a clock that was
+ * ahead doesn't end retention for years.
+ *
  * Whatever the policy: the newest backup, the newest verified and the newest rehearsed one stay (where
  * that rehearsal left something out, also the newest of which none did), and
- * where a guard doubts the clock, the last run or the newest backup, everything stays and `held` says why. A policy of zeros removes
+ * where a guard doubts the last run or the newest backup, everything stays and `held` says why. A policy of zeros removes
  * nothing.
  */
 export function planRetention(
@@ -82,11 +87,15 @@ export function planRetention(
 ): RetentionPlan {
   const newestFirst = backups.map((backup) => ({ ...backup, at: new Date(backup.createdAt) }));
   newestFirst.sort((a, b) => b.at.getTime() - a.at.getTime() || (a.id < b.id ? 1 : -1));
-  const held = reasonToHold(newestFirst, policy, now, guards);
+  const usual = newestFirst.filter(({ at }) => !isAhead(at, now));
+  const held = reasonToHold(newestFirst, usual, policy, guards);
   if (held !== undefined) {
     return { keep: newestFirst.map(({ id }) => ({ id, reasons: [held] })), remove: [], held };
   }
-  const reasons = reasonsToKeep(newestFirst, policy, guards);
+  const reasons = reasonsToKeep(usual, policy, guards);
+  for (const { id, at } of newestFirst) {
+    if (isAhead(at, now)) reasons.set(id, [AHEAD]);
+  }
   const keep = newestFirst.filter(({ id }) => reasons.has(id));
   const remove = newestFirst.filter(({ id }) => !reasons.has(id)).reverse();
   return {
@@ -97,8 +106,8 @@ export function planRetention(
 
 function reasonToHold(
   newestFirst: readonly Dated[],
+  usual: readonly Dated[],
   policy: KeepPolicy,
-  now: Date,
   guards: RetentionGuards,
 ): string | undefined {
   if (guards.lastRunFailed) return 'the last run failed';
@@ -108,12 +117,9 @@ function reasonToHold(
   const unreadable = newestFirst.find(({ at }) => Number.isNaN(at.getTime()));
   if (unreadable) return `the time of ${unreadable.id} cannot be read`;
   if (isEmpty(policy)) return 'no retention rule is set';
-  const [newest] = newestFirst;
+  const [newest] = usual;
   if (newest?.bad) return `the newest backup, ${newest.id}, did not pass its verification`;
   if (newest?.unreadable) return `the newest backup, ${newest.id}, could not be read`;
-  if (newest && newest.at.getTime() > now.getTime() + CLOCK_TOLERANCE_MS) {
-    return `the clock is earlier than the newest backup, ${newest.id}`;
-  }
   return undefined;
 }
 

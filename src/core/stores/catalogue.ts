@@ -1,6 +1,7 @@
 import { parseArchiveId } from '../archive/archive-name.ts';
 import type { Manifest } from '../archive/manifest.ts';
 import { isSameBackup } from '../archive/manifest-file.ts';
+import { newestOf } from '../archive/newest.ts';
 import type { BackupState, StorePlace } from '../archive/state-file.ts';
 import {
   isBad,
@@ -95,13 +96,14 @@ export class Catalogue {
 
   /**
    * A backup by its id, or `latest`. Throws `store/not-found`; where a store could not be asked,
-   * `store/unreachable` for an id that is in none of the others.
+   * `store/unreachable` for an id that is in none of the others; `store/clock-doubt` where nobody but a
+   * person knows which is the latest.
    */
   async find(idOrLatest: string, signal: AbortSignal): Promise<CatalogueEntry> {
     const view = await this.list(signal);
     const found =
       idOrLatest === 'latest'
-        ? view.entries.at(-1)
+        ? latestOf(view.entries, this.#clock.now())
         : view.entries.find(({ id }) => id === idOrLatest);
     if (found) return found;
     const [failed] = view.unreachable;
@@ -180,6 +182,24 @@ export function forRetention(
   };
 }
 
+/**
+ * Of a database that is to be replaced nothing is guessed: where some are dated ahead of the clock and
+ * others aren't, either that clock was ahead or this one is behind.
+ */
+function latestOf(entries: readonly CatalogueEntry[], now: Date): CatalogueEntry | undefined {
+  const last = entries.at(-1);
+  const newest = newestOf(entries, timeOf, now);
+  if (!last || !newest || last === newest) return newest;
+  throw new DropbackError(
+    'store/clock-doubt',
+    `${last.id} is dated ahead of this machine's clock (${now.toISOString().slice(0, 19)}Z)`,
+    {
+      hint: `set the clock, or name the backup: ${newest.id} is the newest that is not dated ahead (\`dropback list\`).`,
+      facts: { ahead: last.id, newest: newest.id },
+    },
+  );
+}
+
 interface Attempt {
   readonly where: 'local' | 's3';
   readonly listing: Listing;
@@ -195,6 +215,9 @@ async function attempt(store: Store, signal: AbortSignal): Promise<Attempt> {
 }
 
 function byTime(a: CatalogueEntry, b: CatalogueEntry): number {
-  const time = ({ id }: CatalogueEntry) => parseArchiveId(id)?.at.getTime() ?? 0;
-  return time(a) - time(b);
+  return timeOf(a).getTime() - timeOf(b).getTime();
+}
+
+function timeOf({ id }: CatalogueEntry): Date {
+  return parseArchiveId(id)?.at ?? new Date(0);
 }

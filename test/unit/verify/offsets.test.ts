@@ -53,7 +53,7 @@ test('a changed byte of a manifest is found, and told of the backup that it is o
     const view = await catalogue.list(never);
     expect(view.entries, `byte ${offset}`).toEqual([]);
     for (const selection of ['latest', 'all', { id: manifest.id }] as const) {
-      const [selected] = selectBackups(view, 'app', selection);
+      const [selected] = selectBackups(view, 'app', selection, new Date());
       expect(selected?.id).toBe(manifest.id);
       expect(selected?.copies).toMatchObject([
         { where: 'local', damage: { name: 'DropbackError' } },

@@ -1,4 +1,6 @@
+import { parseArchiveId } from '../../archive/archive-name.ts';
 import type { Manifest } from '../../archive/manifest.ts';
+import { isAhead } from '../../archive/newest.ts';
 import { DropbackError, messageOf } from '../../runtime/errors.ts';
 import type { Listing, Stray } from '../store.ts';
 import type { BackupFolder, FolderEntry } from './backup-folder.ts';
@@ -39,11 +41,12 @@ export async function listFolder(folder: BackupFolder): Promise<Listing> {
   return { backups, strays };
 }
 
-/** Names sort by time: the last one that is whole. */
-export async function newestIn(folder: BackupFolder): Promise<Manifest | undefined> {
-  const { ours } = await folder.read();
-  for (const { kind, id, file } of ours.toReversed()) {
-    if (kind !== 'manifest') continue;
+/** Names sort by time: the last one that is whole, see `newestOf`. */
+export async function newestIn(folder: BackupFolder, now: Date): Promise<Manifest | undefined> {
+  const manifests = (await folder.read()).ours.filter(({ kind }) => kind === 'manifest');
+  const ahead = manifests.filter(({ id }) => isAhead(parseArchiveId(id)?.at ?? now, now));
+  const usual = manifests.slice(0, manifests.length - ahead.length);
+  for (const { id, file } of [...usual.toReversed(), ...ahead.toReversed()]) {
     const manifest = await folder.readManifest(folder.file(file), id).catch(() => undefined);
     if (manifest && (await archiveProblem(folder, manifest)) === undefined) return manifest;
   }

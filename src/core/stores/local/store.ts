@@ -103,8 +103,8 @@ export class LocalStore implements Store {
   }
 
   /** The newest that is listed, without a look at all the others. Undefined where there is none. */
-  async newest(): Promise<Manifest | undefined> {
-    return await newestIn(this.#folder).catch(rethrow);
+  async newest(now: Date): Promise<Manifest | undefined> {
+    return await newestIn(this.#folder, now).catch(rethrow);
   }
 
   async fetch(
