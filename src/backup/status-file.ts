@@ -41,11 +41,14 @@ export class StatusFile {
     }
   }
 
-  /** What a daemon that was killed while it wrote has left. */
+  /**
+   * What a process that was killed while it wrote has left: the folder is our own, and so are all
+   * notes in it. Whoever else is writing one right now writes it once more (`writeDurably`).
+   */
   async #sweep(): Promise<void> {
     this.#isSwept = true;
     for (const name of await readdir(this.#folder)) {
-      if (nameOfTemporary(name) !== BACKUP_STATUS_FILE) continue;
+      if (!nameOfTemporary(name)?.endsWith('.json')) continue;
       await rm(join(this.#folder, name), { force: true });
     }
   }

@@ -7,13 +7,13 @@ import type { MachineParts } from './parts.ts';
 /**
  * Removes what a daemon that was killed had written under temporary names. Only names that such a
  * write chooses: the folders are the user's too. The caller holds the lock on the folder, so that
- * none of them is being written.
+ * none of them is being written (alerts, which come without it, are written once more then).
  */
 export async function removeInterruptedWrites(parts: MachineParts): Promise<void> {
   const { folders, journal } = parts;
   const ours: readonly [folder: string, pattern: RegExp][] = [
     [dirname(journal.path), /^stopped\.json$/],
-    [dirname(journal.path), /^left-behind\.json$/],
+    [dirname(journal.path), /^(left-behind|alerts)\.json$/],
     [folders.previous, /^[0-9a-f]{16}\.json$/],
     [folders.requests, /^[0-9a-f]{16}\.status\.json$/],
     [folders.done, /\.report\.json$/],

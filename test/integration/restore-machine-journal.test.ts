@@ -106,6 +106,7 @@ test('what a killed daemon had written under temporary names goes, and nothing e
   const torn = [
     `.state.json.${hex}.tmp`,
     '.state.json.1.tmp',
+    `.alerts.json.${hex}.tmp`,
     `.stopped.json.${hex}.tmp`,
     `.dropback-probe.${hex}.tmp`,
     `previous/.0123456789abcdef.json.${hex}.tmp`,

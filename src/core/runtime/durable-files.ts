@@ -22,15 +22,31 @@ export async function writeDurably(
   content: string | Uint8Array,
   mode = 0o600,
 ): Promise<void> {
+  const isReplaced = await replace(path, content, mode);
+  // Another process that begins just now has swept the temporary file away as one that was left.
+  if (!isReplaced && !(await replace(path, content, mode))) {
+    throw Object.assign(new Error(`${path}: its temporary file is gone`), { code: 'ENOENT' });
+  }
+  await syncFolder(dirname(path));
+}
+
+/** False where the temporary file has gone before it got its name. */
+async function replace(path: string, content: string | Uint8Array, mode: number): Promise<boolean> {
   const temporary = temporaryName(path);
   try {
     await writeAndSync(temporary, content, mode);
-    await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
   }
-  await syncFolder(dirname(path));
+  try {
+    await rename(temporary, path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    await rm(temporary, { force: true });
+    throw error;
+  }
 }
 
 /** Creates `path` (it must not exist), writes, fsyncs. The folder's entry is not yet durable. */

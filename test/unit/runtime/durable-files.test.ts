@@ -1,6 +1,8 @@
+import { readdirSync, rmSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import {
   ensureFolder,
@@ -38,4 +40,25 @@ test('a file is replaced whole, and nothing temporary is left', async () => {
   await expect(writeAndSync(path, 'other')).rejects.toMatchObject({ code: 'EEXIST' });
   await expect(writeDurably(join(folder, 'missing', 'x'), 'x')).rejects.toThrow();
   expect(await readdir(folder)).toEqual(['state.json']);
+});
+
+test('what another process takes for the rest of a killed one is written once more', async () => {
+  const path = join(folder, 'note.json');
+  const content = 'x'.repeat(8_000_000);
+  const swept: string[] = [];
+  let isWriting = true;
+  const writing = writeDurably(path, content).finally(() => {
+    isWriting = false;
+  });
+  while (isWriting && swept.length === 0) {
+    for (const name of readdirSync(folder).filter((one) => one.endsWith('.tmp'))) {
+      rmSync(join(folder, name));
+      swept.push(name);
+    }
+    await turn();
+  }
+  await writing;
+  expect(swept).toHaveLength(1);
+  expect(await readFile(path, 'utf8')).toBe(content);
+  expect(await readdir(folder)).toEqual(['note.json']);
 });
