@@ -124,7 +124,7 @@ export class RestoreMachine {
     await onInspected?.();
     const [found] = inspected;
     if (!found) return;
-    const { contentBytes } = found.drop;
+    const { contentBytes = found.drop.contentBytes } = found.inspection;
     await job.step('stage', signal, () =>
       within(contentBytes, (soon) => stageStep(job, parts, found, soon)),
     );

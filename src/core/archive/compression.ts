@@ -62,7 +62,7 @@ export async function writeContent(
   return size;
 }
 
-function tooLarge(limits: ContentLimits): DropbackError {
+export function tooLarge(limits: ContentLimits): DropbackError {
   return new DropbackError(
     'drop/too-large',
     `the unpacked content is larger than ${limits.mostBytes} bytes (${limits.because})`,
@@ -148,8 +148,16 @@ export async function contentLimits(
   const volume = await statfs(folder);
   const reserve = Math.min(MOST_RESERVE_BYTES, volume.blocks * volume.bsize * 0.05);
   const free = Math.max(0, Math.floor(volume.bavail * volume.bsize - reserve));
-  const plausible = Math.max(ALWAYS_ALLOWED_BYTES, compressedBytes * MOST_RATIO);
-  return free < plausible
+  const plausible = plausibleContent(compressedBytes);
+  return free < plausible.mostBytes
     ? { mostBytes: free, because: `free space on the volume of ${folder}` }
-    : { mostBytes: plausible, because: `${MOST_RATIO} times the size of the file` };
+    : plausible;
+}
+
+/** The same for content that is stored nowhere. */
+export function plausibleContent(compressedBytes: number): ContentLimits {
+  return {
+    mostBytes: Math.max(ALWAYS_ALLOWED_BYTES, compressedBytes * MOST_RATIO),
+    because: `${MOST_RATIO} times the size of the file`,
+  };
 }

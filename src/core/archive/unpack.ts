@@ -1,21 +1,9 @@
 import { type FileHandle, open, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  ageDecrypt,
-  decryptionError,
-  feedIdentity,
-  peekDecrypted,
-  requireIdentity,
-} from '../encryption/age-decrypt.ts';
+import { requireIdentity } from '../encryption/age-decrypt.ts';
 import type { AgeIdentity } from '../encryption/identity.ts';
 import { DropbackError, throwIfAborted } from '../runtime/errors.ts';
-import {
-  contentLimits,
-  decompressionError,
-  decompressor,
-  type Unpacking,
-  writeContent,
-} from './compression.ts';
+import { contentLimits, writeContent } from './compression.ts';
 import {
   type Promised,
   promisedBy,
@@ -27,6 +15,7 @@ import {
 } from './detect.ts';
 import type { ArchiveFormat } from './format.ts';
 import type { Manifest } from './manifest.ts';
+import { type Packing, peekContent, unpackingOf } from './packed-content.ts';
 import { unpackTar } from './unpack-tar.ts';
 import type { UnpackedDrop } from './unpacked.ts';
 
@@ -46,7 +35,8 @@ export interface UnpackRequest {
 
 /**
  * Decrypts and decompresses a claimed drop whole, once, within limits, and recognises it by content.
- * A plain one is not copied. Errors: `drop/*` (the reason and what to do), `disk/full`.
+ * A plain one is not copied, nor is a script for PostgreSQL, whose beginning alone is looked at here.
+ * Errors: `drop/*` (the reason and what to do), `disk/full`.
  */
 export async function unpack(request: UnpackRequest, signal: AbortSignal): Promise<UnpackedDrop> {
   throwIfAborted(signal);
@@ -69,12 +59,19 @@ async function unpackWhole(
 ): Promise<UnpackedDrop> {
   let content = request.path;
   await using source = await open(request.path, 'r');
-  const unpacking = await howToUnpack(source, request, promised, signal);
-  if (unpacking) {
-    content = contentPath(request.workFolder);
+  const packed = await howItIsPacked(source, request, promised, signal);
+  if (packed) {
     const { size } = await source.stat();
+    if (promised.content === 'sql') {
+      const head = await peekContent({ path: request.path, packed }, signal);
+      const script = requireFormat(recognise(head), promised);
+      if (script === 'postgres-plain') {
+        return { ...describe(request, script, request.path, size), packed };
+      }
+    }
+    content = contentPath(request.workFolder);
     const limits = await contentLimits(request.workFolder, size);
-    await writeContent(unpacking, content, limits, signal);
+    await writeContent(unpackingOf(source, packed), content, limits, signal);
   }
   const format = requireFormat(recognise(await readHead(content)), promised);
   if (format !== 'tar') return describe(request, format, content, (await stat(content)).size);
@@ -84,28 +81,21 @@ async function unpackWhole(
 }
 
 /** Undefined for a file that is its own content. */
-async function howToUnpack(
+async function howItIsPacked(
   source: FileHandle,
   { path, identity }: UnpackRequest,
   promised: Promised,
   signal: AbortSignal,
-): Promise<Unpacking | undefined> {
+): Promise<Packing | undefined> {
   const outer = recognise(await readHead(path));
   requireEncryption(outer, promised);
   const key = outer.kind === 'encrypted' ? await requireIdentity(identity, source) : undefined;
-  const inner = key ? recognise(await peekDecrypted(source, key, signal)) : outer;
+  const inner = key
+    ? recognise(await peekContent({ path, packed: { identity: key } }, signal))
+    : outer;
   requireCompression(inner, promised);
   const compression = inner.kind === 'compressed' ? inner.compression : undefined;
-  if (!key && !compression) return undefined;
-  const filters = compression ? [decompressor(compression)] : [];
-  return {
-    filters: key ? [ageDecrypt(source), ...filters] : filters,
-    input: key ? { feed: feedIdentity(key) } : { stdinFd: source.fd },
-    explain: (error) => {
-      const known = decryptionError(error);
-      return compression ? decompressionError(known, compression) : known;
-    },
-  };
+  return key || compression ? { identity: key, compression } : undefined;
 }
 
 const contentPath = (workFolder: string) => join(workFolder, 'content');

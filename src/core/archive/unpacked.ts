@@ -1,13 +1,20 @@
 import type { ArchiveFormat } from './format.ts';
 import type { Manifest } from './manifest.ts';
+import type { Packing } from './packed-content.ts';
 
-/** A claimed drop, decompressed whole into its own work folder, recognised by content. */
+/**
+ * A claimed drop, recognised by content: decompressed whole into its own work folder, save a script for
+ * PostgreSQL, which is read from its beginning to its end and so is never stored.
+ */
 export interface UnpackedDrop {
   /** The name under which it was dropped, for messages. */
   readonly fileName: string;
   readonly format: ArchiveFormat;
   /** The decompressed file; for `postgres-directory` the folder that holds toc.dat. */
   readonly path: string;
+  /** Where `path` is the file as it was dropped: how its content is packed. For `pipeContent`. */
+  readonly packed?: Packing;
+  /** Of a packed file its own size: how much is in it is seen when it is read. */
   readonly contentBytes: number;
   /** Of the file as dropped, hex. */
   readonly sha256: string;

@@ -1,8 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
-import { HEAD_BYTES } from '../archive/detect.ts';
 import { DropbackError, toDropbackError } from '../runtime/errors.ts';
 import { requireProgram } from '../runtime/process/find-program.ts';
-import { type PipelineOptions, runPipeline } from '../runtime/process/pipeline.ts';
+import type { PipelineOptions } from '../runtime/process/pipeline.ts';
 import type { Program } from '../runtime/process/program.ts';
 import { type AgeHeader, readAgeHeader } from './age-header.ts';
 import type { AgeIdentity } from './identity.ts';
@@ -51,31 +50,6 @@ export async function requireIdentity(
 export function describeRecipients({ recipients, kinds }: AgeHeader): string {
   const noun = recipients === 1 ? 'recipient' : 'recipients';
   return `${recipients} ${noun}, ${kinds.join(', ')}`;
-}
-
-/** The first bytes of the content. Throws as `decryptionError` tells. */
-export async function peekDecrypted(
-  file: FileHandle,
-  identity: AgeIdentity,
-  signal: AbortSignal,
-): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  const args = ['-c', String(HEAD_BYTES)];
-  const head: Program = { name: 'head', file: requireProgram('head', 'coreutils'), args };
-  try {
-    await runPipeline([ageDecrypt(file), head], {
-      signal,
-      feed: feedIdentity(identity),
-      consume: async (stdout) => {
-        for await (const chunk of stdout as AsyncIterable<Buffer>) chunks.push(chunk);
-      },
-    });
-  } catch (error) {
-    // `head` has had enough.
-    const { closedPipe } = toDropbackError(error).facts;
-    if (signal.aborted || closedPipe !== true) throw decryptionError(error);
-  }
-  return Buffer.concat(chunks);
 }
 
 /**

@@ -8,6 +8,7 @@ import { afterAll, expect, test } from 'vitest';
 import { unpack } from '../../../src/core/archive/unpack.ts';
 import type { AgeIdentity } from '../../../src/core/encryption/identity.ts';
 import { encrypt, newAgeKey } from '../../support/age.ts';
+import { contentOf } from '../../support/content.ts';
 import { failureOf } from '../../support/failure.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'dropback-age-'));
@@ -19,6 +20,7 @@ const other = newAgeKey();
 /** More than two of age's chunks, and than a pipe holds, which doesn't compress to nothing. */
 const rows = Array.from({ length: 30_000 }, (_, i) => `INSERT INTO t VALUES('${i * 7919 * i}');`);
 const script = `--\n-- PostgreSQL database dump\n--\n\n${rows.join('\n')}\n`;
+const forSqlite = `PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n${rows.join('\n')}\nCOMMIT;\n`;
 const zstd = execFileSync('zstd', ['-q', '-c'], { input: script, maxBuffer: 1e9 });
 
 let folders = 0;
@@ -30,19 +32,31 @@ async function unpacked(name: string, content: Buffer, identity?: AgeIdentity) {
   const request = { path, fileName: name, workFolder, sha256: '', force: false, identity };
   return { drop: await unpack(request, signal), workFolder };
 }
+/** At its beginning, or when it is read. */
 const refused = (name: string, content: Buffer, identity: AgeIdentity | undefined = key.identity) =>
-  failureOf(unpacked(name, content, identity));
+  failureOf(unpacked(name, content, identity).then(({ drop }) => contentOf(drop)));
+
+test.for([
+  ['app.sql.age', Buffer.from(forSqlite)],
+  ['app.sql.gz.age', gzipSync(forSqlite)],
+  ['app.sql.zst.AGE', execFileSync('zstd', ['-q', '-c'], { input: forSqlite })],
+] as const)('%s is decrypted and decompressed, readable for nobody else', async ([name, inner]) => {
+  const { drop, workFolder } = await unpacked(name, encrypt(inner, [key.recipient]), key.identity);
+  expect(drop).toMatchObject({ format: 'sqlite-plain', path: join(workFolder, 'content') });
+  expect(await readFile(drop.path, 'utf8')).toBe(forSqlite);
+  expect(statSync(drop.path).mode & 0o777).toBe(0o600);
+  expect((await readdir(workFolder)).sort()).toEqual(['content', 'drop']);
+});
 
 test.for([
   ['app.sql.age', Buffer.from(script)],
   ['app.sql.gz.age', gzipSync(script)],
   ['app.sql.zst.AGE', zstd],
-] as const)('%s is decrypted and decompressed, readable for nobody else', async ([name, inner]) => {
+] as const)('%s for PostgreSQL is stored nowhere', async ([name, inner]) => {
   const { drop, workFolder } = await unpacked(name, encrypt(inner, [key.recipient]), key.identity);
-  expect(drop).toMatchObject({ format: 'postgres-plain', path: join(workFolder, 'content') });
-  expect(await readFile(drop.path, 'utf8')).toBe(script);
-  expect(statSync(drop.path).mode & 0o777).toBe(0o600);
-  expect((await readdir(workFolder)).sort()).toEqual(['content', 'drop']);
+  expect(drop.format).toBe('postgres-plain');
+  expect(await contentOf(drop)).toBe(script);
+  expect(await readdir(workFolder)).toEqual(['drop']);
 });
 
 test('one of several recipients is enough, in armour too, and one of several identities', async () => {
@@ -50,7 +64,7 @@ test('one of several recipients is enough, in armour too, and one of several ide
   const text = `# two\n${other.identity.text}${key.identity.text}`;
   for (const identity of [key.identity, { text }]) {
     const { drop } = await unpacked('app.sql.zst.age', content, identity);
-    expect(await readFile(drop.path, 'utf8')).toBe(script);
+    expect(await contentOf(drop)).toBe(script);
   }
 });
 
@@ -60,7 +74,7 @@ test('an SSH key opens what is encrypted to it', async () => {
   const recipient = (await readFile(`${path}.pub`, 'utf8')).trim();
   const content = encrypt(script, [recipient]);
   const { drop } = await unpacked('app.sql.age', content, { text: await readFile(path, 'utf8') });
-  expect(await readFile(drop.path, 'utf8')).toBe(script);
+  expect(await contentOf(drop)).toBe(script);
 });
 
 test('without the identity, or with another, it is refused with what to do', async () => {

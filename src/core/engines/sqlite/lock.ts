@@ -2,10 +2,11 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { DropbackError, throwIfAborted } from '../../runtime/errors.ts';
 import { runPipeline } from '../../runtime/process/pipeline.ts';
+import { toldError } from '../../runtime/process/told-error.ts';
 import type { DatabaseLock, LockRequest } from '../engine.ts';
 import type { Location } from './owner.ts';
 import type { Message } from './protocol.ts';
-import { type SqliteTool, toldError } from './tool-client.ts';
+import type { SqliteTool } from './tool-client.ts';
 
 /** One a database: several may lie in one folder. */
 export function lockFile(base: string): string {
@@ -51,7 +52,7 @@ export async function takeLock(
     },
   });
   const settled = run.then(
-    () => held.reject(toldError(told)),
+    () => held.reject(toldError(told, 'sqlite tool')),
     (error: unknown) => held.reject(error),
   );
   void settled.then(() => lost.abort(lostError()));

@@ -1,4 +1,5 @@
 import type { TableCount } from '../../archive/manifest.ts';
+import type { ToldError } from '../../runtime/process/told-error.ts';
 
 /**
  * What the daemon asks of `tool.ts`, the process in which all SQLite work happens: one request, one
@@ -203,19 +204,8 @@ export interface ListedFile extends FileIdentity {
   readonly links: number;
 }
 
-/** Exit code of the tool when it answers with an error of ours. */
-export const TOLD_ERROR = 10;
-
 export type Message<K extends OperationName> =
   | { readonly result: Operations[K]['answer'] }
   | { readonly progress: number }
   | { readonly event: 'waiting' | 'held'; readonly holder?: string }
   | { readonly error: ToldError };
-
-export interface ToldError {
-  readonly code: string;
-  readonly message: string;
-  readonly hint: string;
-  readonly facts?: Readonly<Record<string, unknown>>;
-  readonly retryable: boolean;
-}

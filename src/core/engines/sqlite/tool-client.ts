@@ -1,15 +1,9 @@
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { DropbackError } from '../../runtime/errors.ts';
 import { runPipeline } from '../../runtime/process/pipeline.ts';
 import type { Program, ProgramLimits, UserIdentity } from '../../runtime/process/program.ts';
-import {
-  type Message,
-  type OperationName,
-  type Operations,
-  TOLD_ERROR,
-  type ToldError,
-} from './protocol.ts';
+import { TOLD_ERROR, toldError } from '../../runtime/process/told-error.ts';
+import type { Message, OperationName, Operations } from './protocol.ts';
 
 /** Where Node and the tool's script lie; only tests use others than the daemon's own. */
 export interface ToolInstallation {
@@ -57,7 +51,7 @@ export class SqliteTool {
       },
     });
     if (last && 'result' in last) return last.result;
-    throw toldError(last);
+    throw toldError(last, 'sqlite tool');
   }
 
   program(operation: OperationName, options: Omit<AskOptions, 'signal'>): Program {
@@ -83,15 +77,4 @@ function ownInstallation(): ToolInstallation {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const script = fileURLToPath(new URL(`./tool.${extension}`, import.meta.url));
   return { node: process.execPath, script };
-}
-
-/** The error that the tool told as its last message. */
-export function toldError(message: unknown): DropbackError {
-  if (typeof message === 'object' && message !== null && 'error' in message) {
-    const { code, message: text, hint, facts, retryable } = message.error as ToldError;
-    return new DropbackError(code, text, { hint, retryable, ...(facts ? { facts } : {}) });
-  }
-  return new DropbackError('internal/unexpected', 'the sqlite tool gave no answer', {
-    hint: 'this is a bug in dropback: the log has the details.',
-  });
 }

@@ -6,8 +6,7 @@
  * Exit status: 0 done, 10 an error that was told, anything else a crash.
  */
 import { writeSync } from 'node:fs';
-import { errorReport, toDropbackError } from '../../runtime/errors.ts';
-import { TOLD_ERROR } from './protocol.ts';
+import { TOLD_ERROR, tellError } from '../../runtime/process/told-error.ts';
 import { type Conversation, handlers } from './tool/handlers.ts';
 import { translate } from './tool/sqlite-errors.ts';
 
@@ -45,8 +44,7 @@ async function main(): Promise<number> {
     say({ result: await handler(request as never, conversation) });
     return 0;
   } catch (error) {
-    const told = toDropbackError(translate(error));
-    say({ error: { ...errorReport(told), retryable: told.retryable } });
+    say(tellError(translate(error)));
     return TOLD_ERROR;
   }
 }

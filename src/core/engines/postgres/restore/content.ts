@@ -5,6 +5,7 @@ import { installedClients, type PostgresClient, parseVersion } from '../clients.
 import { inspectScript } from '../script/inspection.ts';
 import type { ScriptSummary } from '../script/summary.ts';
 import type { Toc } from '../script/toc.ts';
+import { inspectByTool } from '../script/tool-client.ts';
 import { holdsData, readTablespaces, readToc } from './archive-list.ts';
 import type { TextSize } from './budget.ts';
 import { readWhole, writeDefinitions } from './full-read.ts';
@@ -57,11 +58,8 @@ export function readContent(drop: UnpackedDrop, needs: ContentNeeds): Promise<Co
 }
 
 async function readPlain(drop: UnpackedDrop, needs: ContentNeeds): Promise<Content> {
-  const summary = await inspectScript(drop.path, {
-    signal: needs.signal,
-    serverMajor: needs.serverMajor,
-    onProgress: (bytes) => needs.progress(bytes / Math.max(1, drop.contentBytes)),
-  });
+  const { signal, serverMajor, progress } = needs;
+  const summary = await inspectByTool(drop, { signal, serverMajor, onProgress: progress });
   return { ...fromSummary(summary), text: { bytes: summary.bytes, lines: summary.lines } };
 }
 

@@ -1,20 +1,17 @@
-import { createReadStream } from 'node:fs';
 import type { PostgresConnection } from '../../../config/config.ts';
 import type { Logger } from '../../../observability/log.ts';
 import { DropbackError } from '../../../runtime/errors.ts';
-import { runPipeline } from '../../../runtime/process/pipeline.ts';
 import { clientProgram, type PostgresClient } from '../clients.ts';
 import { libpqEnvironment } from '../environment.ts';
-import { type RewriteResult, rewriteScript } from '../script/rewrite.ts';
+import type { RewriteResult } from '../script/rewrite.ts';
+import { runRewritten, type Script } from '../script/tool-client.ts';
 import { LOAD_LIMITS } from './limits.ts';
 import { loadError } from './load-error.ts';
 
-/** Small: what the collector leaves lying for a while is what the daemon grows by. */
-const CHUNK_BYTES = 64 * 1024;
 const MOST_KEPT = 50;
 
 export interface ScriptLoad {
-  readonly path: string;
+  readonly script: Script;
   /** From choosePsql. */
   readonly client: PostgresClient;
   /** Always the load identity: a script is never trusted. */
@@ -47,31 +44,23 @@ export async function loadScript(load: ScriptLoad, signal: AbortSignal): Promise
       PSQL_HISTORY: '/dev/null',
     },
   };
-  let result: RewriteResult | undefined;
+  const { serverMajor, existingSchemas } = load;
   try {
-    await runPipeline([program], {
+    const result = await runRewritten(load.script, program, {
       signal,
-      feed: async (stdin) => {
-        const input = createReadStream(load.path, { highWaterMark: CHUNK_BYTES, signal });
-        result = await rewriteScript(input as AsyncIterable<Buffer>, stdin, {
-          signal,
-          serverMajor: load.serverMajor,
-          existingSchemas: load.existingSchemas,
-        });
-      },
-      onStderr: (_name, line) => {
-        if (/ERROR:|FATAL:|PANIC:|error:/.test(line) && errors.length < MOST_KEPT)
-          errors.push(line);
-        load.log.debug({ line }, 'psql says');
+      serverMajor,
+      existingSchemas,
+      onStderr: (name, line) => {
+        load.log.debug({ line }, `${name} says`);
+        if (name !== 'psql' || errors.length >= MOST_KEPT) return;
+        if (/ERROR:|FATAL:|PANIC:|error:/.test(line)) errors.push(line);
       },
     });
+    if (errors.length === 0) return result;
   } catch (error) {
-    // When psql ends at an error, our next write into its closed input may be what is noticed first.
-    const isClosed = (error as NodeJS.ErrnoException | null)?.code === 'EPIPE';
     const isFailed = error instanceof DropbackError && error.code === 'tool/failed';
-    if (signal.aborted || !(isClosed || isFailed)) throw error;
+    if (signal.aborted || !isFailed) throw error;
     throw loadError('psql', errors, error);
   }
-  if (!result || errors.length > 0) throw loadError('psql', errors);
-  return result;
+  throw loadError('psql', errors);
 }

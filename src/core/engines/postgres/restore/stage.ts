@@ -165,7 +165,7 @@ async function loadPlain(
   if (!loader) throw new RangeError('a script is loaded by the load identity alone');
   const result = await loadScript(
     {
-      path: drop.path,
+      script: drop,
       client: await choosePsql(session.major, signal),
       identity: loader,
       database: state.stagingName,

@@ -198,7 +198,7 @@ export class Dispositions {
     const text = event.bytes.toString('latin1').trim().toUpperCase();
     if (text === 'BEGIN;' && this.#transaction === 'none') {
       this.#transaction = 'opened';
-      this.#openedAt = event;
+      this.#openedAt = { ...event, bytes: Buffer.from(event.bytes) };
       return { action: 'hold' };
     }
     if (text === 'COMMIT;' && this.#transaction !== 'none') {

@@ -52,7 +52,7 @@ export interface RewriteResult {
  * `drop/transaction-control`, `drop/too-many-objects`, or the stream's own.
  */
 export async function rewriteScript(
-  input: AsyncIterable<Buffer>,
+  input: AsyncIterable<Buffer> | Iterable<Buffer>,
   output: Writable,
   options: RewriteOptions,
 ): Promise<RewriteResult> {
@@ -160,7 +160,7 @@ class ScriptRewriter {
     const { encoding, standardStrings } = this.#splitter;
     const { disposition } = this.#dispositions.statement(event, encoding, standardStrings);
     if (disposition.action === 'hold') {
-      this.#held = event.bytes;
+      this.#held = Buffer.from(event.bytes);
       queue.addLines(countNewlines(event.bytes));
     } else if (disposition.action === 'keep') {
       if (this.#held) queue.add(Buffer.from(this.#held.toString('latin1').trim()));

@@ -22,8 +22,8 @@ const NOTHING = Buffer.alloc(0);
 
 /**
  * Divides a plain pg_dump script, chunk by chunk, into what psql would make of it. Memory is flat:
- * COPY data pass through, statements are held up to a limit. Nothing of the input is copied unless
- * it spans chunks, so a chunk must not be reused by its producer.
+ * COPY data pass through, statements are held up to a limit. What spans chunks is copied, nothing else
+ * is: an event's bytes are good until the next chunk is read into the same memory.
  *
  * Errors (all with the line): `drop/truncated`, `drop/meta-command` (a backslash within a
  * statement), `drop/not-text` (zero bytes), `drop/unsupported-syntax`,
@@ -148,7 +148,7 @@ export class ScriptSplitter {
 
   #hold(segment: Buffer): void {
     if (segment.length === 0) return;
-    this.#held.push(segment);
+    this.#held.push(Buffer.from(segment));
     this.#heldBytes += segment.length;
     if (this.#heldBytes <= this.#longestStatement) return;
     const bytes = Buffer.concat(this.#held);
