@@ -5,11 +5,8 @@ import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import Database from 'better-sqlite3';
 import { describe, expect, test, vi } from 'vitest';
-import {
-  decompressionError,
-  decompressor,
-  writeContent,
-} from '../../src/core/archive/compression.ts';
+import { decompressionError, writeContent } from '../../src/core/archive/compression.ts';
+import { decompressor } from '../../src/core/archive/decompressor.ts';
 import { healthOf } from '../../src/restore/serve.ts';
 import { failSyncBelow } from '../support/failing-sync.ts';
 import { script, World } from '../support/restore/world.ts';
@@ -118,6 +115,7 @@ describe.runIf(canMount).concurrent('a disk that is full', () => {
     const path = join(disk.path, 'packed');
     const text = 'SELECT 1;\n'.repeat(1_000_000);
     const limits = { mostBytes: 1e9, because: 'a test' };
+    const { signal } = new AbortController();
     for (const [kind, pack] of [
       ['gzip', gzipSync],
       ['zstd', zstdCompressSync],
@@ -126,11 +124,11 @@ describe.runIf(canMount).concurrent('a disk that is full', () => {
       await using source = await open(path);
       const target = join(disk.path, kind);
       const unpacking = {
-        filters: [decompressor(kind)],
+        filters: [await decompressor(kind, { source, signal })],
         input: { stdinFd: source.fd },
         explain: (error: unknown) => decompressionError(error, kind),
       };
-      const unpacked = writeContent(unpacking, target, limits, new AbortController().signal);
+      const unpacked = writeContent(unpacking, target, limits, signal);
       await expect(unpacked).rejects.toMatchObject({ code: 'disk/full' });
       await rm(target);
     }

@@ -7,11 +7,13 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import {
   contentLimits,
   decompressionError,
-  decompressor,
   writeContent,
 } from '../../src/core/archive/compression.ts';
+import { decompressor } from '../../src/core/archive/decompressor.ts';
 import { listTar } from '../../src/core/archive/tar.ts';
 import { unpack } from '../../src/core/archive/unpack.ts';
+import { contentOf } from '../support/content.ts';
+import { failureOf } from '../support/failure.ts';
 
 const signal = new AbortController().signal;
 const TEN_GB = 10n * 1024n ** 3n;
@@ -35,7 +37,7 @@ test.for(['gzip', 'zstd'] as const)(
     await using source = await open(path, 'r');
     const limits = { mostBytes: 1_000_000, because: 'a test' };
     const unpacking = {
-      filters: [decompressor(compression)],
+      filters: [await decompressor(compression, { source, signal })],
       input: { stdinFd: source.fd },
       explain: (error: unknown) => decompressionError(error, compression),
     };
@@ -80,6 +82,51 @@ test.for([
     expect((await stat(join(workFolder, name))).size).toBe(0);
   }
 });
+
+/** An xz file of two bytes that declares a dictionary of 4 GiB. */
+const HUGE_DICTIONARY = Buffer.from(
+  'fd377a585a0000016922de360200210128000000e6a011b3010001780a0000001f08ea4600011602d06110d29042990d010000000001595a',
+  'hex',
+);
+
+test.for([
+  ['app.sql.gz', (bytes: Buffer) => Buffer.concat([gzipSync(bytes), HUGE_DICTIONARY])],
+  ['app.sql.zst', (bytes: Buffer) => Buffer.concat([zstdCompressSync(bytes), HUGE_DICTIONARY])],
+] as const)(
+  'what another format declares behind the end of %s is not asked for',
+  async ([fileName, pack]) => {
+    const path = join(folder, 'drop');
+    await writeFile(path, pack(Buffer.from('--\n-- PostgreSQL database dump\n--\n')));
+    const request = { path, fileName, workFolder: folder, sha256: '', force: false };
+    const error = await failureOf(unpack(request, signal).then(contentOf));
+    expect(error.code).toMatch(/^drop\/(corrupt|trailing-garbage)$/);
+  },
+);
+
+test.for([
+  ['small', 1000],
+  ['large', 17_000_000],
+] as const)(
+  'zeros behind the end of gzip, as tapes have them, are no damage: %s',
+  async ([, size]) => {
+    const path = join(folder, 'drop');
+    const script = `--\n-- PostgreSQL database dump\n--\n${' '.repeat(size)}`;
+    const packed = gzipSync(script, { level: 1 });
+    const read = async (content: Buffer) => {
+      await writeFile(path, content);
+      const request = {
+        path,
+        fileName: 'app.sql.gz',
+        workFolder: folder,
+        sha256: '',
+        force: false,
+      };
+      return await contentOf(await unpack(request, signal));
+    };
+    expect(await read(packed)).toBe(script);
+    expect(await read(Buffer.concat([packed, Buffer.alloc(2000)]))).toBe(script);
+  },
+);
 
 test('a member of a tar that declares 10 GB is refused', async () => {
   const header = Buffer.alloc(512);

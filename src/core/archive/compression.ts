@@ -5,6 +5,7 @@ import { diskError } from '../runtime/process/disk-full.ts';
 import { requireProgram } from '../runtime/process/find-program.ts';
 import { type PipelineOptions, runPipeline } from '../runtime/process/pipeline.ts';
 import type { Program } from '../runtime/process/program.ts';
+import { decompressor } from './decompressor.ts';
 
 /** Limits for content that nobody vouches for. Bytes. */
 export interface ContentLimits {
@@ -12,15 +13,6 @@ export interface ContentLimits {
   readonly mostBytes: number;
   /** Why, for the message: `free space on /restore`. */
   readonly because: string;
-}
-
-/**
- * The native filter that decompresses. Without zstd's `--long` the window of a hostile frame is
- * bounded to 128 MiB of memory.
- */
-export function decompressor(compression: 'gzip' | 'zstd'): Program {
-  const args = compression === 'gzip' ? ['-dc'] : ['-q', '-d', '-c'];
-  return { name: compression, file: requireProgram(compression), args };
 }
 
 /** How a claimed file becomes its content. */
@@ -93,7 +85,7 @@ export function decompressionError(error: unknown, compression: string): Dropbac
       cause: error,
     });
   }
-  if (/unexpected end|premature end|Read error.*incomplete|truncated/i.test(said)) {
+  if (/unexpected end|premature (gz )?end|Read error.*incomplete|truncated/i.test(said)) {
     return new DropbackError('drop/truncated', `the ${compression} data end too early`, {
       hint: 'the file was not transferred whole, or its writer was interrupted: copy it again.',
       facts,
@@ -124,9 +116,8 @@ export async function testCompressed(
   compression: 'gzip' | 'zstd',
   signal: AbortSignal,
 ): Promise<void> {
-  const args = compression === 'gzip' ? ['-t'] : ['-q', '-t'];
-  const program = { name: compression, file: requireProgram(compression), args };
   try {
+    const program = await decompressor(compression, { source, signal });
     await runPipeline([program], { signal, stdinFd: source.fd });
   } catch (error) {
     throw decompressionError(error, compression);

@@ -5,7 +5,8 @@ import { DropbackError } from '../runtime/errors.ts';
 import { requireProgram } from '../runtime/process/find-program.ts';
 import { type PipelineOptions, runPipeline } from '../runtime/process/pipeline.ts';
 import type { Program } from '../runtime/process/program.ts';
-import { decompressionError, decompressor, type Unpacking } from './compression.ts';
+import { decompressionError, type Unpacking } from './compression.ts';
+import { decompressor } from './decompressor.ts';
 import { HEAD_BYTES } from './detect.ts';
 
 /** How the content of a file is packed: decrypted first where there is an identity. */
@@ -15,8 +16,13 @@ export interface Packing {
 }
 
 /** The programs that print the content of an open file. */
-export function unpackingOf(source: FileHandle, { compression, identity }: Packing): Unpacking {
-  const filters = compression ? [decompressor(compression)] : [];
+export async function unpackingOf(
+  source: FileHandle,
+  { compression, identity }: Packing,
+  signal: AbortSignal,
+): Promise<Unpacking> {
+  const given = identity ? { signal } : { source, signal };
+  const filters = compression ? [await decompressor(compression, given)] : [];
   return {
     filters: identity ? [ageDecrypt(source), ...filters] : filters,
     input: identity ? { feed: feedIdentity(identity) } : { stdinFd: source.fd },
@@ -53,7 +59,7 @@ export async function pipeContent(
     await runPipeline(readers, { ...options, stdinFd: file.fd });
     return;
   }
-  const { filters, input, explain } = unpackingOf(file, packed);
+  const { filters, input, explain } = await unpackingOf(file, packed, options.signal);
   try {
     await runPipeline([...filters, ...readers], { ...options, ...input });
   } catch (error) {

@@ -71,7 +71,7 @@ async function unpackWhole(
     }
     content = contentPath(request.workFolder);
     const limits = await contentLimits(request.workFolder, size);
-    await writeContent(unpackingOf(source, packed), content, limits, signal);
+    await writeContent(await unpackingOf(source, packed, signal), content, limits, signal);
   }
   const format = requireFormat(recognise(await readHead(content)), promised);
   if (format !== 'tar') return describe(request, format, content, (await stat(content)).size);

@@ -21,10 +21,42 @@ export function isDigit(byte: number | undefined): boolean {
   return byte !== undefined && byte >= 0x30 && byte <= 0x39;
 }
 
-/** A plain loop: for the short lines of a dump faster than one native search a line. */
+/** Statements mostly are: not worth a view. */
+const SHORT = 256;
+const NEWLINES = 0x0a0a0a0a;
+const LOW_BITS = 0x7f7f7f7f;
+/** So often one may be added in each of a word's four bytes. */
+const MOST_ADDED = 255;
+
+/** Four bytes at a time: half of the work on a dump would be this. */
 export function countNewlines(bytes: Uint8Array): number {
+  const { buffer, byteOffset, length } = bytes;
+  if (length < SHORT) return countIn(bytes, 0, length);
+  const aligned = -byteOffset & 3;
+  const words = new Uint32Array(buffer, byteOffset + aligned, (length - aligned) >> 2);
+  const rest = aligned + 4 * words.length;
+  return countIn(bytes, 0, aligned) + countInWords(words) + countIn(bytes, rest, length);
+}
+
+function countIn(bytes: Uint8Array, from: number, to: number): number {
   let count = 0;
-  for (let at = 0; at < bytes.length; at++) if (bytes[at] === 0x0a) count++;
+  for (let at = from; at < to; at++) if (bytes[at] === 0x0a) count++;
+  return count;
+}
+
+function countInWords(words: Uint32Array): number {
+  let count = 0;
+  for (let at = 0; at < words.length; ) {
+    const end = Math.min(words.length, at + MOST_ADDED);
+    let sums = 0;
+    for (; at < end; at++) {
+      const word = (words[at] as number) ^ NEWLINES;
+      // The high bit of each byte that is zero, and of no other.
+      const zeros = ~(((word & LOW_BITS) + LOW_BITS) | word | LOW_BITS);
+      sums = (sums + (zeros >>> 7)) | 0;
+    }
+    count += (sums & 0xff) + ((sums >>> 8) & 0xff) + ((sums >>> 16) & 0xff) + (sums >>> 24);
+  }
   return count;
 }
 
