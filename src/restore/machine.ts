@@ -11,6 +11,7 @@ import { type Ending, lateSignal } from './late-signal.ts';
 import type { MachineParts } from './parts.ts';
 import { outcomeOf } from './report.ts';
 import { discardStaging, rollBack, startAgain } from './roll-back.ts';
+import { checkStep } from './steps/check.ts';
 import { claimStep } from './steps/claim.ts';
 import { inspectStep } from './steps/inspect.ts';
 import { stageStep } from './steps/stage.ts';
@@ -128,15 +129,9 @@ export class RestoreMachine {
     await job.step('stage', signal, () =>
       within(contentBytes, (soon) => stageStep(job, parts, found, soon)),
     );
-    await job.step('check', signal, async () => {
-      const { state } = job.record;
-      if (!state) throw new Error('staged without a state');
-      const check = await within(contentBytes, (soon) =>
-        parts.engine.check(state, found.inspection, job.context(soon)),
-      );
-      job.warn(...check.warnings);
-      return { check };
-    });
+    await job.step('check', signal, () =>
+      within(contentBytes, (soon) => checkStep(job, parts, found.inspection, soon)),
+    );
   }
 
   /** The lock is held from before the first stop until the swap is decided. */

@@ -1,11 +1,10 @@
 import type { RestoreTarget } from '../../core/engines/engine.ts';
-import { claimedPath, recheckClaimed } from '../drop-folder/claim.ts';
 import type { Job } from '../job.ts';
 import type { JobRecord } from '../journal/record.ts';
 import type { MachineParts } from '../parts.ts';
 import type { Inspected } from './inspect.ts';
 
-/** Loads into staging; then makes sure that what was loaded is what was claimed. */
+/** Loads into staging. */
 export async function stageStep(
   job: Job,
   parts: MachineParts,
@@ -17,8 +16,6 @@ export async function stageStep(
   const plan = await parts.engine.plan(inspection, targetOf(job), context);
   await job.save({ state: plan }, 'plan');
   const state = await parts.engine.stage(job.record.state ?? plan, drop, inspection, context);
-  const { claimed } = job.record;
-  if (claimed) await recheckClaimed(claimedPath(job.workFolder), claimed, signal);
   return { state };
 }
 

@@ -10,8 +10,8 @@ import {
 } from '../../../runtime/durable-files.ts';
 import { DropbackError } from '../../../runtime/errors.ts';
 import { runPipeline } from '../../../runtime/process/pipeline.ts';
+import { together } from '../../../runtime/together.ts';
 import { dumpError } from '../backup/dump-messages.ts';
-import { together } from '../backup/dump-together.ts';
 import { rowCounter } from '../backup/read-back-scan.ts';
 import type { ArchiveCount } from '../backup/read-back-scanner.ts';
 import { countLargeObjects } from '../catalog.ts';

@@ -1,7 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import type { Manifest } from '../../../archive/manifest.ts';
 import type { Clock } from '../../../runtime/clock.ts';
-import { DropbackError, isAbort } from '../../../runtime/errors.ts';
+import { DropbackError, isAbort, toDropbackError } from '../../../runtime/errors.ts';
 import type { Session } from '../session.ts';
 
 const MIB = 1024 * 1024;
@@ -12,6 +12,8 @@ const EMPTY_DATABASE_BYTES = 8 * MIB;
 /** A row's header, item pointer and alignment; text has none of it. */
 const ROW_OVERHEAD_BYTES = 32;
 const POLL_MS = 500;
+/** In so long a load notices that its server has gone. */
+const LAST_WORDS_MS = 10_000;
 /** Free space that is always left to the server. */
 const RESERVE_BYTES = 256 * MIB;
 
@@ -61,8 +63,13 @@ export async function withinBudget<T>(
 ): Promise<T> {
   const over = new AbortController();
   const done = new AbortController();
-  const watching = look(watch, AbortSignal.any([signal, done.signal])).catch((error: unknown) => {
-    if (!isAbort(error)) over.abort(error);
+  const ended = AbortSignal.any([signal, done.signal]);
+  const watching = look(watch, ended).catch(async (error: unknown) => {
+    if (isAbort(error)) return;
+    // Of a server that goes down the load knows more: it has read its last words.
+    if (toDropbackError(error).retryable)
+      await watch.clock.sleep(LAST_WORDS_MS, ended).catch(() => {});
+    over.abort(error);
   });
   try {
     const result = await load(AbortSignal.any([signal, over.signal]));
