@@ -17,6 +17,9 @@ import type { InspectRequest, RewriteRequest, ToolMessage } from './tool-protoco
 
 export type Script = Pick<UnpackedDrop, 'path' | 'packed' | 'contentBytes'>;
 
+/** Far more than its longest statements and longest lists need; of files, its one message. */
+const LIMITS = { dataBytes: 2 * 1024 ** 3, fileBytes: 1024 ** 3 };
+
 export interface InspectOptions extends DispositionOptions {
   readonly signal: AbortSignal;
   /** Told the part that was read, 0 to 1. */
@@ -82,6 +85,7 @@ function tool(operation: 'inspect' | 'rewrite', request: InspectRequest | Rewrit
     name: 'script tool',
     file: process.execPath,
     args: ['--disable-warning=ExperimentalWarning', script, operation, JSON.stringify(request)],
+    limits: LIMITS,
     successCodes: [0, TOLD_ERROR],
   };
 }
