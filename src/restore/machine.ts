@@ -125,12 +125,14 @@ export class RestoreMachine {
     await onInspected?.();
     const [found] = inspected;
     if (!found) return;
-    const { contentBytes = found.drop.contentBytes } = found.inspection;
+    const { drop, inspection } = found;
+    // How much is in a packed file was seen when it was inspected: staging may become as large.
+    const contentBytes = drop.packed ? inspection.stagingBudgetBytes : drop.contentBytes;
     await job.step('stage', signal, () =>
       within(contentBytes, (soon) => stageStep(job, parts, found, soon)),
     );
     await job.step('check', signal, () =>
-      within(contentBytes, (soon) => checkStep(job, parts, found.inspection, soon)),
+      within(contentBytes, (soon) => checkStep(job, parts, inspection, soon)),
     );
   }
 

@@ -327,8 +327,6 @@ export interface Inspection {
   /** What would change: tables that appear, disappear; one line each, for `check` and reports. */
   readonly differences: readonly string[];
   readonly warnings: readonly string[];
-  /** Of the content, where it had to be read for that: the drop is packed. */
-  readonly contentBytes?: number;
   /** Bytes that staging may take at most. */
   readonly stagingBudgetBytes: number;
   /** Whatever the engine wants to remember for the next steps. */

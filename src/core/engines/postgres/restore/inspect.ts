@@ -204,7 +204,6 @@ async function describe(
       ...missing.map((name) => `the tablespace ${name} is unknown here: the default one is used`),
       ...(live && !found.inPlace ? await leftBehind(session, live.oid) : []),
     ],
-    ...(drop.packed && content.text ? { contentBytes: content.text.bytes } : {}),
     stagingBudgetBytes: stagingBudget(
       expected,
       live?.sizeBytes ?? 0,
