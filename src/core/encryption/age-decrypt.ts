@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import { DropbackError, toDropbackError } from '../runtime/errors.ts';
+import { diskError } from '../runtime/process/disk-full.ts';
 import { requireProgram } from '../runtime/process/find-program.ts';
 import type { PipelineOptions } from '../runtime/process/pipeline.ts';
 import type { Program } from '../runtime/process/program.ts';
@@ -52,12 +53,20 @@ export function describeRecipients({ recipients, kinds }: AgeHeader): string {
   return `${recipients} ${noun}, ${kinds.join(', ')}`;
 }
 
+/** What age says of its identity file, which is its standard input. */
+const OF_THE_IDENTITY = /^age: error: reading "-":/m;
+
+/** What age 1.1 to 1.3 say of a file that isn't what was encrypted, or ends too early. */
+const OF_THE_FILE =
+  /failed to (read|parse) header|parsing age header|invalid header|bad header MAC|invalid \S+ recipient|failed to (parse|decrypt) (\S+ recipient|file key)|failed to read nonce|payload chunk|last chunk|unexpected EOF|invalid armor|trailing data/;
+
 /**
- * What a failed age means: `drop/wrong-identity`, `drop/corrupt` (age can't tell a cut file from a
- * damaged one), or the error as it was.
+ * What a failed age means: `drop/wrong-identity`, `drop/no-identity`, `drop/corrupt` (age can't tell a
+ * cut file from a damaged one), `disk/*`, or the error as it was. Only what age is known to say of a
+ * damaged file is taken for damage.
  */
 export function decryptionError(error: unknown): DropbackError {
-  const known = toDropbackError(error);
+  const known = toDropbackError(diskError(error, 'the volume of the drop folder'));
   if (known.code !== 'tool/failed' || known.facts['program'] !== 'age') return known;
   const { stderr } = known.facts;
   const said = Array.isArray(stderr) ? stderr.join('\n') : '';
@@ -65,19 +74,20 @@ export function decryptionError(error: unknown): DropbackError {
   if (/no identity matched/.test(said)) {
     return new DropbackError(
       'drop/wrong-identity',
-      'the file is encrypted to other recipients than that of RESTORE_AGE_IDENTITY',
+      'the file is encrypted to other recipients than that of RESTORE_AGE_IDENTITY, or its header is damaged',
       {
-        hint: 'set RESTORE_AGE_IDENTITY to the key of one of its recipients; the manifest of a backup names them.',
+        hint: 'set RESTORE_AGE_IDENTITY to the key of one of its recipients; the manifest of a backup names them. Where that is the right one, compare the checksum of the file with the original.',
         cause: error,
       },
     );
   }
-  if (/malformed|unknown identity|no identities|incorrect identity|reading "-"/.test(said)) {
+  if (OF_THE_IDENTITY.test(said)) {
     return new DropbackError('drop/no-identity', `age can't use RESTORE_AGE_IDENTITY: ${line}`, {
       hint: 'set it to the file that age-keygen wrote; `dropback doctor` tells when it is right.',
       cause: error,
     });
   }
+  if (!OF_THE_FILE.test(said)) return known;
   return new DropbackError(
     'drop/corrupt',
     `the encrypted data are damaged or end too early: ${line}`,
