@@ -6,14 +6,15 @@ import { requireProgram } from './find-program.ts';
 import { capture } from './pipeline.ts';
 import type { Program } from './program.ts';
 
-/** For so long the programs that write may take to notice that nobody reads on. Milliseconds. */
-const WRITER_GRACE_MS = 5000;
+/** For so long the other side may take to end by itself, and to say why. Milliseconds. */
+const OTHERS_GRACE_MS = 5000;
 
 /**
  * Lets one pipeline read what another one passes on: `write` copies its stream into the FIFO `fifo`
  * (`tee FIFO`), `read` gets a program that prints it. Nothing lies on a disk in between. Each begins
- * when the other does, and the failure of one ends both; the error is the writer's, who alone knows
- * why a stream ended early, save where its reader went away first.
+ * when the other does, and the failure of one ends both. The first cause is told: the writer's error, who
+ * alone knows why a stream ended early, save where its reader went away first. Whichever side may be only
+ * the consequence leaves the other time to say why.
  */
 export async function witnessed<W, R>(
   signal: AbortSignal,
@@ -40,16 +41,24 @@ async function settleBoth<W, R>(
   stop: AbortController,
 ): Promise<[W, R]> {
   let timer: NodeJS.Timeout | undefined;
-  writing.catch((error: unknown) => stop.abort(toDropbackError(error)));
-  reading.catch((error: unknown) => {
-    timer = setTimeout(() => stop.abort(toDropbackError(error)), WRITER_GRACE_MS);
+  const stopLater = (error: unknown) => {
+    timer ??= setTimeout(() => stop.abort(toDropbackError(error)), OTHERS_GRACE_MS);
+  };
+  // Its reader's programs are ending then: stopped now, they would only repeat this error.
+  writing.catch((error: unknown) => {
+    if (lostItsReader(error)) stopLater(error);
+    else stop.abort(toDropbackError(error));
   });
+  reading.catch(stopLater);
   const [written, seen] = await Promise.allSettled([writing, reading]);
   clearTimeout(timer);
   if (written.status === 'fulfilled' && seen.status === 'fulfilled') {
     return [written.value, seen.value];
   }
   if (written.status === 'fulfilled') throw (seen as PromiseRejectedResult).reason;
-  const lostItsReader = toDropbackError(written.reason).facts['closedPipe'] === true;
-  throw seen.status === 'rejected' && lostItsReader ? seen.reason : written.reason;
+  throw seen.status === 'rejected' && lostItsReader(written.reason) ? seen.reason : written.reason;
+}
+
+function lostItsReader(error: unknown): boolean {
+  return toDropbackError(error).facts['closedPipe'] === true;
 }
