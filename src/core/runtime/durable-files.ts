@@ -92,18 +92,27 @@ export async function removeDurably(path: string): Promise<void> {
 }
 
 /**
- * Creates a folder and its parents; existing ones keep their mode and owner. Not Node's recursive
- * mkdir: where a file system answers ENOENT below a folder that exists (/proc), it never returns.
+ * Creates a folder and its parents; existing ones keep their mode and owner, and others may make the
+ * same at the same time. Not Node's recursive mkdir: where a file system answers ENOENT below a folder
+ * that exists (/proc), it never returns.
  */
 export async function ensureFolder(path: string, mode = 0o700): Promise<void> {
+  try {
+    return await makeFolder(path, mode);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT' || dirname(path) === path) throw error;
+  }
+  await ensureFolder(dirname(path), mode);
+  await makeFolder(path, mode);
+}
+
+async function makeFolder(path: string, mode: number): Promise<void> {
   try {
     await mkdir(path, { mode });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST' && (await isFolder(path))) return;
-    if (code !== 'ENOENT' || dirname(path) === path || (await isFolder(dirname(path)))) throw error;
-    await ensureFolder(dirname(path), mode);
-    await ensureFolder(path, mode);
+    if (code !== 'EEXIST' || !(await isFolder(path))) throw error;
   }
 }
 

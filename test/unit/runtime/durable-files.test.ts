@@ -24,6 +24,13 @@ test('folders are made with their parents, and keep their mode where they exist'
   expect((await stat(join(folder, 'a', 'b', 'c'))).mode & 0o777).toBe(0o700);
 });
 
+test('several may make the same folder at the same time', async () => {
+  for (let round = 0; round < 50; round++) {
+    const path = join(folder, String(round), 'a', 'b', 'c');
+    await Promise.all(Array.from({ length: 8 }, () => ensureFolder(path)));
+  }
+});
+
 test('a file in the way, and a file system that makes no folders, are errors', async () => {
   await writeFile(join(folder, 'file'), '');
   await expect(ensureFolder(join(folder, 'file'))).rejects.toMatchObject({ code: 'EEXIST' });
