@@ -120,7 +120,9 @@ export class BackupRun {
     await this.#sweep(signal);
     const taken = await this.#takenIds(signal);
     const id = freeArchiveId(config.name, clock.now(), (candidate) => taken.has(candidate));
-    const archiveFile = `${id}${engine.archiveExtension}`;
+    const room = { freeBytes: await local.freeBytes() };
+    const { archiveExtension, jobs } = await engine.planDump(room, signal);
+    const archiveFile = `${id}${archiveExtension}`;
     const spool = local.spoolPath(archiveFile);
     const upload = await this.#startUpload(archiveFile, spool, signal, uploadSignal);
     const durations: Record<string, number> = {};
@@ -132,7 +134,7 @@ export class BackupRun {
     };
     try {
       onProgress({ step: 'dump', message: 'dumping' });
-      const dump = await timed('dump', () => this.#dump(spool, signal));
+      const dump = await timed('dump', () => this.#dump(spool, jobs, signal));
       upload?.sealed(dump.archive.bytes);
       onProgress({ step: 'read back', message: 'reading it back' });
       const readBack = await timed('readBack', () => engine.readBack(spool, dump, signal));
@@ -206,11 +208,12 @@ export class BackupRun {
     for (const { name, reason } of report.strays) log.warn({ file: name, reason }, 'left alone');
   }
 
-  #dump(spool: string, signal: AbortSignal): Promise<Dump> {
+  #dump(spool: string, jobs: number, signal: AbortSignal): Promise<Dump> {
     const { config, engine, log } = this.#deps;
     return engine.dump(
       {
         spool,
+        jobs,
         compressionLevel: config.compressionLevel,
         excludeTableData: config.excludeTableData,
         rolePasswords: config.rolePasswords,

@@ -1,4 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
+import { dropName } from '../support/drop-name.ts';
 import { PostgresStack } from '../support/postgres-stack.ts';
 import { servers } from '../support/testbed.ts';
 
@@ -20,7 +21,7 @@ describe.each(servers)('RESTORE_IN_PLACE on PostgreSQL $major', (server) => {
     const count = () => bed.value('SELECT count(*) FROM public.t');
 
     const first = await stack.restoreDaemon(extra);
-    const report = await stack.restored(first, archive, 'first.dump.zst');
+    const report = await stack.restored(first, archive, dropName('first', archive));
     expect(report.warnings.join()).toContain('grows with the database');
     expect(report.rows).toBe(50_000);
     expect(await count()).toBe('50000');
@@ -28,7 +29,7 @@ describe.each(servers)('RESTORE_IN_PLACE on PostgreSQL $major', (server) => {
     expect(undo.code).toBe(0);
     expect(await count()).toBe('100');
 
-    await stack.bench.drop(archive, 'second.dump.zst');
+    await stack.bench.drop(archive, dropName('second', archive));
     await first.until(
       'the swap',
       () => first.lines.filter((line) => line.includes('"step":"swap"'))[2],
@@ -36,7 +37,7 @@ describe.each(servers)('RESTORE_IN_PLACE on PostgreSQL $major', (server) => {
     first.kill('SIGKILL');
     await first.exited;
     const next = await stack.restoreDaemon(extra);
-    const second = await stack.filed(next, 'second.dump.zst');
+    const second = await stack.filed(next, dropName('second', archive));
     expect(second.outcome, JSON.stringify(second)).toBe('restored');
     expect(await count()).toBe('50000');
     const files = await stack.bench.files('restore', 'previous');

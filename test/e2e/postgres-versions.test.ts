@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, vi } from 'vitest';
+import { dropName } from '../support/drop-name.ts';
 import {
   expectEqual,
   hasPagila,
@@ -45,7 +46,7 @@ describe.skipIf(!postgres15 || !postgres18)('between versions', () => {
         // Where the backups' folder is shared, the checksum says that it is ours.
         const BACKUP_DIR = source.bench.path('backups');
         await using own = await target.restoreDaemon({ BACKUP_DIR });
-        const report = await target.restored(own, archive, 'own.dump.zst');
+        const report = await target.restored(own, archive, dropName('own', archive));
         expect(report.backupId).toBeDefined();
         expectEqual(await target.bed.picture(target.bed.live), wanted, 'own');
       },

@@ -5,6 +5,7 @@ import Database from 'better-sqlite3';
 import { expect, test, vi } from 'vitest';
 import type { BackupStatus } from '../../src/core/requests/backup-status.ts';
 import { Bench, Daemon } from '../support/daemon.ts';
+import { dropName } from '../support/drop-name.ts';
 import { ScratchDatabase } from '../support/scratch-database.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 import { servers } from '../support/testbed.ts';
@@ -157,9 +158,9 @@ test('two databases of PostgreSQL and a file: folders, schedules, health and dro
     LONG_MS,
   );
   // What is dropped for one touches only that one.
-  await bench.drop(ofShop, 'back.dump.zst', 'shop');
+  await bench.drop(ofShop, dropName('back', ofShop), 'shop');
   const done = await restore.until('shop', () => reportIn(bench, 'done', 'shop'), LONG_MS);
-  expect(done).toMatchObject({ outcome: 'restored', source: 'back.dump.zst' });
+  expect(done).toMatchObject({ outcome: 'restored', source: dropName('back', ofShop) });
   expect(await stack.rows()).toEqual(['1', '1,2', '1,2']);
 
   // For nobody knows whom: refused, with the folders named.
@@ -171,7 +172,7 @@ test('two databases of PostgreSQL and a file: folders, schedules, health and dro
 
   // One is down: its drop waits, another's is restored, and health says which.
   await proxy.close();
-  await bench.drop(ofCrm, 'later.dump.zst', 'crm');
+  await bench.drop(ofCrm, dropName('later', ofCrm), 'crm');
   await restore.until(
     'crm alone not live',
     async () => {

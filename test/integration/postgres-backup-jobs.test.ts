@@ -104,7 +104,8 @@ describe.each(servers)('a backup of PostgreSQL $major with several jobs', (serve
       clock: systemClock,
       jobs: JOBS,
     });
-    expect(engine.archiveExtension).toBe('.tar');
+    const plan = await engine.planDump({ freeBytes: 0 }, never);
+    expect(plan).toEqual({ archiveExtension: '.tar', jobs: JOBS });
     const spool = join(bed.folder, 'app.tar.partial');
     const request = { compressionLevel: 3, excludeTableData: [], nice: 5, log: silentLogger() };
     const dump = await engine.dump({ ...request, spool, rowCounts: 'exact' }, never);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { NotUnderstood } from '../../src/core/archive/custom-archive.ts';
+import { NotUnderstood } from '../../src/core/archive/archive-cursor.ts';
 import { setBlockOffsets } from '../../src/core/engines/postgres/restore/block-offsets.ts';
 import { ScratchDatabase } from '../support/scratch-database.ts';
 import { servers } from '../support/testbed.ts';

@@ -46,7 +46,7 @@ export class RehearsalBed implements AsyncDisposable {
     const dump = await engine.dump(request, never);
     const readBack = await engine.readBack(request.spool, dump, never);
     const id = formatArchiveId('app', new Date());
-    const archiveFile = `${id}${engine.archiveExtension}`;
+    const archiveFile = `${id}${jobs > 1 ? '.tar' : '.dump.zst'}`;
     const archive = join(backup.folder, archiveFile);
     await copyFile(request.spool, archive);
     const manifest = manifestOf({

@@ -1,11 +1,7 @@
 import { fstatSync, readSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
-
-/** What isn't laid out as pg_dump lays it out (or as none does that is known). */
-export class NotUnderstood extends Error {}
-
-/** The file ends where more has to follow. */
-export class EndsEarly extends NotUnderstood {}
+import { Cursor, NotUnderstood, readByte, readInt, type Walk } from './archive-cursor.ts';
+import { type ArchiveHeader, readHeader, readToc, type TocEntry } from './archive-toc.ts';
 
 export interface ArchiveVisitor {
   /** Before the first entry. */
@@ -16,17 +12,7 @@ export interface ArchiveVisitor {
   block?(block: ArchiveBlock): void;
 }
 
-export interface ArchiveHeader {
-  /** Of the format: 116 is 1.16. */
-  readonly version: number;
-  readonly intBytes: number;
-  readonly offsetBytes: number;
-}
-
-export interface ArchiveEntry {
-  readonly dumpId: number;
-  /** Whether it has data of its own, which may be none. */
-  readonly hasDumper: boolean;
+export interface ArchiveEntry extends TocEntry {
   readonly offsetState: number;
   /** Position in the file of `offsetState`, behind which the offset itself stands. */
   readonly offsetField: number;
@@ -44,8 +30,6 @@ export const OFFSET_NO_DATA = 3;
 
 const BLOCK_DATA = 1;
 const BLOCK_LARGE_OBJECTS = 3;
-const MOST_ENTRIES = 10_000_000;
-const WINDOW_BYTES = 256 * 1024;
 
 /**
  * Passes over a pg_dump custom archive: table of contents and the lengths of all blocks are read, no
@@ -78,58 +62,18 @@ export function visitArchiveSync(descriptor: number, visitor: ArchiveVisitor): v
   }
 }
 
-/**
- * Yields where the cursor's window has to be filled from its position on: whoever drives it reads.
- * Layout: PostgreSQL's src/bin/pg_dump/pg_backup_archiver.c (ReadHead, ReadToc) and
- * pg_backup_custom.c (_ReadExtraToc, _readBlockHeader).
- */
-type Walk<T> = Generator<void, T>;
-
+/** Layout of the blocks: PostgreSQL's src/bin/pg_dump/pg_backup_custom.c (_readBlockHeader). */
 function* walkArchive(cursor: Cursor, visitor: ArchiveVisitor): Walk<void> {
-  const header = yield* readHeader(cursor);
+  const header = yield* readHeader(cursor, 'custom');
   visitor.header?.(header);
-  yield* readToc(cursor, header, visitor);
-  yield* readBlocks(cursor, visitor);
-}
-
-function* readHeader(cursor: Cursor): Walk<ArchiveHeader> {
-  for (const byte of Buffer.from('PGDMP')) {
-    if ((yield* readByte(cursor)) !== byte) throw new NotUnderstood();
-  }
-  const version = (yield* readByte(cursor)) * 100 + (yield* readByte(cursor));
-  cursor.skip(1);
-  const intBytes = yield* readByte(cursor);
-  const offsetBytes = yield* readByte(cursor);
-  const format = yield* readByte(cursor);
-  const isKnown = version >= 112 && version <= 116 && format === 1;
-  if (!isKnown || intBytes < 1 || intBytes > 6) throw new NotUnderstood();
-  cursor.intBytes = intBytes;
-  if (version >= 115) cursor.skip(1);
-  else yield* readInt(cursor);
-  for (let field = 0; field < 7; field++) yield* readInt(cursor);
-  for (let name = 0; name < 3; name++) yield* skipText(cursor);
-  return { version, intBytes, offsetBytes };
-}
-
-function* readToc(cursor: Cursor, header: ArchiveHeader, visitor: ArchiveVisitor): Walk<void> {
-  const { version, offsetBytes } = header;
-  const entries = yield* readInt(cursor);
-  if (entries < 0 || entries > MOST_ENTRIES) throw new NotUnderstood();
-  for (let entry = 0; entry < entries; entry++) {
-    const dumpId = yield* readInt(cursor);
-    const hasDumper = (yield* readInt(cursor)) !== 0;
-    for (let text = 0; text < 4; text++) yield* skipText(cursor);
-    yield* readInt(cursor);
-    // Definition, drop, copy, namespace, tablespace, and since 1.14 the access method.
-    for (let text = 0; text < (version >= 114 ? 6 : 5); text++) yield* skipText(cursor);
-    if (version >= 116) yield* readInt(cursor);
-    for (let text = 0; text < 2; text++) yield* skipText(cursor);
-    while (yield* skipText(cursor));
+  const place = function* (): Walk<Pick<ArchiveEntry, 'offsetState' | 'offsetField'>> {
     const offsetField = cursor.position;
     const offsetState = yield* readByte(cursor);
-    cursor.skip(offsetBytes);
-    visitor.entry?.({ dumpId, hasDumper, offsetState, offsetField });
-  }
+    cursor.skip(header.offsetBytes);
+    return { offsetState, offsetField };
+  };
+  yield* readToc(cursor, header, place, (entry) => visitor.entry?.(entry));
+  yield* readBlocks(cursor, visitor);
 }
 
 function* readBlocks(cursor: Cursor, visitor: ArchiveVisitor): Walk<void> {
@@ -153,84 +97,5 @@ function* skipChunks(cursor: Cursor): Walk<void> {
     if (length === 0) return;
     if (length < 0) throw new NotUnderstood();
     cursor.skip(length);
-  }
-}
-
-function* readByte(cursor: Cursor): Walk<number> {
-  if (!cursor.holds(1)) yield;
-  return cursor.byte();
-}
-
-function* readInt(cursor: Cursor): Walk<number> {
-  if (!cursor.holds(1 + cursor.intBytes)) yield;
-  return cursor.int();
-}
-
-/** False for a null text, which also ends a list. */
-function* skipText(cursor: Cursor): Walk<boolean> {
-  const length = yield* readInt(cursor);
-  if (length < 0) return false;
-  cursor.skip(length);
-  return true;
-}
-
-/** Goes forward through one window; what is skipped beyond it isn't read. */
-class Cursor {
-  /** One for the whole archive: what is made anew for each part stays until it is collected. */
-  readonly window = Buffer.allocUnsafe(WINDOW_BYTES);
-  position = 0;
-  /** Of an integer, without its byte of sign; as the header says. */
-  intBytes = 4;
-  readonly #size: number;
-  #start = 0;
-  #end = 0;
-
-  constructor(size: number) {
-    this.#size = size;
-  }
-
-  get atEnd(): boolean {
-    return this.position >= this.#size;
-  }
-
-  /** False where the window has to be filled first. Throws EndsEarly where the file hasn't so many. */
-  holds(bytes: number): boolean {
-    const end = this.position + bytes;
-    if (end > this.#size) throw new EndsEarly();
-    return this.position >= this.#start && end <= this.#end;
-  }
-
-  byte(): number {
-    return this.window[this.position++ - this.#start] ?? 0;
-  }
-
-  /** One byte of sign, then the magnitude, least significant byte first. */
-  int(): number {
-    const at = this.position - this.#start;
-    this.position += 1 + this.intBytes;
-    const magnitude = this.window.readUIntLE(at + 1, this.intBytes);
-    return this.window[at] === 0 ? magnitude : -magnitude;
-  }
-
-  skip(bytes: number): void {
-    this.position += bytes;
-    if (this.position > this.#size) throw new EndsEarly();
-  }
-
-  /** What is to be read into the window, until it is full; each followed by `filled`. */
-  *refill(): Generator<{ offset: number; length: number; position: number }> {
-    this.#start = this.position;
-    this.#end = this.position;
-    const end = Math.min(this.#size, this.#start + WINDOW_BYTES);
-    while (this.#end < end) {
-      const offset = this.#end - this.#start;
-      yield { offset, length: end - this.#end, position: this.#end };
-    }
-  }
-
-  /** The file has become shorter where nothing was read. */
-  filled(bytes: number): void {
-    if (bytes === 0) throw new EndsEarly();
-    this.#end += bytes;
   }
 }

@@ -7,6 +7,8 @@ export interface TarMember {
   /** As written in the archive: `toc.dat`, `app/3456.dat.gz`. */
   readonly name: string;
   readonly bytes: number;
+  /** Of its first byte in the tar. */
+  readonly position: number;
 }
 
 export interface TarListing {
@@ -47,7 +49,10 @@ export async function listTar(path: string, signal: AbortSignal): Promise<TarLis
     if (position + BLOCK + entry.bytes > fileBytes) throw truncated(position);
     if (entry.type === 'extended') await requireHarmless(file, position + BLOCK, entry.bytes);
     if (entry.type === 'folder') requirePlainFolder(entry.name, folders);
-    if (entry.type === 'file') members.push(requireDumpFile(entry, folders));
+    if (entry.type === 'file') {
+      const name = requireDumpFile(entry, folders);
+      members.push({ name, bytes: entry.bytes, position: position + BLOCK });
+    }
     if (members.length > MOST_MEMBERS) throw unsafe(`more than ${MOST_MEMBERS} members`);
     position += BLOCK + dataBytes;
   }
@@ -139,7 +144,7 @@ function requireFolderName(name: string): void {
   if (!isPlain) throw unsafe(`the folder ${JSON.stringify(name)}`);
 }
 
-function requireDumpFile(entry: Header, folders: Set<string>): TarMember {
+function requireDumpFile(entry: Header, folders: Set<string>): string {
   const name = entry.name.replace(/^\.\//, '');
   const slash = name.indexOf('/');
   const folder = slash === -1 ? '' : name.slice(0, slash);
@@ -148,7 +153,7 @@ function requireDumpFile(entry: Header, folders: Set<string>): TarMember {
   if (folder !== '') requireFolderName(folder);
   if (slash === 0 || !DUMP_FILE.test(base)) throw unsafe(`the file ${JSON.stringify(entry.name)}`);
   folders.add(folder);
-  return { name, bytes: entry.bytes };
+  return name;
 }
 
 function requireOneDump(members: readonly TarMember[], folders: Set<string>): TarListing {

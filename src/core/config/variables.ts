@@ -178,10 +178,10 @@ const backups = [
   {
     name: 'BACKUP_JOBS',
     section: 'backup',
-    shownDefault: '`1`',
+    shownDefault: '`2`, or `1`',
     usedBy: backup,
     meaning:
-      'PostgreSQL: parallel dump jobs, 1 to 64. 1 streams a `.dump.zst`, which is the fastest on two cores; more write a directory-format dump packed in a `.tar`, which takes twice its size on the volume while it is made. Fewer are used where the server has too few free connections',
+      'PostgreSQL: parallel dump jobs, 1 to 64. 1 streams a `.dump.zst`; more write a directory-format dump packed in a `.tar`, faster, which takes up to twice its size on the volume while it is made. Not set: 2, or 1 with S3 or encryption, on one core, and where room or connections are scarce. Fewer dump where the server has too few free connections',
   },
   {
     name: 'BACKUP_AT_ONCE',

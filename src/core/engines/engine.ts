@@ -76,8 +76,8 @@ export interface DatabaseLock extends AsyncDisposable {
 // ---------------------------------------------------------------------------------------- backup
 
 export interface BackupEngine extends Engine {
-  /** What the archive file is called after its id, for example `.dump.zst`. */
-  readonly archiveExtension: string;
+  /** The form of the next dump: as settings say, else as the database and the volume are now. */
+  planDump(room: DumpRoom, signal: AbortSignal): Promise<DumpPlan>;
 
   /**
    * Writes a consistent dump of the whole database into `request.spool`, compressed, fsynced, while
@@ -96,7 +96,21 @@ export interface BackupEngine extends Engine {
   readBack(archivePath: string, dump: Dump, signal: AbortSignal): Promise<ReadBack>;
 }
 
+export interface DumpRoom {
+  /** On the volume of the spool; undefined where that can't be told. */
+  readonly freeBytes: number | undefined;
+}
+
+export interface DumpPlan {
+  /** What the archive file is called after its id, for example `.dump.zst`. */
+  readonly archiveExtension: string;
+  /** Sessions that dump at the same time. */
+  readonly jobs: number;
+}
+
 export interface DumpRequest {
+  /** As planned. Default: as the settings say, else 1. */
+  readonly jobs?: number;
   /** Path of the file to create (mode 0600); it must not exist. */
   readonly spool: string;
   /** zstd level. */

@@ -1,10 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
-import {
-  EndsEarly,
-  NotUnderstood,
-  OFFSET_NO_DATA,
-  visitArchive,
-} from '../../core/archive/custom-archive.ts';
+import { EndsEarly, NotUnderstood } from '../../core/archive/archive-cursor.ts';
+import { OFFSET_NO_DATA, visitArchive } from '../../core/archive/custom-archive.ts';
 
 /**
  * Whether a pg_dump custom archive ends before its last data block; its content isn't read. False as

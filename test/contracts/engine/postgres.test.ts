@@ -41,7 +41,7 @@ async function create(server: TestServer, key?: AgeKey): Promise<EngineUnderTest
   const decrypted = async (archivePath: string, dump: Dump): Promise<UnpackedDrop> => {
     const workFolder = join(bed.folder, randomBytes(4).toString('hex'));
     await mkdir(workFolder);
-    const fileName = `x${backup.archiveExtension}`;
+    const fileName = `x${dump.archive.encryption ? '.dump.zst.age' : '.dump.zst'}`;
     const { sha256 } = dump.archive;
     const claimed = { path: archivePath, fileName, workFolder, sha256, force: false };
     return await unpack({ ...claimed, identity: key?.identity }, never);

@@ -43,7 +43,7 @@ async function onSqlite(): Promise<RehearsalUnderTest> {
   const dump = await site.dump(spool);
   const readBack = await site.backup.readBack(spool, dump, never);
   const id = formatArchiveId('app', new Date());
-  const archiveFile = `${id}${site.backup.archiveExtension}`;
+  const archiveFile = `${id}${(await site.backup.planDump()).archiveExtension}`;
   const archive = join(site.backups, archiveFile);
   await copyFile(spool, archive);
   const own = join(site.root, 'own');

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { dropName } from '../../support/drop-name.ts';
 import { buildImage, findEngine } from './engine.ts';
 import { heldSettings, heldWorker, holdStart, holdStop, letStart, letStop } from './held-worker.ts';
 import { Stack, until } from './stack.ts';
@@ -97,14 +98,14 @@ describe.skipIf(!engine)('docker compose down in the middle', () => {
       const half = await rows();
       expect(half).toBeLessThan(full);
       await holdStop(stack);
-      await stack.drop(archive, `${name}.dump.zst`);
+      await stack.drop(archive, dropName(name, archive));
       await reach[name]();
       await stack.compose(['down']);
       await up();
       await letStop(stack);
       const ended = async () => {
         const reports = { ...(await stack.reports('done')), ...(await stack.reports('failed')) };
-        return reports[`${name}.dump.zst.report.json`];
+        return reports[`${dropName(name, archive)}.report.json`];
       };
       const report = await until('the end of the restore', ended, 240);
       // After the swap there is no way back.

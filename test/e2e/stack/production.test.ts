@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { dropName } from '../../support/drop-name.ts';
 import { Browser } from './browser.ts';
 import { buildImage, chromium, docker, findEngine, run } from './engine.ts';
 import { heldSettings, heldWorker, holdStop, letStart, letStop } from './held-worker.ts';
@@ -175,7 +176,7 @@ describe.skipIf(!engine)('the production stack', () => {
 
   test('a truncated dump, and one that is none, change no container’s start time', async () => {
     const before = await stack.startTimes();
-    const cut = join(stack.folder, 'cut.dump.zst');
+    const cut = join(stack.folder, dropName('cut', archive));
     const { size } = await stat(archive);
     await run('sh', [
       '-c',
@@ -188,7 +189,7 @@ describe.skipIf(!engine)('the production stack', () => {
       'head -c 5000 /dev/urandom > "$0" && chmod a+r "$0"',
       join(stack.folder, 'noise.dump'),
     ]);
-    for (const name of ['cut.dump.zst', 'noise.dump']) {
+    for (const name of [dropName('cut', archive), 'noise.dump']) {
       await stack.drop(join(stack.folder, name));
       const refusal = async () => (await stack.reports('failed'))[`${name}.report.json`];
       expect(await until(`the refusal of ${name}`, refusal)).toMatchObject({ outcome: 'refused' });

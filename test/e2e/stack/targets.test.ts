@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { dropName } from '../../support/drop-name.ts';
 import { buildImage, findEngine } from './engine.ts';
 import { Stack, until } from './stack.ts';
 
@@ -98,9 +99,9 @@ describe.skipIf(!engine)('what a restore stops and starts', () => {
     );
     await stack.removeRecords();
     const before = await stack.startTimes();
-    await stack.drop(archive, 'again.dump.zst');
+    await stack.drop(archive, dropName('again', archive));
     const waits = async () =>
-      (await stack.restoreStatus()).queue.some(({ name }) => name === 'again.dump.zst');
+      (await stack.restoreStatus()).queue.some(({ name }) => name === dropName('again', archive));
     await until('the drop to wait', waits);
     expect(await stack.startTimes()).toEqual(before);
     expect(await stack.countRecords()).toBe(0);
@@ -111,7 +112,8 @@ describe.skipIf(!engine)('what a restore stops and starts', () => {
       120,
     );
     // The drop has waited for this one: it is stopped and started for it.
-    const filed = async () => (await stack.reports('done'))['again.dump.zst.report.json'];
+    const filed = async () =>
+      (await stack.reports('done'))[`${dropName('again', archive)}.report.json`];
     const report = await until('the waiting drop to be restored', filed, 120);
     expect(report['stopped']).toContain(stack.name('late'));
     expect(await stack.countRecords()).toBe(100);

@@ -38,7 +38,7 @@ beforeEach(async () => {
   );
   const readBack = await site.backup.readBack(spool, dump, never);
   const id = formatArchiveId('app', new Date());
-  const archiveFile = `${id}${site.backup.archiveExtension}`;
+  const archiveFile = `${id}${(await site.backup.planDump()).archiveExtension}`;
   archive = join(site.backups, archiveFile);
   copyFileSync(spool, archive);
   manifest = manifestOf({

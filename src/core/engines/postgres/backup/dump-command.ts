@@ -90,6 +90,8 @@ export function packPipeline(folder: string, request: DumpRequest): Program[] {
       '--file=-',
       '--format=gnu',
       '--sort=name',
+      // So that both together need less room.
+      '--remove-files',
       '--owner=0',
       '--group=0',
       '--numeric-owner',

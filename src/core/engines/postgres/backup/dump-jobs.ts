@@ -1,10 +1,19 @@
-import { readConnectionRoom } from '../server-info.ts';
+import { availableParallelism } from 'node:os';
+import { MOST_MEMBERS } from '../../../archive/tar.ts';
+import type { PostgresConnection } from '../../../config/config.ts';
+import { connect } from '../connection.ts';
+import { readConnectionRoom, readDatabaseSize } from '../server-info.ts';
 import type { Session } from '../session.ts';
 
 /** Connections that a parallel dump leaves to others, whatever BACKUP_JOBS says. */
 const LEFT_TO_OTHERS = 3;
 /** pg_dump's own; each job has another one. */
 const LEADER = 1;
+
+/** More than these take from an application that shares the server. */
+const USUAL = 2;
+/** Of a directory; the tar needs some more for its lists. */
+export const MOST_FILES = MOST_MEMBERS * 0.9;
 
 export interface GrantedJobs {
   readonly jobs: number;
@@ -20,4 +29,29 @@ export async function grantJobs(session: Session, asked: number): Promise<Grante
   if (jobs === asked) return { jobs };
   const warning = `dumped with ${jobs} jobs instead of ${asked} (BACKUP_JOBS): ${Math.max(0, available)} connections were free, ${LEFT_TO_OTHERS} of them are left to others`;
   return { jobs, warning };
+}
+
+/**
+ * Jobs where BACKUP_JOBS isn't set: two, where there are two processors, free connections, no more
+ * large objects than a tar may have files, and room for a folder and a tar beside each other
+ * (`freeBytes`: at least the database's size, compressed they are far smaller).
+ */
+export async function chooseJobs(
+  connection: PostgresConnection,
+  freeBytes: number | undefined,
+  signal: AbortSignal,
+): Promise<number> {
+  if (availableParallelism() < USUAL || freeBytes === undefined) return 1;
+  await using session = await connect(connection, { applicationName: 'dropback probe', signal });
+  if (freeBytes < (await readDatabaseSize(session, connection.database))) return 1;
+  const { jobs } = await grantJobs(session, USUAL);
+  return jobs < USUAL || (await countFiles(session)) > MOST_FILES ? 1 : USUAL;
+}
+
+async function countFiles(session: Session): Promise<number> {
+  const { files } = await session.queryOne<{ files: string }>(
+    `SELECT (SELECT count(*) FROM pg_largeobject_metadata)
+          + (SELECT count(*) FROM pg_class WHERE relkind = 'r') AS files`,
+  );
+  return Number(files);
 }

@@ -1,5 +1,4 @@
 import type { TableCount } from '../../../archive/manifest.ts';
-import { MOST_MEMBERS } from '../../../archive/tar.ts';
 import type { PostgresConnection } from '../../../config/config.ts';
 import { encryptionOf } from '../../../encryption/age-encrypt.ts';
 import type { Clock } from '../../../runtime/clock.ts';
@@ -22,7 +21,7 @@ import {
 } from './dump-description.ts';
 import { writeEncryptedArchive } from './dump-encrypted.ts';
 import { leaveOutExcluded } from './dump-excluded.ts';
-import { type GrantedJobs, grantJobs } from './dump-jobs.ts';
+import { type GrantedJobs, grantJobs, MOST_FILES } from './dump-jobs.ts';
 import { isChangedUnderneath } from './dump-messages.ts';
 import { writeParallelArchive } from './dump-parallel.ts';
 import { findMissingRights, missingRightsError } from './dump-rights.ts';
@@ -33,8 +32,6 @@ import { type Snapshot, takeSnapshot } from './snapshot.ts';
 const ATTEMPTS = 2;
 
 const STREAMED = { format: 'postgres-custom', compression: 'zstd' } as const;
-/** Some more are needed for lists. */
-const MOST_FILES = MOST_MEMBERS * 0.9;
 /** Compressed inside: each file of the directory is. */
 const PACKED = { format: 'postgres-directory', compression: 'none' } as const;
 
@@ -46,7 +43,7 @@ export interface DumpSettings {
   readonly clock: Clock;
   /** Milliseconds to wait for a table that somebody locks even against reading. */
   readonly lockWaitMs: number;
-  /** More than one: a directory in a tar; fewer are used where connections are scarce. */
+  /** More than one: a directory in a tar; fewer dump it where connections are scarce. */
   readonly jobs: number;
   /** Of age; none: not encrypted. */
   readonly recipients: readonly string[];
@@ -66,7 +63,7 @@ export async function dumpDatabase(
   await (await openExclusive(request.spool)).close();
   for (let attempt = 1; ; attempt++) {
     try {
-      return await attemptDump(settings, request, signal);
+      return await attemptDump(settings, request, attempt, signal);
     } catch (error) {
       const known = toDropbackError(error);
       const mayHelp = known.code === 'backup/locked' || isChangedUnderneath(known);
@@ -79,6 +76,7 @@ export async function dumpDatabase(
 async function attemptDump(
   settings: DumpSettings,
   request: DumpRequest,
+  attempt: number,
   signal: AbortSignal,
 ): Promise<Dump> {
   const { connection, lockWaitMs } = settings;
@@ -95,7 +93,7 @@ async function attemptDump(
   const missing = missingRightsError(await findMissingRights(session));
   if (missing) throw missing;
   const isStandby = await isInRecovery(session);
-  const granted = isParallel(settings.jobs) ? await grantJobs(session, settings.jobs) : undefined;
+  const granted = await grant(session, settings.jobs, attempt);
   if (granted?.warning !== undefined) request.log.warn({}, granted.warning);
   const snapshot = await takeSnapshot(session, {
     waitMs: lockWaitMs,
@@ -146,6 +144,19 @@ async function attemptDump(
   if (excludeTableData.length === 0) return told;
   const names = all.map(({ schema, name }) => ({ schema, name }));
   return await leaveOutExcluded(spool, told, isCounted ? tables : names, signal);
+}
+
+/**
+ * The second time by one session alone: it has its tables already when somebody asks for one of them
+ * for himself, whereas a further job is refused then.
+ */
+async function grant(
+  session: Session,
+  jobs: number,
+  attempt: number,
+): Promise<GrantedJobs | undefined> {
+  if (!isParallel(jobs)) return undefined;
+  return attempt > 1 ? { jobs: 1 } : await grantJobs(session, jobs);
 }
 
 function write(

@@ -8,7 +8,9 @@ import type {
   DatabaseInfo,
   DatabaseLock,
   Dump,
+  DumpPlan,
   DumpRequest,
+  DumpRoom,
   LockRequest,
   ReadBack,
 } from '../../engine.ts';
@@ -16,6 +18,7 @@ import { describeConnection } from '../environment.ts';
 import { takeLock } from '../lock.ts';
 import { backupChecks } from './checks.ts';
 import { dumpDatabase, isParallel } from './dump.ts';
+import { chooseJobs } from './dump-jobs.ts';
 import { probeDatabase } from './probe.ts';
 import { readBackArchive } from './read-back.ts';
 
@@ -27,8 +30,10 @@ export interface PostgresBackupOptions {
   readonly clock: Clock;
   /** Milliseconds; default one minute. */
   readonly lockWaitMs?: number;
-  /** Parallel dump jobs. Default 1: a stream, which is the fastest on few cores. */
+  /** Parallel dump jobs; 1: a stream. Default: `chooseJobs`. */
   readonly jobs?: number | undefined;
+  /** Whether that default is a stream, for who reads it while it grows. */
+  readonly isStreamed?: boolean | undefined;
   /** Of age: the archive is encrypted to all of them, and so written by one job. */
   readonly recipients?: readonly string[];
 }
@@ -41,24 +46,23 @@ export interface PostgresBackupOptions {
  */
 export class PostgresBackupEngine implements BackupEngine {
   readonly kind = 'postgres';
-  readonly archiveExtension: string;
   readonly description: string;
   readonly #database: PostgresDatabase;
   readonly #clock: Clock;
   readonly #lockWaitMs: number;
-  readonly #jobs: number;
+  /** Undefined: each dump is planned. */
+  readonly #jobs: number | undefined;
   readonly #recipients: readonly string[];
 
   constructor(options: PostgresBackupOptions) {
-    const { database, clock, lockWaitMs = LOCK_WAIT_MS, jobs = 1, recipients = [] } = options;
+    const { database, clock, lockWaitMs = LOCK_WAIT_MS, recipients = [] } = options;
     this.#database = database;
     this.#clock = clock;
     this.#lockWaitMs = lockWaitMs;
     // Several jobs need a folder on the disk, where everything would lie unencrypted.
-    this.#jobs = recipients.length > 0 ? 1 : jobs;
+    const isStreamed = recipients.length > 0;
+    this.#jobs = isStreamed ? 1 : (options.jobs ?? (options.isStreamed ? 1 : undefined));
     this.#recipients = recipients;
-    const encrypted = recipients.length > 0 ? AGE_SUFFIX : '';
-    this.archiveExtension = (isParallel(this.#jobs) ? '.tar' : '.dump.zst') + encrypted;
     this.description = describeConnection(database.connection);
   }
 
@@ -67,7 +71,7 @@ export class PostgresBackupEngine implements BackupEngine {
   }
 
   checks(signal: AbortSignal): Promise<CheckResult[]> {
-    return backupChecks({ ...this.#database, jobs: this.#jobs }, signal);
+    return backupChecks({ ...this.#database, jobs: this.#jobs ?? 1 }, signal);
   }
 
   lock(request: LockRequest, signal: AbortSignal): Promise<DatabaseLock> {
@@ -76,12 +80,18 @@ export class PostgresBackupEngine implements BackupEngine {
     return takeLock(target, request, this.#clock, signal);
   }
 
+  async planDump({ freeBytes }: DumpRoom, signal: AbortSignal): Promise<DumpPlan> {
+    const jobs = this.#jobs ?? (await chooseJobs(this.#database.connection, freeBytes, signal));
+    const encrypted = this.#recipients.length > 0 ? AGE_SUFFIX : '';
+    return { archiveExtension: (isParallel(jobs) ? '.tar' : '.dump.zst') + encrypted, jobs };
+  }
+
   dump(request: DumpRequest, signal: AbortSignal): Promise<Dump> {
     const settings = {
       connection: this.#database.connection,
       clock: this.#clock,
       lockWaitMs: this.#lockWaitMs,
-      jobs: this.#jobs,
+      jobs: this.#jobs ?? request.jobs ?? 1,
       recipients: this.#recipients,
     };
     return dumpDatabase(settings, request, signal);

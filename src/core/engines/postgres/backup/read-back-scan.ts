@@ -1,8 +1,10 @@
-import { constants, open } from 'node:fs/promises';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { constants, mkdir, open } from 'node:fs/promises';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { partialFolderOf } from '../../../archive/archive-name.ts';
-import { unpackTar } from '../../../archive/unpack-tar.ts';
 import { DropbackError } from '../../../runtime/errors.ts';
 import { requireProgram } from '../../../runtime/process/find-program.ts';
 import { type PipelineOptions, runPipeline } from '../../../runtime/process/pipeline.ts';
@@ -12,6 +14,7 @@ import { chooseClient, clientProgram, type PostgresClient, parseVersion } from '
 import { contentSize } from './dump-archive.ts';
 import { dumpError } from './dump-messages.ts';
 import { removeFolder } from './dump-parallel.ts';
+import type { PackedCount } from './packed-count.ts';
 import type { ArchiveCount } from './read-back-scanner.ts';
 
 export interface ArchiveScan extends ArchiveCount {
@@ -19,8 +22,8 @@ export interface ArchiveScan extends ArchiveCount {
 }
 
 /**
- * Reads an archive whole: pg_restore prints it as text, which `read-back-counter.ts` counts and
- * throws away. Throws `archive/unreadable` when any of it can't be read to the end.
+ * Reads an archive whole. A stream: pg_restore prints it as text, which `read-back-counter.ts` counts
+ * and throws away; a tar: `packed-counter.ts` does it. Throws `archive/unreadable` when any of it can't be read to the end.
  */
 export async function scanArchive(
   path: string,
@@ -79,7 +82,8 @@ async function countCompressed(
     file: requireProgram('zstd'),
     args: ['-v', '--no-progress', '-dc'],
   };
-  const counted = await countIn([...source, zstd, pgRestore(client)], {
+  const toText = pgRestore(client, ['--data-only', '--file=-']);
+  const counted = await printedBy<ArchiveCount>([...source, zstd, toText, rowCounter()], {
     ...options,
     onStderr: (program, line) => {
       if (program === 'zstd') contentBytes ??= bytesFromZstd(line);
@@ -88,49 +92,69 @@ async function countCompressed(
   return { ...counted, ...(contentBytes === undefined ? {} : { contentBytes }) };
 }
 
-/** pg_restore reads a directory from a folder alone: the tar is unpacked beside itself. */
+/**
+ * Each file of the tar is read where it lies, several at once, with nothing unpacked. pg_restore is
+ * shown the table of contents, the one part that the rest can't be read without.
+ */
 async function scanPacked(
   path: string,
   client: PostgresClient,
   signal: AbortSignal,
 ): Promise<ArchiveScan> {
+  const { toc, ...counted } = await printedBy<PackedCount>([helper('packed-counter', [path])], {
+    signal,
+  });
   const work = partialFolderOf(path);
   try {
-    const { folder, contentBytes } = await unpackTar(path, work, signal);
-    const counted = await countIn([pgRestore(client, ['--', folder])], { signal });
-    return { ...counted, contentBytes };
+    await mkdir(work, { mode: 0o700 });
+    await copySlice(path, toc, join(work, 'toc.dat'));
+    await runPipeline([pgRestore(client, ['--list', '--file=/dev/null', '--', work])], { signal });
+    return counted;
   } finally {
     await removeFolder(work);
   }
 }
 
-async function countIn(
+async function copySlice(
+  path: string,
+  { start, end }: PackedCount['toc'],
+  destination: string,
+): Promise<void> {
+  // The last byte counts in.
+  const source = createReadStream(path, { start, end: end - 1 });
+  await pipeline(source, createWriteStream(destination, { flags: 'wx', mode: 0o600 }));
+}
+
+async function printedBy<Result>(
   programs: readonly Program[],
   options: Pick<PipelineOptions, 'signal' | 'stdinFd' | 'onStderr'>,
-): Promise<ArchiveCount> {
+): Promise<Result> {
   let printed = '';
-  await runPipeline([...programs, rowCounter()], {
+  await runPipeline(programs, {
     ...options,
     consume: async (stdout) => {
       printed = await text(stdout);
     },
   });
-  return JSON.parse(printed) as ArchiveCount;
+  return JSON.parse(printed) as Result;
 }
 
-function pgRestore(client: PostgresClient, source: readonly string[] = []): Program {
-  const file = clientProgram(client, 'pg_restore');
-  return { name: 'pg_restore', file, args: ['--data-only', '--file=-', ...source] };
+function pgRestore(client: PostgresClient, args: readonly string[]): Program {
+  return { name: 'pg_restore', file: clientProgram(client, 'pg_restore'), args };
+}
+
+export function rowCounter(): Program {
+  return { ...helper('read-back-counter'), name: 'row counter' };
 }
 
 /** The sources are run as .ts, the built ones as .js. */
-export function rowCounter(): Program {
+function helper(script: string, args: readonly string[] = []): Program {
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  const script = fileURLToPath(new URL(`./read-back-counter.${extension}`, import.meta.url));
+  const path = fileURLToPath(new URL(`./${script}.${extension}`, import.meta.url));
   return {
-    name: 'row counter',
+    name: script,
     file: process.execPath,
-    args: ['--disable-warning=ExperimentalWarning', script],
+    args: ['--disable-warning=ExperimentalWarning', path, ...args],
   };
 }
 
@@ -143,13 +167,6 @@ function bytesFromZstd(line: string): number | undefined {
 function unreadable(path: string, error: unknown): DropbackError {
   const cause = dumpError(error);
   if (cause.code.startsWith('tool/n') || cause.code.startsWith('disk/')) return cause;
-  if (cause.code === 'drop/too-large') {
-    return new DropbackError('disk/full', `no space left to read ${path} back`, {
-      hint: 'free space on the volume of BACKUP_DIR, make it larger, or keep fewer backups.',
-      facts: cause.facts,
-      cause: error,
-    });
-  }
   return new DropbackError('archive/unreadable', `the archive can't be read: ${cause.message}`, {
     hint: 'the volume or the memory may be faulty; the archive is not used. Run the backup again.',
     facts: { ...cause.facts, path },

@@ -3,7 +3,7 @@
  * Exits with 0 also where the archive isn't understood, which is then left as it is.
  */
 import { closeSync, openSync } from 'node:fs';
-import { NotUnderstood } from '../../../archive/custom-archive.ts';
+import { NotUnderstood } from '../../../archive/archive-cursor.ts';
 import { setBlockOffsets } from './block-offsets.ts';
 
 const descriptor = openSync(process.argv[2] ?? '', 'r+');

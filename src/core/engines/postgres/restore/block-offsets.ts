@@ -1,10 +1,6 @@
 import { writeSync } from 'node:fs';
-import {
-  NotUnderstood,
-  OFFSET_NOT_SET,
-  OFFSET_SET,
-  visitArchiveSync,
-} from '../../../archive/custom-archive.ts';
+import { NotUnderstood } from '../../../archive/archive-cursor.ts';
+import { OFFSET_NOT_SET, OFFSET_SET, visitArchiveSync } from '../../../archive/custom-archive.ts';
 
 const OFFSET_BYTES = 8;
 
