@@ -1,3 +1,4 @@
+import { chmodSync, mkdirSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
@@ -24,13 +25,18 @@ class LongFirst extends BaseSequencer {
   }
 }
 
+/** Daemons and tools are started more than a thousand times: types are stripped once. */
+const compiled = new URL('.cache/compiled', import.meta.url).pathname;
+mkdirSync(compiled, { recursive: true });
+// Each user has a folder of their own in it, as Node makes it.
+chmodSync(compiled, 0o1777);
+
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     testTimeout: 180_000,
     hookTimeout: 120_000,
-    // Daemons and tools are started more than a thousand times: types are stripped once.
-    env: { NODE_COMPILE_CACHE: new URL('.cache/compiled', import.meta.url).pathname },
+    env: { NODE_COMPILE_CACHE: compiled },
     // Every file has databases of its own on the shared servers; most of its time is waiting.
     maxWorkers: 4,
     pool: 'forks',
