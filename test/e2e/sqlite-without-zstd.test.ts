@@ -1,6 +1,7 @@
 import { mkdir, symlink } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { findProgram } from '../../src/core/runtime/process/find-program.ts';
+import { restoreByHand } from '../support/by-hand.ts';
 import { SqliteStack } from '../support/sqlite-stack.ts';
 
 /** What the daemons run for SQLite, save zstd. */
@@ -19,6 +20,11 @@ test('without zstd SQLite is backed up uncompressed, with a warning, and restore
   expect(backup.output).toContain('zstd is not installed: the backup is not compressed');
   const [manifest] = await stack.bench.manifests();
   expect(manifest?.archive).toMatchObject({ file: expect.stringMatching(/Z\.db$/) });
+
+  if (!manifest) throw new Error('no backup was made');
+  const [from, folder] = [stack.bench.path('backups', 'app'), stack.bench.path('by-hand')];
+  await restoreByHand(manifest, { from, folder });
+  expect(stack.rows(stack.bench.path('by-hand', 'NEW.db'))).toBe('1,2,3');
 
   stack.sql('DELETE FROM t');
   await stack.restoreDaemon({ PATH });
