@@ -30,7 +30,7 @@ export async function doctor(options: DoctorOptions, context: CliContext): Promi
     const check = (parsed: RestoreConfig) => operations.checkRestore(parsed, signal);
     results.push(...(await checksOf('db-restore', config.restore, check)));
   }
-  const unique = [...new Map(results.map((result) => [resultKey(result), result])).values()];
+  const unique = distinct(results);
   if (options.json) terminal.out(JSON.stringify(unique, null, 2));
   else {
     for (const result of unique) print(terminal, result);
@@ -82,8 +82,25 @@ function configWarning(message: string): CheckResult {
   return { id: 'config/warning', status: 'warning', message };
 }
 
-/** Both daemons look at some of the same things; what they agree on is told once. */
+/**
+ * Both daemons look at some of the same things; what they agree on is told once. So is a server that
+ * lets nobody in, whichever of its databases and for whatever check it was asked.
+ */
+export function distinct(results: readonly CheckResult[]): CheckResult[] {
+  const first = new Map<string, CheckResult>();
+  for (const result of results) {
+    const key = resultKey(result);
+    if (!first.has(key)) first.set(key, result);
+  }
+  return [...first.values()];
+}
+
+/** A server as messages name it, with a database of it. */
+const DATABASE = /(postgresql:\/\/[^\s/]+)\/[^\s:]+/;
+
 function resultKey({ id, status, message }: CheckResult): string {
+  const ofServer = message.replace(DATABASE, '$1');
+  if (status === 'failed' && ofServer !== message) return JSON.stringify([status, ofServer]);
   return JSON.stringify([id, status, message]);
 }
 

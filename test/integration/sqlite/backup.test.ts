@@ -200,6 +200,14 @@ describe.runIf(othersToo)('rights of the daemon', () => {
     expect(answer.hint).toMatch(/PUID=5001 .*cap_add/);
   });
 
+  test('of root’s file it is not told to run as root', () => {
+    site.fill('wal');
+    site.give(0);
+    const { hint } = run([...as1000, '--inh-caps=-all']);
+    expect(hint).not.toContain('PUID=0');
+    expect(hint).toMatch(/cap_add.* hand its files over: chown -R 1000:1000 /);
+  });
+
   test('with setuid, setgid and kill alone it becomes the owner', () => {
     site.fill('wal');
     site.give(APPLICATION_UID);

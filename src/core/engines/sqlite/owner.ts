@@ -78,11 +78,16 @@ export function actingAs(
   }
   // Same user, other group: what we create is the user's all the same.
   if (process.geteuid?.() === owner.uid) return undefined;
+  const caps = 'cap_add: [SETUID, SETGID, KILL, CHOWN], as docker-compose.backup.yml does';
+  const hint =
+    owner.uid === 0
+      ? `the application runs as root. Give this container ${caps}; or let the application run as a user of its own, and hand its files over: chown -R ${process.geteuid?.()}:${process.getegid?.()} ${dirname(path)} (PUID and PGID here).`
+      : `set PUID=${owner.uid} and PGID=${owner.gid}, or give this container ${caps}.`;
   throw new DropbackError(
     `${purpose}/not-owner`,
     `${path} belongs to uid ${owner.uid}, and this daemon runs as uid ${process.geteuid?.()}`,
     {
-      hint: `set PUID=${owner.uid} and PGID=${owner.gid}, or give the container cap_add: [SETUID, SETGID, KILL, CHOWN].`,
+      hint,
       facts: { path, ownerUid: owner.uid, ownerGid: owner.gid, uid: process.geteuid?.() },
     },
   );
