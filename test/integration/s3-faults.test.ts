@@ -11,6 +11,7 @@ import { sampleBackup } from '../support/backups.ts';
 import { failureOf } from '../support/failure.ts';
 import { TestPrefix } from '../support/s3.ts';
 import {
+  type Fault,
   type FaultRule,
   S3FaultProxy,
   type SeenRequest,
@@ -333,6 +334,102 @@ describe.skipIf(!testbed.s3)('S3 store, with faults on the wire', () => {
     const report = await store.sweep(never);
     expect(report).toEqual({ abortedUploads: [], removed: [backup.manifest.id], warnings: [] });
     expect(await prefix.files()).toEqual([]);
+  });
+
+  const LIE = { kind: 'answer', status: 200, body: '' } as const;
+
+  test.each([
+    ['the archive', isArchivePut],
+    ['the manifest', isManifestPut],
+  ] as const)(
+    'a write that is answered with 200 and not carried out is no success: %s',
+    async (_, when) => {
+      await fails(1000, { when, fault: LIE, times: 9 });
+      await rm(join(folder, 'archive'));
+      const { manifest, path } = await make(1000);
+      // What the first attempt left is another archive's: it isn't touched.
+      const next = { ...manifest, id: 'app_20261122T191501Z' };
+      next.archive = { ...manifest.archive, file: 'app_20261122T191501Z.dump.zst' };
+      await store.publish(next, { path }, never);
+      await store.verify(next, never);
+    },
+  );
+
+  test.each(['', '<html><body>sign in</body></html>', '<ListBucketResult></ListBucketResult>'])(
+    'an answer that is no listing is not an empty bucket: %j',
+    async (body) => {
+      const fault = { kind: 'answer', status: 200, body } as const;
+      proxy.inject({ when: any, fault, times: 100 });
+      for (const ask of [() => store.list(never), () => store.ids(never)]) {
+        expect(await failureOf(ask())).toMatchObject({
+          code: 'store/unreachable',
+          retryable: true,
+        });
+      }
+      expect((await store.checks(never))[0]).toMatchObject({ id: 's3/list', status: 'failed' });
+    },
+  );
+
+  test('a manifest whose size is not told beforehand is read', async () => {
+    const backup = await make(1000);
+    await store.publish(backup.manifest, { path: backup.path }, never);
+    const isGet = ({ method, url }: SeenRequest) => method === 'GET' && url.includes('.json');
+    proxy.inject({ when: isGet, fault: { kind: 'untold-size' }, times: 100 });
+    expect((await store.list(never)).backups).toEqual([backup.manifest]);
+  });
+
+  test('nothing of a backup goes while its manifest stays', async () => {
+    const backup = await make(1000);
+    await store.publish(backup.manifest, { path: backup.path }, never);
+    const isManifestDelete = ({ method, url }: SeenRequest) =>
+      method === 'DELETE' && url.includes('.json?');
+    proxy.inject({ when: isManifestDelete, fault: LIE, times: 9 });
+    expect((await failureOf(store.remove(backup.manifest, never))).code).toBe('store/unreachable');
+    await store.verify(backup.manifest, never);
+    // Nor while nothing would tell which archive is to follow.
+    proxy.reset();
+    expect((await store.sweep(never)).removed).toEqual([]);
+    proxy.inject({ when: isManifestPut, fault: LIE, times: 9 });
+    expect((await failureOf(store.remove(backup.manifest, never))).code).toBe('store/not-found');
+    await store.verify(backup.manifest, never);
+    proxy.reset();
+    await store.remove(backup.manifest, never);
+    expect(await prefix.files()).toEqual([]);
+  });
+
+  test.each(
+    Object.entries({
+      'lost answer': { kind: 'lose-answer' },
+      'error with 200, carried out': {
+        kind: 'replace-answer',
+        status: 200,
+        body: s3Error('SlowDown'),
+      },
+      '200, not carried out': LIE,
+      cut: { kind: 'cut', afterBytes: 10 },
+      '404': answer(404, 'NotFound'),
+      '403': answer(403, 'AccessDenied'),
+    } satisfies Record<string, Fault>),
+  )('%s, at whichever request of an upload: what is said to be uploaded is', async (_, fault) => {
+    for (let nth = 0; ; nth++) {
+      const at = new Date(Date.UTC(2026, 10, 22, 1, 0, nth));
+      const path = join(folder, `archive-${nth}`);
+      const { manifest } = await sampleBackup(path, { bytes: 1000, at });
+      let count = 0;
+      proxy.reset();
+      proxy.inject({ when: () => count++ === nth, fault });
+      const publish = () => store.publish(manifest, { path }, never);
+      const isDone = await publish().then(
+        () => true,
+        () => false,
+      );
+      if (proxy.fired === 0) break;
+      // As the daemon does it in its next round.
+      if (!isDone) await publish().catch(() => store.confirm(manifest, never));
+      await store.verify(manifest, never);
+    }
+    proxy.reset();
+    expect((await store.list(never)).strays).toEqual([]);
   });
 
   test('an endpoint that is not there, a host without a name', async () => {

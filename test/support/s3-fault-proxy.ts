@@ -24,6 +24,8 @@ export type Fault =
   | { readonly kind: 'change-header'; readonly name: string; readonly value: string }
   /** Carried out; the connection is cut after so many bytes of the answer's body. */
   | { readonly kind: 'cut'; readonly afterBytes: number }
+  /** Carried out; the answer doesn't say how long it is. */
+  | { readonly kind: 'untold-size' }
   /** As `cut`, but the connection stays open and silent. */
   | { readonly kind: 'stall'; readonly afterBytes: number };
 
@@ -158,6 +160,7 @@ function passBack(response: IncomingMessage, res: ServerResponse, fault: Fault |
   }
   const headers = { ...response.headers };
   if (fault?.kind === 'change-header') headers[fault.name] = fault.value;
+  if (fault?.kind === 'untold-size') delete headers['content-length'];
   res.writeHead(response.statusCode ?? 502, headers);
   if (fault?.kind !== 'cut' && fault?.kind !== 'stall') {
     response.pipe(res);

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import {
   DeleteObjectCommand,
+  DeleteObjectsCommand,
   ListObjectsV2Command,
   PutObjectCommand,
   S3Client,
@@ -71,7 +72,11 @@ export class TestPrefix implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const file of await this.files()) await this.drop(file);
+    const keys = (await this.files()).map((file) => ({ Key: this.key(file) }));
+    for (let at = 0; at < keys.length; at += 1000) {
+      const Delete = { Objects: keys.slice(at, at + 1000), Quiet: true };
+      await this.client.send(new DeleteObjectsCommand({ Bucket: this.bucket, Delete }));
+    }
     this.client.destroy();
   }
 }

@@ -1,4 +1,8 @@
-import type { HeadObjectCommandOutput, ObjectLockMode } from '@aws-sdk/client-s3';
+import type {
+  HeadObjectCommandOutput,
+  ListObjectsV2CommandOutput,
+  ObjectLockMode,
+} from '@aws-sdk/client-s3';
 import { LARGEST_MANIFEST_BYTES } from '../../archive/manifest-file.ts';
 import { DropbackError } from '../../runtime/errors.ts';
 import type { S3Calls } from './calls.ts';
@@ -40,12 +44,11 @@ export class Bucket {
         `reading ${key}`,
         async ({ sdk, client }, abortSignal) => {
           const command = new sdk.GetObjectCommand({ Bucket: this.name, Key: key });
-          const { Body, ContentLength } = await client.send(command, { abortSignal });
-          if (ContentLength === undefined || ContentLength > LARGEST_MANIFEST_BYTES) {
-            (Body as { destroy?: () => void } | undefined)?.destroy?.();
-            throw tooLarge(key, ContentLength);
-          }
-          return (await Body?.transformToByteArray()) ?? new Uint8Array();
+          const { Body } = await client.send(command, { abortSignal });
+          return await readBounded(
+            key,
+            Body as (AsyncIterable<Uint8Array> & Destroyable) | undefined,
+          );
         },
         signal,
       );
@@ -71,16 +74,29 @@ export class Bucket {
     }
   }
 
+  /** Deletes and looks whether it is gone: what is deleted next may rest on that. */
+  async deleteSurely(key: string, signal: AbortSignal): Promise<void> {
+    await this.delete(key, signal);
+    if ((await this.head(key, signal)) === undefined) return;
+    throw new DropbackError('store/unreachable', `${key} is still there after its deletion`, {
+      hint: 'the endpoint confirmed a deletion that it did not carry out: it is tried again.',
+      retryable: true,
+      facts: { key },
+    });
+  }
+
   /** Every object below a prefix, page by page, in order of keys. */
   async *list(prefix: string, signal: AbortSignal): AsyncGenerator<StoredObject> {
     let token: string | undefined;
     do {
       const page = await this.calls.run(
         `listing ${prefix}`,
-        ({ sdk, client }, abortSignal) => {
+        async ({ sdk, client }, abortSignal) => {
           const from = token === undefined ? {} : { ContinuationToken: token };
           const input = { Bucket: this.name, Prefix: prefix, ...from };
-          return client.send(new sdk.ListObjectsV2Command(input), { abortSignal });
+          const answer = await client.send(new sdk.ListObjectsV2Command(input), { abortSignal });
+          if (!isListing(answer)) throw noListing(prefix);
+          return answer;
         },
         signal,
       );
@@ -115,6 +131,42 @@ export class Bucket {
   }
 }
 
+interface Destroyable {
+  destroy(): void;
+}
+
+/** The size isn't always told beforehand: a proxy may have packed it on the way. */
+async function readBounded(
+  key: string,
+  body: (AsyncIterable<Uint8Array> & Destroyable) | undefined,
+): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  try {
+    for await (const piece of body ?? []) {
+      bytes += piece.length;
+      if (bytes > LARGEST_MANIFEST_BYTES) throw tooLarge(key);
+      pieces.push(piece);
+    }
+  } finally {
+    body?.destroy();
+  }
+  return Buffer.concat(pieces);
+}
+
+/** Any other answer with 200, such as a proxy's own page, would read as an empty bucket. */
+function isListing({ Name, IsTruncated, KeyCount, MaxKeys }: ListObjectsV2CommandOutput): boolean {
+  return [Name, IsTruncated, KeyCount, MaxKeys].some((told) => told !== undefined);
+}
+
+function noListing(prefix: string): DropbackError {
+  return new DropbackError('store/unreachable', `the answer to listing ${prefix} is no listing`, {
+    hint: 'something else than S3 answered: check S3_ENDPOINT, and proxies in between.',
+    retryable: true,
+    facts: { prefix },
+  });
+}
+
 /** A listing that says "more" without saying where, or the same place again, would never end. */
 function nextToken(
   isTruncated: boolean | undefined,
@@ -130,9 +182,9 @@ function nextToken(
   });
 }
 
-function tooLarge(key: string, bytes: number | undefined): DropbackError {
+function tooLarge(key: string): DropbackError {
   return new DropbackError('store/corrupt', `${key} is too large to be a manifest`, {
     hint: 'someone stored something else under that name: move it away.',
-    facts: { key, bytes: bytes ?? null },
+    facts: { key },
   });
 }

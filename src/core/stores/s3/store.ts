@@ -182,16 +182,8 @@ export class S3Store implements Store {
     const stored = await readManifest(this.#bucket, this.#keys, id, key, signal);
     if (stored) {
       if (!isSameBackup(stored, manifest)) throw differentManifest(id, this.description);
-      // A copy under another name first: after a crash it tells which archive is to be deleted.
-      const removing = this.#keys.removing(id);
-      if (!(await this.#bucket.head(removing, signal))) {
-        const bytes = serialiseManifest(stored);
-        await putObject(this.#bucket, removing, { bytes }, {}, signal).catch((error: unknown) => {
-          // Somebody else is removing it too.
-          if (!(error instanceof DropbackError) || error.code !== 'store/exists') throw error;
-        });
-      }
-      await this.#bucket.delete(key, signal);
+      await this.#copyForRemoval(stored, signal);
+      await this.#bucket.deleteSurely(key, signal);
     }
     await this.#finishRemoval(id, signal);
   }
@@ -249,12 +241,13 @@ export class S3Store implements Store {
     }
   }
 
-  /** Last of all, and only once the endpoint has shown the archive. */
+  /** Last of all, and only once the endpoint has shown the archive; then it has to show the manifest. */
   async #publishManifest(manifest: Manifest, signal: AbortSignal): Promise<void> {
     await this.#confirmArchive(manifest, signal);
     const parameters = { ...this.#bucket.protection(), ContentType: 'application/json' };
     const bytes = serialiseManifest(manifest);
     await putObject(this.#bucket, this.#keys.manifest(manifest.id), { bytes }, parameters, signal);
+    await this.#requireListed(manifest, signal);
   }
 
   async #confirmArchive(manifest: Manifest, signal: AbortSignal): Promise<void> {
@@ -279,6 +272,21 @@ export class S3Store implements Store {
     const stored = await readManifest(this.#bucket, this.#keys, id, key, signal);
     if (!stored) throw notFound(id, this.description);
     if (!isSameBackup(stored, manifest)) throw differentManifest(id, this.description);
+  }
+
+  /** Under another name, before anything goes: after a crash it tells which archive is to be deleted. */
+  async #copyForRemoval(stored: Manifest, signal: AbortSignal): Promise<void> {
+    const { id } = stored;
+    const key = this.#keys.removing(id);
+    const isThere = async () =>
+      (await readManifest(this.#bucket, this.#keys, id, key, signal)) !== undefined;
+    if (await isThere()) return;
+    const bytes = serialiseManifest(stored);
+    await putObject(this.#bucket, key, { bytes }, {}, signal).catch((error: unknown) => {
+      // Somebody else is removing it too.
+      if (!(error instanceof DropbackError) || error.code !== 'store/exists') throw error;
+    });
+    if (!(await isThere())) throw notFound(key, this.description);
   }
 
   async #finishRemovals(signal: AbortSignal): Promise<string[]> {
@@ -306,7 +314,7 @@ export class S3Store implements Store {
     const key = this.#keys.removing(id);
     const manifest = await readManifest(this.#bucket, this.#keys, id, key, signal);
     if (!manifest) return;
-    await this.#bucket.delete(this.#keys.archive(manifest), signal);
+    await this.#bucket.deleteSurely(this.#keys.archive(manifest), signal);
     await this.#bucket.delete(key, signal);
   }
 }
