@@ -217,7 +217,11 @@ async function demo(folder: string): Promise<boolean> {
   return after.digest === before.digest;
 }
 
-const folder = await mkdtemp(join(tmpdir(), 'dropback-demo-'));
+const folder = await mkdtemp(join(tmpdir(), 'dropback-demo-')).catch((error: Error) => {
+  console.error(`no folder can be made in ${tmpdir()}: ${error.message}`);
+  console.error('set TMPDIR to a folder that you may write to.');
+  process.exit(1);
+});
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, () => {
     for (const child of Daemon.running) child.kill('SIGKILL');

@@ -36,6 +36,7 @@ test('npm run demo: rows back, nothing left in the tree or in the temporary fold
     console.log(`the demo took ${((performance.now() - started) / 1000).toFixed(1)} s`);
     expect(stdout).toContain('equal before and after');
     expect(stdout).not.toContain('NOT equal');
+    expect(stdout).toMatch(/db-backup started name=shop database=sqlite:\S+shop\.db/);
     expect(await treeOf(tree)).toEqual(before);
     // What npm itself keeps in HOME and TMPDIR.
     const ofNpm = ['.npm', 'node-compile-cache'];
@@ -63,4 +64,10 @@ test('a demo that is interrupted exits non-zero, and leaves nothing either', asy
   } finally {
     await rm(temporary, { recursive: true, force: true });
   }
+});
+
+test('where no folder can be made, the demo says what to set', async () => {
+  const env = { PATH: process.env['PATH'] ?? '', TMPDIR: '/nonexistent/of-the-demo' };
+  const ran = run(process.execPath, [join(root, 'scripts', 'demo.ts')], { env });
+  await expect(ran).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining('TMPDIR') });
 });

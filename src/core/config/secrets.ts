@@ -3,6 +3,9 @@ import { type VariableName, variables } from './variables.ts';
 
 const URL_LOGIN = /^[a-z0-9.+-]+:\/\/([^/?#:@]*):([^/?#]*)@/i;
 
+/** Addresses of databases without a login, as every message has them. */
+const MERE_ADDRESS = /^(?:sqlite(?:\+\w+)?:|postgres(?:ql)?(?:\+\w+)?:\/\/[^@?]*$)/i;
+
 /** These say where something is, and are in every message. */
 const NAMES = ['PGUSER', 'PGDATABASE', 'POSTGRES_USER', 'POSTGRES_DB'] as const;
 
@@ -15,7 +18,7 @@ export function secretsOf(environment: Environment): string[] {
   const names = new Set(['postgres', ...NAMES.map((name) => textOf(environment, name))]);
   for (const { name, secret } of variables) {
     const text = secret ? textOf(environment, name) : undefined;
-    if (text === undefined) continue;
+    if (text === undefined || isPlace(name, text)) continue;
     found.add(text);
     // Of a file with an identity, whoever prints it prints lines; comments say nothing.
     for (const line of text.split('\n')) if (!line.startsWith('#')) found.add(line.trim());
@@ -26,6 +29,11 @@ export function secretsOf(environment: Environment): string[] {
     found.add(decoded(password));
   }
   return [...found].filter((text) => text !== '' && !names.has(text));
+}
+
+/** What only says where something is: hidden, it would be missing in every line that names it. */
+function isPlace(name: VariableName, text: string): boolean {
+  return name === 'RESTORE_AGE_IDENTITY' ? /^\/[^\n]*$/.test(text) : MERE_ADDRESS.test(text);
 }
 
 function textOf(environment: Environment, name: VariableName): string | undefined {

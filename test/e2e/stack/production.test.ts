@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { dropName } from '../../support/drop-name.ts';
 import { Browser } from './browser.ts';
@@ -52,8 +52,9 @@ describe.skipIf(!engine)('the production stack', () => {
   test('what is run by exec has the daemon’s user, groups and rights', async () => {
     const { stdout } = await stack.exec('db-restore', ['entrypoint.sh', 'id', '-u']);
     expect(stdout.trim()).toBe(String(user.uid));
+    const archive = basename(await stack.newestArchive());
     const listed = await stack.exec('db-restore', ['dropback', 'list', '--json']);
-    expect(listed.stdout).toContain('.dump');
+    expect(listed.stdout).toContain(archive);
   });
 
   test('records destroyed, the backup dropped: the page while the application is away, then the records', async () => {

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { parseBackupConfig } from '../../../src/core/config/backup.ts';
 import { parseCliConfig } from '../../../src/core/config/cli.ts';
-import type { ConfigHost } from '../../../src/core/config/environment.ts';
+import { type ConfigHost, Environment } from '../../../src/core/config/environment.ts';
 import { configProblems } from '../../../src/core/config/problems.ts';
 import { parseRestoreConfig } from '../../../src/core/config/restore.ts';
+import { secretsOf } from '../../../src/core/config/secrets.ts';
 import { variableNames, variables } from '../../../src/core/config/variables.ts';
 
 const files: Record<string, string> = {
@@ -428,6 +429,21 @@ it('takes no name for a secret, and each line of a file that holds one', () => {
   expect(found(image)).toEqual([]);
   const lines = { ...image, AWS_SECRET_ACCESS_KEY: '# made today\nline-one\n\nline-two' };
   expect(found(lines)).toEqual([lines.AWS_SECRET_ACCESS_KEY, 'line-one', 'line-two']);
+});
+
+it('takes the place of a database or of a key for no secret', () => {
+  const found = (env: Env) => secretsOf(new Environment(env, host));
+  const places = {
+    DATABASE_URL: 'sqlite:////data/app.db',
+    BACKUP_VERIFY_URL: 'postgresql://verify:5432',
+    RESTORE_AGE_IDENTITY: '/restore/age.key',
+  };
+  expect(found(places)).toEqual([]);
+  const asked = { DATABASE_URL: 'postgresql://db/app?user=app&password=deep-secret' };
+  expect(found(asked)).toEqual([asked.DATABASE_URL]);
+  // A key may begin like a path.
+  const key = { AWS_SECRET_ACCESS_KEY: '/base64/of+something' };
+  expect(found(key)).toEqual([key.AWS_SECRET_ACCESS_KEY]);
 });
 
 describe('each variable', () => {
