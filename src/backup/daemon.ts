@@ -112,21 +112,18 @@ export class BackupDaemon {
     }
   }
 
-  /** Until the signal fires; never ends because of a failed backup. */
-  async serve(signal: AbortSignal): Promise<void> {
+  /**
+   * Until the signal fires; never ends because of a failed backup. `isUp`: the database has just
+   * answered, and isn't waited for.
+   */
+  async serve(signal: AbortSignal, { isUp = false } = {}): Promise<void> {
     await this.#readFailures();
     await this.#readDoubts();
     const over = new AbortController();
     const beside = this.#besides(AbortSignal.any([signal, over.signal]));
     try {
       await this.#readLastGood(signal);
-      await waitForDatabase(
-        {
-          ...this.#deps,
-          onWaiting: (error, attempt) => void this.#alerts.databaseIsAway(error, attempt),
-        },
-        signal,
-      );
+      if (!isUp) await this.#waitForDatabase(signal);
       while (!signal.aborted) {
         this.#state = 'idle';
         await this.#keepStatus();
@@ -141,6 +138,12 @@ export class BackupDaemon {
       await beside;
       await this.#keepStatus();
     }
+  }
+
+  async #waitForDatabase(signal: AbortSignal): Promise<void> {
+    const onWaiting = (error: unknown, attempt: number) =>
+      void this.#alerts.databaseIsAway(error, attempt);
+    await waitForDatabase({ ...this.#deps, onWaiting }, signal);
   }
 
   /** What goes on beside the schedule. */

@@ -45,7 +45,12 @@ export async function serveBackups(
   const checks = new Turnstile(CHECKED_AT_ONCE, CHECK_LAPSE_MS, systemClock);
   const members = all.map((config) => memberOf(config, shared, checks));
   const supervisor = new Supervisor('db-backup', members, systemClock);
-  await using _health = await startHealth(healthPort, log, () => supervisor.report());
+  await using _health = await startHealth(
+    healthPort,
+    log,
+    () => supervisor.report(),
+    (name) => supervisor.reportOf(name),
+  );
   log.info({ databases: all.map(({ name }) => name) }, 'db-backup started for several databases');
   await Promise.all([
     supervisor.run(signal),

@@ -26,6 +26,9 @@ export function backupReport({ daemon, alerting }: WiredBackup): HealthReport {
   return alerting ? withAlerts(health, alerting) : health;
 }
 
+/** A check that is well when the database has answered: it needn't be asked again a moment later. */
+const ANSWERED = ['postgres/reachable', 'sqlite/file'];
+
 /** Until the signal fires. `checksTurn`: of several databases not all are checked at once. */
 export async function runBackup(
   { daemon, checks }: WiredBackup,
@@ -35,14 +38,17 @@ export async function runBackup(
   checksTurn?: Turnstile,
 ): Promise<void> {
   log.info({ name: config.name, database: daemon.status().database }, 'db-backup started');
+  let isUp = false;
   try {
     const checking = checksTurn ? checksTurn.pass(() => checks(signal), signal) : checks(signal);
-    tellChecks(await checking, log);
+    const found = await checking;
+    tellChecks(found, log);
+    isUp = found.some(({ id, status }) => status === 'ok' && ANSWERED.includes(id));
   } catch (error) {
     if (!isAbort(error)) throw error;
   }
   if (!checksTurn) giveMemoryBack();
-  await daemon.serve(signal);
+  await daemon.serve(signal, { isUp });
   log.info('db-backup stopped');
 }
 

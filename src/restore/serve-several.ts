@@ -50,7 +50,12 @@ export async function serveRestores(
   const shared = { runtime, turns: new ContainerTurns(), lock, starts, alerts };
   const members = all.map((config) => memberOf(config, shared, checks));
   const supervisor = new Supervisor('db-restore', members, clock);
-  await using _health = await startHealth(healthPort, log, () => supervisor.report());
+  await using _health = await startHealth(
+    healthPort,
+    log,
+    () => supervisor.report(),
+    (name) => supervisor.reportOf(name),
+  );
   const names = all.map(({ name }) => name);
   log.info({ databases: names }, 'db-restore started for several databases');
   const running = AbortSignal.any([signal, lock.lost]);

@@ -41,6 +41,8 @@ export interface HealthServerOptions {
   readonly host?: string;
   /** Called once a request; may be asynchronous. What it throws counts as not live. */
   readonly report: () => HealthReport | Promise<HealthReport>;
+  /** Of several databases: one of them, for `/status?database=NAME`; undefined for a stranger. */
+  readonly reportOf?: (database: string) => HealthReport | undefined;
   readonly log: Logger;
 }
 
@@ -49,7 +51,7 @@ const LONGEST_REPORT_MS = 5000;
 
 /**
  * Serves `GET` (and `HEAD`) of `/healthz`, `/readyz`, `/status`, `/public` and, where the report has
- * them, `/alerts` as JSON.
+ * them, `/alerts` as JSON. Of several databases `/status?database=NAME` is about one alone.
  *
  * Contract: `start` rejects with `health/port-in-use` or `health/not-started`; disposal ends open
  * connections and never rejects. The server alone does not keep the process alive.
@@ -94,9 +96,13 @@ export class HealthServer implements AsyncDisposable {
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       return send(response, 405, { error: 'only GET' });
     }
-    const path = (request.url ?? '/').replace(/\?.*$/s, '');
+    const [path = '/', query] = (request.url ?? '/').split('?', 2);
     if (!paths.includes(path)) return send(response, 404, { error: 'not found', paths });
-    const report = await this.#report();
+    const database = new URLSearchParams(query).get('database');
+    const { report: all, reportOf } = this.#options;
+    const isOfOne = path === '/status' && database !== null && reportOf !== undefined;
+    const report = await this.#report(isOfOne ? () => reportOf(database) : all);
+    if (!report) return send(response, 404, { error: 'no such database' });
     const { live, ready, notLive, notReady } = report;
     if (path === '/healthz') return send(response, live ? 200 : 503, { live, notLive });
     if (path === '/readyz') return send(response, ready ? 200 : 503, { ready, notReady });
@@ -110,13 +116,13 @@ export class HealthServer implements AsyncDisposable {
     return send(response, 200, { live, ready, ...report.status });
   }
 
-  async #report(): Promise<HealthReport> {
+  async #report<T>(ask: () => T | Promise<T>): Promise<T | HealthReport> {
     let timer: NodeJS.Timeout | undefined;
     const tooLong = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error('no status in time')), LONGEST_REPORT_MS);
     });
     try {
-      return await Promise.race([Promise.resolve().then(this.#options.report), tooLong]);
+      return await Promise.race([Promise.resolve().then(ask), tooLong]);
     } catch (error) {
       this.#options.log.warn({ error }, 'the status could not be told');
       return { live: false, ready: false, status: { error: messageOf(error) } };

@@ -67,6 +67,11 @@ export class Supervisor {
     };
   }
 
+  /** Undefined for one that isn't among them. */
+  reportOf(name: string): HealthReport | undefined {
+    return this.#members.some((member) => member.name === name) ? this.#reportOf(name) : undefined;
+  }
+
   #reportOf(name: string): HealthReport {
     const error = this.#errors.get(name);
     if (error) return { live: false, ready: false, status: { state: 'ended', error } };

@@ -79,9 +79,9 @@ export async function askBackupStatus(
   if (port === 0) return undefined;
   try {
     const bounded = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
-    const answer = await fetch(`http://127.0.0.1:${port}/status`, { signal: bounded });
-    const told = (await answer.json()) as { readonly databases?: Record<string, unknown> };
-    const status = asBackupStatus(told.databases?.[name] ?? told);
+    const url = `http://127.0.0.1:${port}/status?database=${encodeURIComponent(name)}`;
+    const answer = await fetch(url, { signal: bounded });
+    const status = asBackupStatus(await answer.json());
     return status?.name === name ? status : undefined;
   } catch {
     throwIfAborted(signal);

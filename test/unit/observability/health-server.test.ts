@@ -8,9 +8,12 @@ afterEach(async () => {
   for (const server of open.splice(0)) await server[Symbol.asyncDispose]();
 });
 
-async function serve(report: () => HealthReport | Promise<HealthReport>) {
+async function serve(
+  report: () => HealthReport | Promise<HealthReport>,
+  more: { reportOf?: (name: string) => HealthReport | undefined } = {},
+) {
   const log = silentLogger();
-  const server = await HealthServer.start({ port: 0, host: '127.0.0.1', report, log });
+  const server = await HealthServer.start({ port: 0, host: '127.0.0.1', report, log, ...more });
   open.push(server);
   return {
     server,
@@ -48,6 +51,26 @@ test('a report that throws is not live, and the server goes on', async () => {
   expect((await get('/status')).body).toEqual({ live: false, ready: false, error: 'no idea' });
   broken = false;
   expect((await get('/healthz')).status).toBe(200);
+});
+
+test('of several databases one alone can be asked for, without a look at the others', async () => {
+  const all = () => {
+    throw new Error('not asked for');
+  };
+  const { get } = await serve(all, {
+    reportOf(name) {
+      if (name === 'broken') throw new Error('no idea');
+      return name === 'a b' ? well : undefined;
+    },
+  });
+  const one = await get('/status?database=a%20b');
+  expect(one).toEqual({ status: 200, body: { live: true, ready: true, state: 'idle' } });
+  expect((await get('/status?database=b')).status).toBe(404);
+  const broken = await get('/status?database=broken');
+  expect(broken.body).toEqual({ live: false, ready: false, error: 'no idea' });
+  // The only database of a daemon is meant whatever it is called.
+  const single = await serve(() => well);
+  expect((await single.get('/status?database=x')).status).toBe(200);
 });
 
 test('other paths and methods are refused', async () => {
