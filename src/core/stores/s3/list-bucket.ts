@@ -11,9 +11,9 @@ import type { Listing, Stray } from '../store.ts';
 import type { Bucket } from './bucket.ts';
 
 /** Manifests that are fetched at a time. */
-const CONCURRENCY = 4;
+const CONCURRENCY = 8;
 /** A prefix full of other things must not fill the memory. */
-const MOST_STRAYS = 1000;
+const MOST_OTHERS = 1000;
 export const PROBE_NAME = '.dropback-probe';
 
 /** The keys of one database's backups: `<prefix>/<name>/<file>`. */
@@ -21,10 +21,13 @@ export class Keys {
   readonly name: string;
   /** Ends in a slash. */
   readonly folder: string;
+  /** What every key of ours begins with: a million others in the folder cost nothing. */
+  readonly own: string;
 
   constructor(prefix: string, name: string) {
     this.name = name;
     this.folder = prefix === '' ? `${name}/` : `${prefix}/${name}/`;
+    this.own = `${this.folder}${name}_`;
   }
 
   archive({ archive }: Manifest): string {
@@ -56,15 +59,8 @@ export async function listBucket(
   keys: Keys,
   signal: AbortSignal,
 ): Promise<Listing> {
-  const found: Found[] = [];
   const strays = new Strays();
-  for await (const { key, bytes } of bucket.list(keys.folder, signal)) {
-    const known = keys.parse(key);
-    const file = key.slice(keys.folder.length);
-    if (known) found.push({ ...known, key, bytes });
-    else if (!file.startsWith(PROBE_NAME))
-      strays.add(file, 'not a file of a backup of this database');
-  }
+  const found = await findFiles(bucket, keys, strays, signal);
   const sizes = new Map(found.map(({ key, bytes }) => [key, bytes]));
   const manifests = found.filter(({ kind }) => kind === 'manifest');
   const read = await inTurns(manifests, (entry) => readEntry(bucket, keys, entry, signal));
@@ -90,6 +86,29 @@ export async function listBucket(
     strays.add(key.slice(keys.folder.length), 'archive without a manifest');
   }
   return { backups, strays: strays.list() };
+}
+
+/** Files of backups. The others are looked at only until there are too many of them to be named. */
+async function findFiles(
+  bucket: Bucket,
+  keys: Keys,
+  strays: Strays,
+  signal: AbortSignal,
+): Promise<Found[]> {
+  const read = async (prefix: string, onOther: (file: string) => boolean) => {
+    const found: Found[] = [];
+    for await (const { key, bytes } of bucket.list(prefix, signal)) {
+      const known = keys.parse(key);
+      if (known) found.push({ ...known, key, bytes });
+      else if (!onOther(key.slice(keys.folder.length))) return undefined;
+    }
+    return found;
+  };
+  const all = await read(keys.folder, (file) => {
+    if (file.startsWith(PROBE_NAME)) return true;
+    return strays.addOther(file);
+  });
+  return all ?? (await read(keys.own, () => true)) ?? [];
 }
 
 /** The manifest under a key; undefined where there is none. Throws as parseManifest does. */
@@ -133,26 +152,39 @@ async function readEntry(
   }
 }
 
-/** Results in the order of the items, a few at a time. */
+/** Results in the order of the items, a few at a time; a slow one keeps none of the others waiting. */
 async function inTurns<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = [];
-  for (let at = 0; at < items.length; at += CONCURRENCY) {
-    results.push(...(await Promise.all(items.slice(at, at + CONCURRENCY).map(work))));
+  let next = 0;
+  const worker = async () => {
+    for (let at = next++; at < items.length; at = next++) results[at] = await work(items[at] as T);
+  };
+  try {
+    await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+  } finally {
+    // The others begin nothing more where one has failed.
+    next = items.length;
   }
   return results;
 }
 
 class Strays {
-  readonly #list: Stray[] = [];
-  #more = 0;
+  readonly #others: Stray[] = [];
+  readonly #ours: Stray[] = [];
 
+  /** Something of ours that is not as it should be. */
   add(name: string, reason: string): void {
-    if (this.#list.length < MOST_STRAYS) this.#list.push({ name, reason });
-    else this.#more++;
+    this.#ours.push({ name, reason });
+  }
+
+  /** Something of others; false when there are too many of them. */
+  addOther(name: string): boolean {
+    this.#others.push({ name, reason: 'not a file of a backup of this database' });
+    return this.#others.length < MOST_OTHERS;
   }
 
   list(): Stray[] {
-    if (this.#more === 0) return this.#list;
-    return [...this.#list, { name: '…', reason: `and ${this.#more} more` }];
+    if (this.#others.length < MOST_OTHERS) return [...this.#others, ...this.#ours];
+    return [...this.#others, { name: '…', reason: 'and perhaps more' }, ...this.#ours];
   }
 }

@@ -135,7 +135,7 @@ export class S3Store implements Store {
 
   async ids(signal: AbortSignal): Promise<ReadonlySet<string>> {
     const ids = new Set<string>();
-    for await (const { key } of this.#bucket.list(this.#keys.folder, signal)) {
+    for await (const { key } of this.#bucket.list(this.#keys.own, signal)) {
       const known = this.#keys.parse(key);
       if (known?.kind === 'manifest') ids.add(known.id);
     }
@@ -292,7 +292,7 @@ export class S3Store implements Store {
   async #finishRemovals(signal: AbortSignal): Promise<string[]> {
     const found: string[] = [];
     const listed = new Set<string>();
-    for await (const { key } of this.#bucket.list(this.#keys.folder, signal)) {
+    for await (const { key } of this.#bucket.list(this.#keys.own, signal)) {
       const known = this.#keys.parse(key);
       if (known?.kind === 'manifest-removing') found.push(known.id);
       if (known?.kind === 'manifest') listed.add(known.id);
