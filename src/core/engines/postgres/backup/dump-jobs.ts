@@ -12,6 +12,9 @@ const LEADER = 1;
 
 /** More than these take from an application that shares the server. */
 const USUAL = 2;
+const FOLDER_AND_TAR = 2;
+/** Each takes a kilobyte of a tar however small it is, and a stream is faster with very many. */
+const USUAL_FILES = 10_000;
 /** Of a directory; the tar needs some more for its lists. */
 export const MOST_FILES = MOST_MEMBERS * 0.9;
 
@@ -32,9 +35,9 @@ export async function grantJobs(session: Session, asked: number): Promise<Grante
 }
 
 /**
- * Jobs where BACKUP_JOBS isn't set: two, where there are two processors, free connections, no more
- * large objects than a tar may have files, and room for a folder and a tar beside each other
- * (`freeBytes`: at least the database's size, compressed they are far smaller).
+ * Jobs where BACKUP_JOBS isn't set: two, where there are two processors, free connections, not very many
+ * tables and large objects, and room for a folder and a tar beside each other: of what
+ * doesn't compress, each may take as much as the database. A stream fits where only one of them does.
  */
 export async function chooseJobs(
   connection: PostgresConnection,
@@ -43,9 +46,10 @@ export async function chooseJobs(
 ): Promise<number> {
   if (availableParallelism() < USUAL || freeBytes === undefined) return 1;
   await using session = await connect(connection, { applicationName: 'dropback probe', signal });
-  if (freeBytes < (await readDatabaseSize(session, connection.database))) return 1;
+  const size = await readDatabaseSize(session, connection.database);
+  if (freeBytes < size * FOLDER_AND_TAR) return 1;
   const { jobs } = await grantJobs(session, USUAL);
-  return jobs < USUAL || (await countFiles(session)) > MOST_FILES ? 1 : USUAL;
+  return jobs < USUAL || (await countFiles(session)) > USUAL_FILES ? 1 : USUAL;
 }
 
 async function countFiles(session: Session): Promise<number> {
