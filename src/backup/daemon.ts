@@ -1,5 +1,5 @@
 import type { Manifest } from '../core/archive/manifest.ts';
-import { isAhead, newestBackup } from '../core/archive/newest.ts';
+import { isAhead, newestBackup, notAhead } from '../core/archive/newest.ts';
 import type { BackupConfig } from '../core/config/config.ts';
 import type { BackupEngine } from '../core/engines/engine.ts';
 import type { Logger } from '../core/observability/log.ts';
@@ -63,7 +63,7 @@ export class BackupDaemon {
   readonly #rehearsals: VerifyLoop | undefined;
   readonly #statusFile: StatusFile;
   readonly #alerts: BackupAlerts;
-  readonly #startedAt: Date;
+  #startedAt: Date;
   readonly #ownFolder: string;
   readonly #toldRefusals = new Set<string>();
   #state: BackupStatus['state'] = 'waiting for the database';
@@ -204,8 +204,13 @@ export class BackupDaemon {
   }
 
   #facts(): ScheduleFacts {
+    const now = this.#deps.clock.now();
+    // Noted under a clock that has been set back since, they would put off the next run, and hide that it
+    // is overdue, for as long.
+    this.#startedAt = notAhead(this.#startedAt, now);
+    if (this.#lastAttempt) this.#lastAttempt = notAhead(this.#lastAttempt, now);
     return {
-      now: this.#deps.clock.now(),
+      now,
       startedAt: this.#startedAt,
       failures: this.#failures,
       ...(this.#lastGood ? { lastGood: new Date(this.#lastGood.createdAt) } : {}),

@@ -1,5 +1,5 @@
 import type { Manifest } from '../../core/archive/manifest.ts';
-import { newestBackup } from '../../core/archive/newest.ts';
+import { newestBackup, notAhead } from '../../core/archive/newest.ts';
 import type { Verification } from '../../core/archive/state-file.ts';
 import type { VerifyConfig } from '../../core/config/config.ts';
 import type { Logger } from '../../core/observability/log.ts';
@@ -57,6 +57,7 @@ export class VerifyLoop {
   }
 
   status(): VerificationStatus {
+    this.#followClock();
     const { schedule } = this.#deps.verify;
     const next = this.#retryAt() ?? (schedule && nextTime(schedule, this.#since));
     return {
@@ -91,6 +92,7 @@ export class VerifyLoop {
   /** When the next one is due; undefined: not before there is another backup. */
   async #round(signal: AbortSignal): Promise<Date | undefined> {
     const { local, clock } = this.#deps;
+    this.#followClock();
     const newest = newestBackup((await local.list(signal)).backups, clock.now());
     if (!newest) return undefined;
     const due = await this.#dueAt(newest);
@@ -101,6 +103,13 @@ export class VerifyLoop {
       await this.#rehearse(backup, signal);
       return await this.#dueAt(backup);
     }, signal);
+  }
+
+  /** Nothing waits for a time that was noted before the clock was set back. */
+  #followClock(): void {
+    const now = this.#deps.clock.now();
+    this.#since = notAhead(this.#since, now);
+    if (this.#lastAttempt) this.#lastAttempt = notAhead(this.#lastAttempt, now);
   }
 
   async #inTurn<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {

@@ -7,6 +7,14 @@ export function isAhead(at: Date, now: Date): boolean {
 }
 
 /**
+ * A time that was noted under a clock that has been set back since is nothing to count from: then it is
+ * taken to have been just now.
+ */
+export function notAhead(at: Date, now: Date): Date {
+  return isAhead(at, now) ? now : at;
+}
+
+/**
  * The newest of what is sorted oldest first. What is dated ahead of the clock isn't: one run under a
  * clock that was ahead would be the newest for years. Where everything is, it is this clock that is
  * behind, and the last one is the newest.

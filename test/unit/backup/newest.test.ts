@@ -110,6 +110,46 @@ describe('a backup of one run under a clock that was years ahead', () => {
   });
 });
 
+test('rehearsals go on by the clock when it has been set back by years', async () => {
+  const stepped = new SteppedClock(Date.parse('2031-01-01T00:00:00Z'));
+  await make('2026-11-22T18:00:00Z');
+  const report = { kind: 'restore', where: 'local', durationMs: 1, warnings: [] } as const;
+  let rehearsed = 0;
+  const rehearse = async ({ id }: Manifest) => {
+    rehearsed += 1;
+    const error = { code: 'database/unreachable', message: 'away', hint: '' };
+    const status = rehearsed === 1 ? ('inconclusive' as const) : ('ok' as const);
+    return { ...report, id, status, at: stepped.now().toISOString(), error };
+  };
+  const loop = new VerifyLoop({
+    verify: { mode: 'restore', queries: [], schedule: { kind: 'cron', expression: '* * * * *' } },
+    local,
+    verifier: { rehearse } as unknown as Verifier,
+    clock: stepped,
+    log: silentLogger(),
+    onChange: () => {},
+  });
+  const stop = new AbortController();
+  const running = loop.run(stop.signal);
+  /** Minutes pass until there were so many. */
+  const until = async (count: number) => {
+    for (let minutes = 0; rehearsed < count && minutes < 60; minutes++) {
+      await stepped.advance(60_000);
+    }
+    expect(rehearsed).toBeGreaterThanOrEqual(count);
+  };
+  await until(1);
+  const years = stepped.now().getTime() - now.getTime();
+  stepped.jump(-years);
+  await until(2);
+  stepped.jump(years);
+  await until(rehearsed + 1);
+  stepped.jump(-years);
+  await until(rehearsed + 1);
+  stop.abort();
+  await running;
+});
+
 describe('a run that failed under a clock that was years ahead', () => {
   const failure = {
     at: '2031-01-01T00:00:00.000Z',
