@@ -122,9 +122,9 @@ export class Stack implements AsyncDisposable {
     return stdout + stderr;
   }
 
-  /** A program in a running container; with the image's own user unless `asUser`. */
+  /** A program in a running container. Not by Compose, which reads all its files each time. */
   exec(service: string, command: readonly string[], options: { readonly check?: boolean } = {}) {
-    return this.compose(['exec', '-T', service, ...command], options);
+    return this.docker(['exec', this.name(service), ...command], options);
   }
 
   async sql(text: string, database = 'app'): Promise<string> {
