@@ -13,6 +13,7 @@ import { giveMemoryBack } from '../core/runtime/give-memory-back.ts';
 import type { Turnstile } from '../core/runtime/turnstile.ts';
 import { type Checkpoint, noCheckpoint } from './checkpoint.ts';
 import { ensureFolders, type Folders, foldersOf } from './drop-folder/folders.ts';
+import { ScriptLooks } from './drop-folder/script-looks.ts';
 import { DropWatcher } from './drop-folder/watch.ts';
 import { Gates } from './gates.ts';
 import { Housekeeping } from './housekeeping.ts';
@@ -320,6 +321,7 @@ function machineParts(
       mostAttempts: MOST_ATTEMPTS,
     },
     identity: config.ageIdentity,
+    ...(engine.kind === 'postgres' ? { scripts: new ScriptLooks() } : {}),
     hooks: new RestoreHooks(given.hooks, engine.description, clock, given.secrets ?? []),
     clock,
     log,

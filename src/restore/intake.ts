@@ -148,9 +148,9 @@ export class Intake {
 
   async #stillGrows(drop: QueuedDrop, signal: AbortSignal): Promise<boolean> {
     const { queue } = this.#with.watcher;
-    const { clock, log, identity } = this.#with.parts;
+    const { clock, log, identity, scripts } = this.#with.parts;
     if (drop.looksWhole || queue.waitedLongEnough(drop, clock.monotonic())) return false;
-    const reason = await looksTruncatedSoon(drop.sighting, clock, signal, identity);
+    const reason = await looksTruncatedSoon(drop.sighting, clock, signal, { identity, scripts });
     if (reason === undefined) {
       queue.markWhole(drop);
       return false;

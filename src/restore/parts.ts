@@ -8,6 +8,7 @@ import type { Clock } from '../core/runtime/clock.ts';
 import type { Turnstile } from '../core/runtime/turnstile.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { Folders } from './drop-folder/folders.ts';
+import type { ScriptLooks } from './drop-folder/script-looks.ts';
 import type { Journal } from './journal/journal.ts';
 import type { PreviousRecords } from './journal/previous-records.ts';
 import type { StoppedFile } from './journal/stopped.ts';
@@ -60,6 +61,8 @@ export interface MachineParts {
   readonly settings: MachineSettings;
   /** RESTORE_AGE_IDENTITY: what opens encrypted drops. */
   readonly identity?: AgeIdentity | undefined;
+  /** What was seen of scripts before they were claimed; PostgreSQL alone. */
+  readonly scripts?: ScriptLooks | undefined;
   readonly hooks: RestoreHooks;
   readonly news: RestoreNews;
   readonly clock: Clock;

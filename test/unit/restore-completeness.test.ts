@@ -50,7 +50,7 @@ async function judged(name: string, identity?: AgeIdentity): Promise<string | un
   expect(await listDropFolder(folders)).toContain(name);
   const sighting = await sight(folders, name, false);
   if (!sighting) throw new Error('not there');
-  return looksTruncated(sighting, signal, identity);
+  return looksTruncated(sighting, signal, { identity });
 }
 
 test.for(['app.sql', 'pg.sql', 'app.sql.gz', 'app.sql.zst', 'app.db', 'app.tar'])(

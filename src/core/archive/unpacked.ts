@@ -1,3 +1,4 @@
+import type { ScriptSummary } from '../engines/postgres/script/summary.ts';
 import type { ArchiveFormat } from './format.ts';
 import type { Manifest } from './manifest.ts';
 import type { Packing } from './packed-content.ts';
@@ -14,6 +15,8 @@ export interface UnpackedDrop {
   readonly path: string;
   /** Where `path` is the file as it was dropped: how its content is packed. For `pipeContent`. */
   readonly packed?: Packing;
+  /** What is in a script, where it was read to its end in the drop folder already. */
+  readonly script?: ScriptSummary;
   /** Of a packed file its own size: how much is in it is seen when it is read. */
   readonly contentBytes: number;
   /** Of the file as dropped, hex. */

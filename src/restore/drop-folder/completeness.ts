@@ -10,6 +10,7 @@ import { withDeadline } from '../deadline.ts';
 import { customArchiveEndsEarly } from './custom-archive-end.ts';
 import { openDrop } from './open-drop.ts';
 import type { Sighting } from './scan.ts';
+import type { ScriptLooks } from './script-looks.ts';
 
 /** Trailers are near the end: pg_dump 18 writes `\unrestrict` and a key after its own. */
 const TAIL_BYTES = 16 * 1024;
@@ -19,6 +20,13 @@ const ZEROS_BYTES = 4096;
 /** tar fills its last record, of 10 KiB usually, with zeros. */
 const TAR_PADDING_BYTES = 64 * 1024;
 
+export interface LookMeans {
+  /** RESTORE_AGE_IDENTITY. */
+  readonly identity?: AgeIdentity | undefined;
+  /** Keeps what is seen of a script on the way to its end. */
+  readonly scripts?: ScriptLooks | undefined;
+}
+
 /**
  * Why a file still looks as if it were being written, or undefined. Looks at its ends (for gzip and
  * age, which have no other way, at all of it) and writes nothing. Damage of other kinds is no reason to
@@ -27,12 +35,12 @@ const TAR_PADDING_BYTES = 64 * 1024;
 export async function looksTruncated(
   sighting: Sighting,
   signal: AbortSignal,
-  identity?: AgeIdentity,
+  means: LookMeans = {},
 ): Promise<string | undefined> {
   if (sighting.bytes === 0) return 'it is empty';
   try {
     await using file = await openDrop(sighting.path, sighting.signature);
-    return await judge(file, sighting.bytes, identity, signal);
+    return await judge(file, sighting.bytes, means, signal);
   } catch (error) {
     if (signal.aborted) throw abortedError(signal);
     const truncated = error instanceof DropbackError && error.code === 'drop/truncated';
@@ -52,12 +60,12 @@ export async function looksTruncatedSoon(
   sighting: Sighting,
   clock: Clock,
   signal: AbortSignal,
-  identity?: AgeIdentity,
+  means: LookMeans = {},
 ): Promise<string | undefined> {
   const mostMs = LOOK_MS + Math.ceil(sighting.bytes / 1_000_000) * LOOK_MS_PER_MEGABYTE;
   try {
     return await withDeadline({ mostMs, clock }, signal, (bounded) =>
-      looksTruncated(sighting, bounded, identity),
+      looksTruncated(sighting, bounded, means),
     );
   } catch (error) {
     if (error instanceof DropbackError && error.code === 'drop/takes-too-long') return undefined;
@@ -68,7 +76,7 @@ export async function looksTruncatedSoon(
 async function judge(
   file: FileHandle,
   bytes: number,
-  identity: AgeIdentity | undefined,
+  { identity, scripts }: LookMeans,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const head = await readAt(file, 0, HEAD_BYTES);
@@ -80,8 +88,9 @@ async function judge(
   // Others reserve the space for what is still to come.
   if (await endsInZeros(file, found, head, bytes)) return 'it ends with nothing but zeros';
   if (found.kind === 'compressed') {
-    if (found.compression === 'gzip') await testCompressed(file, 'gzip', signal);
-    else if (await zstdEndsEarly(file, signal)) return 'its last zstd frame is not complete';
+    if (found.compression === 'gzip') {
+      if (!(await scripts?.findsWhole(file, signal))) await testCompressed(file, 'gzip', signal);
+    } else if (await zstdEndsEarly(file, signal)) return 'its last zstd frame is not complete';
     return undefined;
   }
   if (found.kind === 'encrypted') {

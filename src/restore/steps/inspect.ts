@@ -27,7 +27,7 @@ export async function inspectStep(
   const sha256 = job.record.claimed?.sha256 ?? '';
   const manifest = await lookUp(job, parts, sha256, signal);
   requireGlobals(job, parts, manifest);
-  const drop = await unpack(
+  const unpacked = await unpack(
     {
       path: claimedPath(job.workFolder),
       fileName: name,
@@ -39,6 +39,8 @@ export async function inspectStep(
     },
     signal,
   );
+  const script = parts.scripts?.take(job.record.claimed?.signature ?? '');
+  const drop = script ? { ...unpacked, script } : unpacked;
   requireEngine(drop.format, parts.engine.kind);
   // First, because inspection refuses in place what names roles that aren't there.
   await makeMissingRoles(job, parts, manifest, signal);

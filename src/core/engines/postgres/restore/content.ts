@@ -58,8 +58,8 @@ export function readContent(drop: UnpackedDrop, needs: ContentNeeds): Promise<Co
 }
 
 async function readPlain(drop: UnpackedDrop, needs: ContentNeeds): Promise<Content> {
-  const { signal, serverMajor, progress } = needs;
-  const summary = await inspectByTool(drop, { signal, serverMajor, onProgress: progress });
+  const { signal, progress } = needs;
+  const summary = drop.script ?? (await inspectByTool(drop, { signal, onProgress: progress }));
   return { ...fromSummary(summary), text: { bytes: summary.bytes, lines: summary.lines } };
 }
 

@@ -20,7 +20,7 @@ export type Script = Pick<UnpackedDrop, 'path' | 'packed' | 'contentBytes'>;
 /** Far more than its longest statements and longest lists need; of files, its one message. */
 const LIMITS = { dataBytes: 2 * 1024 ** 3, fileBytes: 1024 ** 3 };
 
-export interface InspectOptions extends DispositionOptions {
+export interface InspectOptions {
   readonly signal: AbortSignal;
   /** Told the part that was read, 0 to 1. */
   readonly onProgress: (fraction: number) => void;
@@ -32,10 +32,10 @@ export interface InspectOptions extends DispositionOptions {
  */
 export async function inspectByTool(
   script: Script,
-  { signal, onProgress, ...options }: InspectOptions,
+  { signal, onProgress }: InspectOptions,
 ): Promise<ScriptSummary> {
   const limits = script.packed && plausibleContent(script.contentBytes);
-  const request: InspectRequest = { ...options, ...(limits ? { limits } : {}) };
+  const request: InspectRequest = limits ? { limits } : {};
   let input: FileHandle | undefined;
   let last: ToolMessage | undefined;
   const work = pipeContent(script, [tool('inspect', request)], {

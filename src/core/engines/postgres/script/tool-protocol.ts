@@ -5,7 +5,7 @@ import type { RewriteResult } from './rewrite.ts';
 import type { ScriptSummary } from './summary.ts';
 
 /** What `tool.ts` is asked, as JSON in its arguments: nothing in it is secret. */
-export interface InspectRequest extends DispositionOptions {
+export interface InspectRequest {
   /** More than that is refused while it is read. */
   readonly limits?: ContentLimits;
 }
