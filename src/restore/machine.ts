@@ -132,7 +132,7 @@ export class RestoreMachine {
       within(contentBytes, (soon) => stageStep(job, parts, found, soon)),
     );
     await job.step('check', signal, () =>
-      within(contentBytes, (soon) => checkStep(job, parts, inspection, soon)),
+      within(contentBytes, (soon) => checkStep(job, parts, found, soon)),
     );
   }
 

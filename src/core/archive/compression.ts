@@ -1,4 +1,4 @@
-import { type FileHandle, statfs } from 'node:fs/promises';
+import { type FileHandle, open, statfs } from 'node:fs/promises';
 import { openExclusive } from '../runtime/durable-files.ts';
 import { DropbackError, toDropbackError } from '../runtime/errors.ts';
 import { diskError } from '../runtime/process/disk-full.ts';
@@ -25,8 +25,8 @@ export interface Unpacking {
 }
 
 /**
- * Writes what the filters print whole into the new file `destination`, fsynced; returns its size in
- * bytes. Errors: `drop/too-large`, `disk/full`, and what `explain` makes of a filter's failure.
+ * Writes what the filters print whole into the new file `destination`; returns its size in bytes. It
+ * isn't on disk then, which `requireWritten` sees to. Errors: `drop/too-large`, `disk/full`, and what `explain` makes of a filter's failure.
  */
 export async function writeContent(
   { filters, input, explain }: Unpacking,
@@ -50,8 +50,18 @@ export async function writeContent(
   const { size } = await target.stat();
   if (size > limits.mostBytes) throw tooLarge(limits);
   if (failure !== undefined) throw explain(diskError(failure, 'the volume of the drop folder'));
-  await target.sync();
   return size;
+}
+
+/**
+ * Waits until a file is on disk, and throws `disk/failing` or `disk/full` where any of it could not be
+ * written: what is read back may come from memory or not. Beside other work, because it takes long.
+ */
+export async function requireWritten(path: string): Promise<void> {
+  await using file = await open(path, 'r');
+  await file.sync().catch((error: unknown) => {
+    throw toDropbackError(error);
+  });
 }
 
 export function tooLarge(limits: ContentLimits): DropbackError {
