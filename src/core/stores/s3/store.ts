@@ -190,7 +190,7 @@ export class S3Store implements Store {
 
   /**
    * Finishes removals that a crash interrupted, and gives up uploads of ours that are older than
-   * two days. Throws only when aborted: without the rights for it there is a warning.
+   * a week. Throws only when aborted: without the rights for it there is a warning.
    */
   async sweep(signal: AbortSignal): Promise<S3SweepReport> {
     const warnings: string[] = [];
