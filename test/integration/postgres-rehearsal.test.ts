@@ -30,9 +30,12 @@ describe.each(servers)('rehearsals on PostgreSQL $version', (server) => {
     const { database } = bed.manifest;
     const { sequencePositions: _, ...properties } = database.properties;
     const leftOut = [{ schema: 'public', name: 'logs', rows: 7 }];
-    const found = await bed.compare({ leftOut, database: { ...database, properties } });
+    const tables = bed.manifest.tables.filter(({ rows }) => rows > 0);
+    expect(tables.length).toBeLessThan(bed.manifest.tables.length);
+    const found = await bed.compare({ leftOut, tables, database: { ...database, properties } });
     expect(found.notCovered).toEqual([
       'rows that are not in the backup: public.logs (7 rows)',
+      expect.stringMatching(/^tables whose rows were not counted in the backup: \w+\.\w+/),
       expect.stringMatching(/^sequences are not compared/),
     ]);
   });

@@ -4,7 +4,7 @@ import { type FileHandle, open, rm } from 'node:fs/promises';
 import type { Manifest } from '../archive/manifest.ts';
 import { openExclusive } from '../runtime/durable-files.ts';
 import { DropbackError, throwIfAborted } from '../runtime/errors.ts';
-import { unreadable } from './store-errors.ts';
+import { isAboutReading, unreadable } from './store-errors.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
 
@@ -38,17 +38,15 @@ export async function* readPieces(
 }
 
 /**
- * The stored file piece by piece, to its end. Throws `store/unreadable` where the disk refuses, and the
- * system's own error where there is no such file.
+ * The stored file piece by piece, to its end. Throws `store/unreadable` where the disk refuses, and any
+ * other error of the system's as it is.
  */
 async function* readStored(path: string, signal: AbortSignal): AsyncGenerator<Buffer> {
   try {
     await using file = await openRegular(path);
     yield* readPieces(file, 0, Number.MAX_SAFE_INTEGER, signal);
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (error instanceof DropbackError || code === undefined || code === 'ENOENT') throw error;
-    throw unreadable(path, error);
+    throw isAboutReading(error) ? unreadable(path, error) : error;
   }
 }
 

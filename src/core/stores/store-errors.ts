@@ -15,6 +15,16 @@ export function notFound(id: string, where: string): DropbackError {
   });
 }
 
+/** What the system says when it, and not the file or its disk, is why something can't be read now. */
+const OF_THE_MOMENT = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR', 'ENOENT']);
+
+/** Whether an error of the system's says of a file that its disk doesn't give it back. */
+export function isAboutReading(error: unknown): boolean {
+  const { code } = (error ?? {}) as { code?: unknown };
+  const isOurs = error instanceof DropbackError;
+  return !isOurs && typeof code === 'string' && /^E[A-Z]+$/.test(code) && !OF_THE_MOMENT.has(code);
+}
+
 /** Of a file that is there and can't be read, which is no proof that it is damaged. */
 export function unreadable(path: string, cause: unknown): DropbackError {
   const said = messageOf(cause);

@@ -3,6 +3,7 @@ import { verdictOf } from '../../../src/backup/verify/verdict.ts';
 import { decompressionError } from '../../../src/core/archive/compression.ts';
 import { loadError } from '../../../src/core/engines/postgres/restore/load-error.ts';
 import { DropbackError } from '../../../src/core/runtime/errors.ts';
+import { isAboutReading } from '../../../src/core/stores/store-errors.ts';
 
 const load = (...stderr: string[]) =>
   new DropbackError('drop/does-not-load', 'the file does not load', {
@@ -54,6 +55,15 @@ describe('who is to blame', () => {
       facts: { program: 'zstd', exitCode: 1, exitSignal: null, stderr: [] },
     });
     expect(verdictOf(decompressionError(damaged, 'zstd'))).toBe('failed');
+  });
+
+  test.each<[boolean, string[]]>([
+    [true, ['EIO', 'EACCES', 'EPERM', 'ESTALE', 'ENXIO', 'EUCLEAN', 'ENODEV', 'EISDIR']],
+    [false, ['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR', 'ENOENT', 'ERR_INVALID_ARG_TYPE']],
+  ])('a system error is the disk’s: %s', (isTheDisks, codes) => {
+    for (const code of codes) {
+      expect(isAboutReading(Object.assign(new Error('x'), { code })), code).toBe(isTheDisks);
+    }
   });
 
   test('a bug of ours, or an error that nobody knows, is not held against a backup', () => {

@@ -1,8 +1,9 @@
 import { parseArchiveId } from '../../archive/archive-name.ts';
 import type { Manifest } from '../../archive/manifest.ts';
 import { isAhead } from '../../archive/newest.ts';
-import { DropbackError, messageOf } from '../../runtime/errors.ts';
+import { messageOf } from '../../runtime/errors.ts';
 import type { Listing, Stray } from '../store.ts';
+import { isAboutReading } from '../store-errors.ts';
 import type { BackupFolder, FolderEntry } from './backup-folder.ts';
 
 /** What is listed, and what else lies there. Writes nothing: the folder may be read-only. */
@@ -26,7 +27,7 @@ export async function listFolder(folder: BackupFolder): Promise<Listing> {
         strays.push({ name: entry.file, reason });
       }
     } catch (error) {
-      const unreadable = error instanceof DropbackError ? {} : { unreadable: true };
+      const unreadable = isAboutReading(error) ? { unreadable: true } : {};
       strays.push({ name: entry.file, reason: messageOf(error), ...unreadable });
     }
   }

@@ -17,12 +17,13 @@ import {
   syncFolder,
   writeAndSync,
 } from '../../runtime/durable-files.ts';
-import { DropbackError, throwIfAborted, toDropbackError } from '../../runtime/errors.ts';
+import { throwIfAborted, toDropbackError } from '../../runtime/errors.ts';
 import { copyArchive, digestFile, requireDigest } from '../file-copy.ts';
 import type { ArchiveSource, Listing, Store } from '../store.ts';
 import {
   differentManifest,
   existsAlready,
+  isAboutReading,
   notFound,
   requireOwnName,
   unreadable,
@@ -239,7 +240,7 @@ export class LocalStore implements Store {
     requireOwnName(manifest, this.#folder.name, this.description);
     const path = this.#folder.manifestPath(manifest.id);
     const stored = await this.#folder.readManifest(path, manifest.id).catch((error: unknown) => {
-      throw error instanceof DropbackError ? error : unreadable(path, error);
+      throw isAboutReading(error) ? unreadable(path, error) : toDropbackError(error);
     });
     if (!stored) throw notFound(manifest.id, this.description);
     if (!isSameBackup(stored, manifest)) throw differentManifest(manifest.id, this.description);

@@ -34,7 +34,7 @@ export async function compareScratch(
   if (noted) requireNotBehind(noted, await readSequences(session));
   if (queries.length > 0) onProgress('asking BACKUP_VERIFY_SQL');
   await askQueries(session, queries, { isPartial: notRehearsed.isPartial }, signal);
-  return { tables, notCovered: notCovered(manifest, notRehearsed), warnings };
+  return { tables, notCovered: notCovered(manifest, tables, notRehearsed), warnings };
 }
 
 /**
