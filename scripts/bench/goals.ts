@@ -70,7 +70,7 @@ function atMost(
   };
 }
 
-/** Without the publication's fsyncs, which the limit doesn't have, but with our own of the spool. */
+/** Before anything of it is made durable, on both sides. */
 function dumped(figures: Figures, id: string): number {
   return figures.fact(id, 'dump');
 }

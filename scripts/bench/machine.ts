@@ -56,11 +56,11 @@ export async function busyCores(): Promise<number> {
   return (cpuSeconds() - before) / ((performance.now() - since) / 1000);
 }
 
-/** Processor time that everything on this machine has spent since it was started. */
+/** Processor time of everything on this machine since it was started, save what lets others go first. */
 export function cpuSeconds(): number {
-  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] = cpuTicks();
+  const [user = 0, , system = 0, , , irq = 0, softirq = 0] = cpuTicks();
   // What /proc tells is in hundredths, whatever the kernel's own clock is.
-  return (user + nice + system + irq + softirq) / 100;
+  return (user + system + irq + softirq) / 100;
 }
 
 function cpuTicks(): number[] {

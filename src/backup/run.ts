@@ -2,8 +2,10 @@ import { rm } from 'node:fs/promises';
 import { freeArchiveId, parseBackupFile } from '../core/archive/archive-name.ts';
 import type { Manifest } from '../core/archive/manifest.ts';
 import { withVerification } from '../core/archive/state-file.ts';
-import type { DatabaseLock, Dump } from '../core/engines/engine.ts';
+import type { DatabaseLock, Dump, ReadBack } from '../core/engines/engine.ts';
+import { syncFile } from '../core/runtime/durable-files.ts';
 import { DropbackError } from '../core/runtime/errors.ts';
+import { together } from '../core/runtime/together.ts';
 import type { Place } from '../core/runtime/turnstile.ts';
 import { BackupHooks, type HookDependencies } from './backup-hooks.ts';
 import { manifestOf } from './manifest-of.ts';
@@ -137,7 +139,7 @@ export class BackupRun {
       const dump = await timed('dump', () => this.#dump(spool, jobs, signal));
       upload?.sealed(dump.archive.bytes);
       onProgress({ step: 'read back', message: 'reading it back' });
-      const readBack = await timed('readBack', () => engine.readBack(spool, dump, signal));
+      const readBack = await timed('readBack', () => this.#readBack(spool, dump, signal));
       onProgress({ step: 'publish', message: 'publishing' });
       const saved = await saveGlobals(dump, config.ageRecipients, signal);
       const manifest = manifestOf({
@@ -206,6 +208,16 @@ export class BackupRun {
       log.warn({ id }, 'completed a backup that was cut short');
     for (const file of report.swept) log.info({ file }, 'removed what an unfinished backup left');
     for (const { name, reason } of report.strays) log.warn({ file: name, reason }, 'left alone');
+  }
+
+  /** On its way to the disk meanwhile, which takes no processor; `publish` relies on nothing of it. */
+  async #readBack(spool: string, dump: Dump, signal: AbortSignal): Promise<ReadBack> {
+    const [readBack] = await together(
+      signal,
+      (joint) => this.#deps.engine.readBack(spool, dump, joint),
+      () => syncFile(spool),
+    );
+    return readBack;
   }
 
   #dump(spool: string, jobs: number, signal: AbortSignal): Promise<Dump> {

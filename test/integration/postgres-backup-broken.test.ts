@@ -50,20 +50,22 @@ describe.skipIf(!server)('a run that is broken off half-way', () => {
   }
 
   test.each([
-    ['pg_dump', 'SIGKILL', 'tool/failed', 'pg_dump'],
-    // It cancels its query, and exits with 1.
-    ['pg_dump', 'SIGTERM', 'tool/failed', 'pg_dump'],
+    ['pg_dump', 'SIGKILL', '2'],
+    // It cancels its queries, and exits with 1.
+    ['pg_dump', 'SIGTERM', '2'],
+    ['pg_dump', 'SIGKILL', '1'],
+    ['pg_dump', 'SIGTERM', '1'],
     // What writes into them dies of a closed pipe; they are the cause.
-    ['zstd', 'SIGKILL', 'tool/failed', 'zstd'],
-    ['tee', 'SIGKILL', 'tool/failed', 'tee'],
-    [checksum, 'SIGKILL', 'tool/failed', checksum],
-  ] as const)('%s is ended by %s', async (program, signal, code, cause) => {
-    const { failure } = await halfWay();
+    ['zstd', 'SIGKILL', '1'],
+    ['tee', 'SIGKILL', '1'],
+    [checksum, 'SIGKILL', '1'],
+  ] as const)('%s is ended by %s, %s jobs', async (program, signal, BACKUP_JOBS) => {
+    const { failure } = await halfWay({ BACKUP_JOBS });
     const victim = await until(() => ownPrograms().find(({ name }) => name === program));
     process.kill(victim.pid, signal);
     // What the others wait for comes; that must not turn half a dump into a whole one.
     bed.proxy.release();
-    expect(await failure).toMatchObject({ code, facts: { program: cause } });
+    expect(await failure).toMatchObject({ code: 'tool/failed', facts: { program } });
     await expectNothingLeft();
   });
 

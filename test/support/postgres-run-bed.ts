@@ -54,6 +54,7 @@ export class PostgresRunBed implements AsyncDisposable {
         maintenanceDatabase: 'postgres',
       },
       clock: systemClock,
+      jobs: config.jobs,
     });
     const { local } = this;
     const usual = { clock: systemClock, log: silentLogger(), version: '0.0.0' };

@@ -38,14 +38,14 @@ export function renderPage(
 
 const METHOD = [
   '- A backup takes from its lock to its listing: counted, checksummed, durable (`fsync`), read back whole. The',
-  '  scripts beside it do none of that. *Without read-back* is the dump step alone, its `fsync` included.',
+  '  scripts beside it do none of that. *Without read-back* is the dump step alone; neither it nor the limit is durable then.',
   '- A restore takes from the claim of the drop to the application running again: read whole, staged, checked,',
   '  swapped. Downtime runs from *stop confirmed* to *start sent*; stop and start are apart on both sides.',
   `- The server runs in a container with the image's own settings, save ${SERVER_SETTINGS.map((name) => `\`${name}\``).join(', ')}. It is`,
   '  on the same machine: its work and that of the clients share the processors, on both sides.',
   '- Before each turn there is a checkpoint and a `sync`. Everything fits into the page cache.',
   '- The S3 endpoint is Ceph on the same machine, which takes processor time of its own.',
-  '- CPU is what the whole machine spent, server and endpoint included.',
+  '- CPU is what the whole machine spent, server and endpoint included (what runs with `nice` is not).',
 ];
 
 function machineText(machine: Machine): string[] {

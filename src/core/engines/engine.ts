@@ -80,8 +80,8 @@ export interface BackupEngine extends Engine {
   planDump(room: DumpRoom, signal: AbortSignal): Promise<DumpPlan>;
 
   /**
-   * Writes a consistent dump of the whole database into `request.spool`, compressed, fsynced, while
-   * the application goes on. The caller holds the lock. On any failure it throws and the spool
+   * Writes a consistent dump of the whole database into `request.spool`, compressed, while the
+   * application goes on; it need not be durable yet. The caller holds the lock. On any failure it throws and the spool
    * file's content is worthless (the caller removes it). Beside the spool it may use one folder,
    * `partialFolderOf(spool)`, which is gone when this settles; so may `readBack`.
    */

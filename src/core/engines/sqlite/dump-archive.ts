@@ -1,8 +1,7 @@
 import { stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { hasZstd, zstdCompress, zstdDecompress } from '../../archive/zstd.ts';
 import { ageEncrypt, encryptionError, encryptionOf } from '../../encryption/age-encrypt.ts';
-import { openExclusive, syncFile, syncFolder } from '../../runtime/durable-files.ts';
+import { openExclusive } from '../../runtime/durable-files.ts';
 import { throwIfAborted } from '../../runtime/errors.ts';
 import { requireProgram } from '../../runtime/process/find-program.ts';
 import type { Program, UserIdentity } from '../../runtime/process/program.ts';
@@ -20,7 +19,7 @@ export interface ArchiveOptions {
   readonly recipients: readonly string[];
 }
 
-/** Writes the checked copy into the new file of the spool, compressed, and makes it durable. */
+/** Writes the checked copy into the new file of the spool, compressed. */
 export async function writeArchive(
   { copy, bytes }: CopyAnswer,
   { runAs, recipients }: ArchiveOptions,
@@ -38,8 +37,6 @@ export async function writeArchive(
     recipients.length > 0
       ? await encrypted(packed, recipients, intoSpool, signal)
       : { sha256: await sha256Of([...packed, intoSpool], { signal }) };
-  await syncFile(spool);
-  await syncFolder(dirname(spool));
   const seen = written.contentSha256;
   return {
     archive: {

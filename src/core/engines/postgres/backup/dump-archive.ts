@@ -1,5 +1,4 @@
 import { stat } from 'node:fs/promises';
-import { syncFile } from '../../../runtime/durable-files.ts';
 import { DropbackError } from '../../../runtime/errors.ts';
 import { requireProgram } from '../../../runtime/process/find-program.ts';
 import { runPipeline } from '../../../runtime/process/pipeline.ts';
@@ -21,8 +20,7 @@ export interface WrittenArchive {
 }
 
 /**
- * Writes the archive into the spool, which exists, and makes it durable. Resolves only when every
- * program has exited with 0 and pg_dump has reported no error.
+ * Writes the archive into the spool, which exists. Resolves only when every program has exited with 0 and pg_dump has reported no error.
  */
 export async function writeArchive(
   command: DumpCommand,
@@ -35,7 +33,7 @@ export async function writeArchive(
   };
   const pipeline = dumpPipeline(command, request);
   const { printed, warnings } = await runDump(pipeline, command, signal, onStderr);
-  const sealed = await sealSpool(request.spool, printed);
+  const sealed = await writtenSpool(request.spool, printed);
   contentBytes ??= await contentSize(request.spool, signal);
   return { ...sealed, contentBytes, warnings };
 }
@@ -76,13 +74,12 @@ export async function runDump(
   return { printed, warnings: messages.allWarnings };
 }
 
-/** Makes the finished spool durable. `printed` is what `sha256Program` said of it on the way. */
-export async function sealSpool(
+/** Of the finished spool. `printed` is what `sha256Program` said of it on the way. */
+export async function writtenSpool(
   spool: string,
   printed: string,
 ): Promise<Pick<WrittenArchive, 'bytes' | 'sha256'>> {
   const sha256 = printedSha256(printed);
-  await syncFile(spool);
   const { size } = await stat(spool);
   return { bytes: size, sha256 };
 }

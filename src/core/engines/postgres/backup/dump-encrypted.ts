@@ -3,12 +3,12 @@ import { throwIfAborted } from '../../../runtime/errors.ts';
 import { witnessed } from '../../../runtime/process/witness.ts';
 import type { Dump, DumpRequest } from '../../engine.ts';
 import { chooseClient } from '../clients.ts';
-import { bytesGivenToZstd, runDump, sealSpool, type WrittenArchive } from './dump-archive.ts';
+import { bytesGivenToZstd, runDump, type WrittenArchive, writtenSpool } from './dump-archive.ts';
 import { type DumpCommand, encryptedPipeline } from './dump-command.ts';
 import { scanWitnessed } from './read-back-scan.ts';
 
 /**
- * Writes the archive into the spool, which exists, encrypted, and makes it durable. What goes into
+ * Writes the archive into the spool, which exists, encrypted. What goes into
  * the encryption is read whole at the same time, as a read-back would; unencrypted it is on no disk.
  */
 export async function writeEncryptedArchive(
@@ -32,7 +32,7 @@ export async function writeEncryptedArchive(
       },
       (source, joint) => scanWitnessed(source, reader, joint),
     );
-    const sealed = await sealSpool(request.spool, printed);
+    const sealed = await writtenSpool(request.spool, printed);
     const contentBytes = given ?? scan.contentBytes ?? 0;
     const readOnTheWay = { ...scan, contentBytes: scan.contentBytes ?? contentBytes };
     return { ...sealed, contentBytes, warnings, readOnTheWay };

@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import { partialFolderOf } from '../../../archive/archive-name.ts';
 import { throwIfAborted, toDropbackError } from '../../../runtime/errors.ts';
 import type { DumpRequest } from '../../engine.ts';
-import { runDump, sealSpool, type WrittenArchive } from './dump-archive.ts';
+import { runDump, type WrittenArchive, writtenSpool } from './dump-archive.ts';
 import { type DumpCommand, packPipeline, parallelDump } from './dump-command.ts';
 import { directoryCompression } from './dump-compression.ts';
 
 /**
  * Dumps with several jobs into a private folder beside the spool, then packs that into the spool,
- * which exists, and makes it durable. The folder is gone when this settles; needs room for both.
+ * which exists. The folder is gone when this settles; needs room for both.
  */
 export async function writeParallelArchive(
   command: DumpCommand,
@@ -26,7 +26,7 @@ export async function writeParallelArchive(
     const { warnings } = await runDump([program], command, signal);
     const contentBytes = await bytesIn(folder, signal);
     const { printed } = await runDump(packPipeline(folder, request), command, signal);
-    return { ...(await sealSpool(request.spool, printed)), contentBytes, warnings };
+    return { ...(await writtenSpool(request.spool, printed)), contentBytes, warnings };
   } finally {
     await removeFolder(folder);
   }
