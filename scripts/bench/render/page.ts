@@ -39,7 +39,7 @@ export function renderPage(
 const METHOD = [
   '- A backup takes from its lock to its listing: counted, checksummed, durable (`fsync`), read back whole. The',
   '  scripts beside it do none of that. *Without read-back* is the dump step alone; neither it nor the limit is durable then.',
-  '- A restore takes from the claim of the drop to the application running again: read whole, staged, checked,',
+  '- A restore takes from the settled drop to the application running again: read whole, staged, checked,',
   '  swapped. Downtime runs from *stop confirmed* to *start sent*; stop and start are apart on both sides.',
   `- The server runs in a container with the image's own settings, save ${SERVER_SETTINGS.map((name) => `\`${name}\``).join(', ')}. It is`,
   '  on the same machine: its work and that of the clients share the processors, on both sides.',
