@@ -53,14 +53,20 @@ socket_group() {
   if [ -S "$socket" ]; then stat -L -c %g "$socket"; fi
 }
 
+# Whether a file has such a line, as PUID sees it: without DAC_OVERRIDE root can't read what is
+# PUID's alone.
+has_line() {
+  setpriv --reuid="$uid" --regid="$gid" --clear-groups -- grep -q "$1" "$2" 2>/dev/null
+}
+
 # True where files of another user have to be read and written as that user.
 is_sqlite() {
-  if [ -n "${DATABASES_FILE:-}" ]; then grep -q sqlite: "$DATABASES_FILE" 2>/dev/null; return; fi
+  if [ -n "${DATABASES_FILE:-}" ]; then has_line sqlite: "$DATABASES_FILE"; return; fi
   case ${DATABASE_URL:-}${RESTORE_SQLITE_PATH:+sqlite:} in
     sqlite:* | *sqlite:) return 0 ;;
     ?*) return 1 ;;
   esac
-  [ -n "${DATABASE_URL_FILE:-}" ] && ! grep -q '^postgres' "$DATABASE_URL_FILE" 2>/dev/null
+  [ -n "${DATABASE_URL_FILE:-}" ] && ! has_line '^postgres' "$DATABASE_URL_FILE"
 }
 
 # Whether the container has all of these capabilities, given as a mask.
