@@ -24,7 +24,7 @@ export function waitForDatabase(options: WaitOptions, signal: AbortSignal): Prom
     async () => {
       const info = await engine.probe(signal);
       if (info.exists) return info;
-      throw missing(engine.description, options.attempts === undefined);
+      throw missing(engine, options.attempts === undefined);
     },
     {
       clock,
@@ -48,10 +48,10 @@ export function waitForDatabase(options: WaitOptions, signal: AbortSignal): Prom
   );
 }
 
-function missing(database: string, isWaitedFor: boolean): DropbackError {
-  const remedy =
-    'create it, or correct DATABASE_URL; where it is a file, mount its volume here too.';
-  return new DropbackError('database/missing', `${database} does not exist yet`, {
+function missing({ kind, description }: Engine, isWaitedFor: boolean): DropbackError {
+  const volume = kind === 'sqlite' ? '; mount its volume here too' : '';
+  const remedy = `create it, or correct DATABASE_URL${volume}.`;
+  return new DropbackError('database/missing', `${description} does not exist yet`, {
     hint: isWaitedFor ? `it is waited for; ${remedy}` : remedy,
     retryable: true,
   });

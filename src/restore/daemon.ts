@@ -137,8 +137,9 @@ export class RestoreDaemon {
 
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#parts;
+    // Without them there is nowhere to say anything.
+    await ensureFolders(this.#folders);
     try {
-      await ensureFolders(this.#folders);
       this.#board.state = 'waiting-for-other-daemon';
       await using lock =
         this.#lock ?? (await lockInstance(dirname(this.#folders.incoming), clock, log, signal));

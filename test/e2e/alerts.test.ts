@@ -108,6 +108,9 @@ test('`dropback alert --test` tells what each way said', async () => {
   const good = await stack.run('dropback', ['alert', '--test'], settings());
   expect(good.code, good.output).toBe(0);
   expect(told().sort()).toEqual(['ping log', expect.stringMatching(/^test /)]);
+  const message = sink.received.find(({ path }) => path === '/hook');
+  const { source } = JSON.parse(message?.body ?? '{}') as { source: { database: string } };
+  expect(source.database).toMatch(/^sqlite:\/\/\/\/.+\.db$/);
   sink.always = 404;
   const bad = await stack.run('dropback', ['alert', '--test'], settings());
   expect(bad.code).toBe(1);

@@ -71,6 +71,8 @@ describe('the commands of dropback', () => {
     const undo = await stack.run('dropback', ['undo']);
     expect(undo.code, undo.output).toBe(0);
     expect(undo.output).toContain('the previous database is live again');
+    // What the result says is not said before it as well.
+    expect(undo.output.split('\n')).not.toContain('undone');
     expect(stack.rows()).toBe('');
     const [row, ...rows] = jsonOf(await stack.run('dropback', ['previous', '--json']));
     expect(rows).toEqual([]);

@@ -3,6 +3,7 @@ import type { Alert } from '../../core/alerts/alert.ts';
 import { openChannels } from '../../core/alerts/open-alerts.ts';
 import { Pings } from '../../core/alerts/pings.ts';
 import type { CommonConfig } from '../../core/config/config.ts';
+import { databaseAddress } from '../../core/engines/database-address.ts';
 import { silentLogger } from '../../core/observability/log.ts';
 import { type ErrorReport, errorReport, isAbort } from '../../core/runtime/errors.ts';
 import { Redactor } from '../../core/runtime/redact.ts';
@@ -72,7 +73,7 @@ function testMessage({ name, database }: CommonConfig, now: Date): Alert {
     title: 'a test: alerts arrive here',
     lines: ['sent by `dropback alert --test`; there is nothing to do'],
     at: now.toISOString(),
-    source: { program: 'dropback', name, database: database.kind },
+    source: { program: 'dropback', name, database: databaseAddress(database) },
   };
 }
 

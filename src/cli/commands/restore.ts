@@ -86,7 +86,10 @@ async function ask(what: Ask, options: RestoreOptions, context: CliContext): Pro
       .follow(id, {
         signal,
         takenWithinMs: TAKEN_WITHIN_MS,
-        onStatus: (status) => bar.update(statusLabel(status), status.fraction),
+        onStatus: (status) => {
+          // The result says it better.
+          if (!status.result) bar.update(statusLabel(status), status.fraction);
+        },
       })
       .catch(async (error: unknown) => {
         bar.clear();

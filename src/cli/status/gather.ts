@@ -1,8 +1,8 @@
 import { isAhead, newestOf } from '../../core/archive/newest.ts';
 import type { Verification } from '../../core/archive/state-file.ts';
 import { doubtOf } from '../../core/archive/state-findings.ts';
-import type { BackupConfig, DatabaseConfig } from '../../core/config/config.ts';
-import { describeConnection } from '../../core/engines/postgres/environment.ts';
+import type { BackupConfig } from '../../core/config/config.ts';
+import { databaseAddress } from '../../core/engines/database-address.ts';
 import {
   type BackupHealth,
   type BackupStatus,
@@ -92,7 +92,7 @@ function describe(
   const { nextRunAt, verification } = status ?? {};
   return {
     name: config.name,
-    database: describeDatabase(config.database),
+    database: databaseAddress(config.database),
     health: isBad ? 'unhealthy' : problems.length > 0 ? 'degraded' : known,
     problems,
     daemon: isAlive ? 'running' : 'not answering',
@@ -195,9 +195,4 @@ function uploadsOf(
     ...(oldest ? { oldest: oldest.id } : {}),
     ...(error ? { lastError: error } : {}),
   };
-}
-
-function describeDatabase(database: DatabaseConfig): string {
-  if (database.kind === 'sqlite') return `sqlite:///${database.path}`;
-  return describeConnection(database.connection);
 }

@@ -54,7 +54,7 @@ export function readS3(environment: Environment): S3Config | undefined {
     const idle = variableNames.filter((name) => name.startsWith('S3_') && environment.get(name));
     if (idle.length > 0) {
       environment.warn(
-        `${idle.join(', ')} has no effect: S3_BUCKET is not set, nothing is uploaded`,
+        `${idle.join(', ')} ${idle.length > 1 ? 'have' : 'has'} no effect: S3_BUCKET is not set, nothing is uploaded`,
       );
     }
     return undefined;

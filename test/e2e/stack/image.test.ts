@@ -153,6 +153,27 @@ describe.skipIf(!engine)('the image', () => {
     }
   }, 60_000);
 
+  test('what SQLite needs is known from files that PUID alone may read, too', async () => {
+    const capabilities = async (variable: string, text: string) => {
+      const container = stack.name('db-backup');
+      // Root has no DAC_OVERRIDE there: it can read less than PUID.
+      const write = `umask 077; rm -f /tmp/${variable}; printf '%s\\n' '${text}' >/tmp/${variable}`;
+      await docker(['exec', '-u', `${user.uid}`, container, 'sh', '-c', write]);
+      const environment = ['-e', 'DATABASE_URL=', '-e', `${variable}=/tmp/${variable}`];
+      const command = ['entrypoint.sh', 'grep', 'CapEff', '/proc/self/status'];
+      const { stdout } = await docker(['exec', ...environment, container, ...command]);
+      return BigInt(`0x${stdout.split(':')[1]?.trim()}`) & 0xe0n;
+    };
+    const postgres = 'postgresql://app@db/app';
+    const sqlite = 'sqlite:////data/notes.db';
+    expect(await capabilities('DATABASES_FILE', `notes: { DATABASE_URL: "${sqlite}" }`)).toBe(
+      0xe0n,
+    );
+    expect(await capabilities('DATABASES_FILE', `app: { DATABASE_URL: "${postgres}" }`)).toBe(0n);
+    expect(await capabilities('DATABASE_URL_FILE', sqlite)).toBe(0xe0n);
+    expect(await capabilities('DATABASE_URL_FILE', postgres)).toBe(0n);
+  }, 60_000);
+
   test('its health check needs no Node, and neither curl nor wget', async () => {
     const check = ['env', 'PATH=/nonexistent', '/usr/local/bin/dropback-healthcheck'];
     const healthy = async () =>

@@ -6,6 +6,7 @@ import { systemClock } from '../../../src/core/runtime/clock.ts';
 import { DropbackError } from '../../../src/core/runtime/errors.ts';
 
 const engine = {
+  kind: 'sqlite',
   description: 'sqlite:////data/app.db',
   probe: async () => ({ exists: false }),
 } as unknown as Engine;
@@ -23,7 +24,7 @@ test('one backup, at once, does not claim to wait for a database that is not the
   expect(error).toMatchObject({
     code: 'database/missing',
     message: 'sqlite:////data/app.db does not exist yet',
-    hint: 'create it, or correct DATABASE_URL; where it is a file, mount its volume here too.',
+    hint: 'create it, or correct DATABASE_URL; mount its volume here too.',
   });
   expect(slept).toBeGreaterThan(7000);
 });
