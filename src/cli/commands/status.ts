@@ -63,7 +63,7 @@ function linesOf(database: DatabaseStatus, now: Date): [string, string][] {
     lines.push(['last failure', `${ago(at)}: ${error.code}: ${error.message}`]);
   } else lines.push(['last failure', 'none']);
   lines.push(['next run', nextRunAt ? ahead(nextRunAt) : 'not known: db-backup does not answer']);
-  if (nextRehearsalAt) lines.push(['next rehearsal', ahead(nextRehearsalAt)]);
+  if (nextRehearsalAt) lines.push(['rehearsal', ahead(nextRehearsalAt)]);
   if (database.sizes.length > 0) lines.push(['size', sizeText(database.sizes)]);
   if (uploads) lines.push(['uploads', uploadsText(uploads, ago)]);
   for (const report of database.retention) {
