@@ -20,14 +20,15 @@ export async function status(options: StatusOptions, context: CliContext): Promi
     databases.push(await gatherStatus(own.config.backup(), own));
   }
   if (options.json) terminal.out(JSON.stringify({ databases }, null, 2));
-  else for (const database of databases) print(database, terminal, clock.now());
+  else for (const database of databases) printStatus(database, terminal, clock.now());
   const isWell = databases.every(({ health }) => health === 'healthy');
   context.setExitCode(isWell ? EXIT_CODES.done : EXIT_CODES.needsAttention);
 }
 
 const colours = { healthy: 'green', degraded: 'yellow', unhealthy: 'red' } as const;
 
-function print(database: DatabaseStatus, terminal: Terminal, now: Date): void {
+/** For people: a line each, under the database's name. */
+export function printStatus(database: DatabaseStatus, terminal: Terminal, now: Date): void {
   const { name, health, problems } = database;
   const shown = colour(terminal, colours[health], health);
   terminal.out(`${name}  ${printable(database.database)}  ${shown}`);

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { printStatus } from '../../../src/cli/commands/status.ts';
 import { ProgressBar, progressLine } from '../../../src/cli/progress-bar.ts';
 import { tableLines } from '../../../src/cli/table.ts';
 import { printable, type Terminal } from '../../../src/cli/terminal.ts';
@@ -55,6 +56,39 @@ test('the bar fits the terminal, whatever the label', () => {
     }
   }
   expect(progressLine('swap', 0.5, 80)).toContain(' 50%');
+});
+
+test('each line of a status is a title and, apart from it, a text', () => {
+  const lines: string[] = [];
+  const terminal: Terminal = {
+    out: (line) => lines.push(line),
+    err: () => {},
+    draw: () => {},
+    interactive: false,
+    width: 80,
+  };
+  const at = '2026-11-22T19:15:00.000Z';
+  const error = { code: 'database/away', message: 'no answer', hint: '' };
+  printStatus(
+    {
+      name: 'app',
+      database: 'sqlite:////data/app.db',
+      health: 'degraded',
+      problems: [],
+      daemon: 'running',
+      verified: {},
+      lastFailure: { at, error },
+      nextRunAt: at,
+      nextRehearsalAt: at,
+      sizes: [{ id: 'app_20261122T191500Z', bytes: 1 }],
+      uploads: { waiting: 1, oldest: 'app_20261122T191500Z' },
+      retention: [],
+    },
+    terminal,
+    new Date(at),
+  );
+  expect(lines).toHaveLength(8);
+  for (const line of lines.slice(1)) expect(line).toMatch(/^ {2}[a-z ]{13} \S/);
 });
 
 test('without a terminal each step is one line', () => {
