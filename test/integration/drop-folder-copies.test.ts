@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import {
   appendFile,
@@ -17,6 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { Manifest } from '../../src/core/archive/manifest.ts';
 import { script, World, type WorldOptions } from '../support/restore/world.ts';
 import { SteppedClock } from '../support/stepped-clock.ts';
 
@@ -135,6 +136,35 @@ test('a writer that goes on after the claim: refused, and everything it writes i
     `${dump('late')}more and more`,
   );
   expect(await world.liveText()).toBe(script('old'));
+});
+
+test('a backup of our own that is written to after its checksum was taken: nothing of that is loaded', async () => {
+  await world.remove();
+  const own = dump('own');
+  const sha256 = createHash('sha256').update(own).digest('hex');
+  const manifests = new Map([[sha256, { id: 'own', roles: [] } as unknown as Manifest]]);
+  const staged: string[] = [];
+  let write = async () => {};
+  await started({
+    manifests,
+    engineFault: async (call) => {
+      if (call === 'inspect') await write();
+      if (call !== 'check') return;
+      const files = await readdir(join(world.root, 'data'));
+      for (const file of files.filter((name) => name !== 'app.db')) {
+        staged.push(await readFile(join(world.root, 'data', file), 'utf8'));
+      }
+    },
+  });
+  await using file = await open(incoming('own.sql'), 'w');
+  await file.writeFile(own);
+  write = async () => void (await file.write(dump('evil'), 0));
+  expect(await world.report('own.sql')).toMatchObject({
+    outcome: 'refused',
+    error: { code: 'drop/changed-after-claim' },
+    backupId: 'own',
+  });
+  expect(staged).toEqual([own]);
 });
 
 test("rsync's temporary name, its partial folder, and others' are left alone until renamed", async () => {

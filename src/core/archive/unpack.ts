@@ -15,6 +15,7 @@ import {
 } from './detect.ts';
 import type { ArchiveFormat } from './format.ts';
 import type { Manifest } from './manifest.ts';
+import { copyOwn } from './own-copy.ts';
 import { type Packing, peekContent, unpackingOf } from './packed-content.ts';
 import { unpackTar } from './unpack-tar.ts';
 import type { UnpackedDrop } from './unpacked.ts';
@@ -28,6 +29,8 @@ export interface UnpackRequest {
   readonly workFolder: string;
   readonly sha256: string;
   readonly manifest?: Manifest;
+  /** Whoever dropped it may still have it open. */
+  readonly mayChange?: boolean;
   readonly force: boolean;
   /** RESTORE_AGE_IDENTITY: what opens an encrypted drop. */
   readonly identity?: AgeIdentity | undefined;
@@ -35,8 +38,9 @@ export interface UnpackRequest {
 
 /**
  * Decrypts and decompresses a claimed drop whole, once, within limits, and recognises it by content.
- * A plain one is not copied, nor is a script for PostgreSQL, whose beginning alone is looked at here.
- * Errors: `drop/*` (the reason and what to do), `disk/full`.
+ * A plain one is not copied, nor is a script for PostgreSQL, whose beginning alone is looked at here;
+ * but a backup of our own that may change is: see `copyOwn`. Errors: `drop/*` (the reason and what to
+ * do), `disk/full`.
  */
 export async function unpack(request: UnpackRequest, signal: AbortSignal): Promise<UnpackedDrop> {
   throwIfAborted(signal);
@@ -44,7 +48,13 @@ export async function unpack(request: UnpackRequest, signal: AbortSignal): Promi
   if (!promised) throw unknownExtension(request.fileName);
   await removeUnpacked(request.workFolder);
   try {
-    return await unpackWhole(request, promised, signal);
+    if (!request.manifest || !request.mayChange)
+      return await unpackWhole(request, promised, signal);
+    const path = ownPath(request.workFolder);
+    await copyOwn(request.path, path, request.sha256, signal);
+    const drop = await unpackWhole({ ...request, path }, promised, signal);
+    if (drop.path !== path) await rm(path);
+    return drop;
   } catch (error) {
     // It may be what has filled the volume that the journal is on.
     await removeUnpacked(request.workFolder);
@@ -98,11 +108,13 @@ async function howItIsPacked(
   return key || compression ? { identity: key, compression } : undefined;
 }
 
+const ownPath = (workFolder: string) => join(workFolder, 'own');
 const contentPath = (workFolder: string) => join(workFolder, 'content');
 const folderPath = (workFolder: string) => join(workFolder, 'directory');
 
 /** What `unpack` has made; the claimed file itself stays. */
 export async function removeUnpacked(workFolder: string): Promise<void> {
+  await rm(ownPath(workFolder), { force: true });
   await rm(contentPath(workFolder), { force: true });
   await rm(folderPath(workFolder), { force: true, recursive: true });
 }

@@ -1,8 +1,8 @@
 import { constants } from 'node:fs';
 import { chmod, type FileHandle, open, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { changedAfterClaim } from '../../core/archive/own-copy.ts';
 import { openExclusive, syncFolder } from '../../core/runtime/durable-files.ts';
-import { DropbackError } from '../../core/runtime/errors.ts';
 import { diskError } from '../../core/runtime/process/disk-full.ts';
 import { requireProgram } from '../../core/runtime/process/find-program.ts';
 import { runPipeline } from '../../core/runtime/process/pipeline.ts';
@@ -147,7 +147,7 @@ export async function describeClaimed(path: string, signal: AbortSignal): Promis
   await chmod(path, 0o600).catch(() => {});
   const sha256 = await sha256OfFile(path, signal);
   const after = await requirePlain(path);
-  if (signatureOf(after) !== signatureOf(before)) throw stillWritten();
+  if (signatureOf(after) !== signatureOf(before)) throw changedAfterClaim();
   return { path, bytes: Number(after.size), sha256, signature: signatureOf(after) };
 }
 
@@ -158,13 +158,13 @@ export async function recheckClaimed(
   signal: AbortSignal,
 ): Promise<void> {
   const stats = await requirePlain(path);
-  if (signatureOf(stats) !== claimed.signature) throw stillWritten();
-  if ((await sha256OfFile(path, signal)) !== claimed.sha256) throw stillWritten();
+  if (signatureOf(stats) !== claimed.signature) throw changedAfterClaim();
+  if ((await sha256OfFile(path, signal)) !== claimed.sha256) throw changedAfterClaim();
 }
 
 async function requirePlain(path: string) {
   const stats = await lookAt(path);
-  if (!stats) throw stillWritten();
+  if (!stats) throw changedAfterClaim();
   if (!stats.isFile()) throw notAFile(typeOf(stats));
   if (stats.nlink !== 1n) throw hardLink(Number(stats.nlink));
   return stats;
@@ -177,12 +177,4 @@ function folderOf(path: Buffer): string {
 
 function ignoreMissing(error: NodeJS.ErrnoException): void {
   if (error.code !== 'ENOENT') throw error;
-}
-
-function stillWritten(): DropbackError {
-  return new DropbackError(
-    'drop/changed-after-claim',
-    'the file was changed after it had been claimed',
-    { hint: 'the program that wrote it was not done: write under another name, then rename it.' },
-  );
 }

@@ -23,7 +23,7 @@ export async function inspectStep(
   parts: MachineParts,
   signal: AbortSignal,
 ): Promise<Inspected> {
-  const { name, force } = job.description;
+  const { name, force, backupId } = job.description;
   const sha256 = job.record.claimed?.sha256 ?? '';
   const manifest = await lookUp(job, parts, sha256, signal);
   requireGlobals(job, parts, manifest);
@@ -33,6 +33,8 @@ export async function inspectStep(
       fileName: name,
       workFolder: job.workFolder,
       sha256,
+      // What was fetched has never been anybody else's.
+      mayChange: backupId === undefined,
       force,
       identity: parts.identity,
       ...(manifest ? { manifest } : {}),
