@@ -6,8 +6,8 @@ import type { OperationName } from '../../../src/core/engines/sqlite/protocol.ts
 import { failureOf } from '../../support/failure.ts';
 import { ApplicationProcess, fill, never, Site } from './support.ts';
 
-/** Rows that make a file of some 25 MB: long enough in the writing to be hit. */
-const ROWS = 60_000;
+/** Rows that make a file of some 12 MB: long enough in the writing to be hit. */
+const ROWS = 30_000;
 
 let site: Site;
 beforeEach(() => {
@@ -57,7 +57,7 @@ function foreign() {
 }
 
 test.each(['copy', 'lock'] as const)('backup: %s dies', async (operation) => {
-  site.fill('wal', 3000);
+  site.fill('wal', ROWS);
   const before = site.content();
   if (operation === 'lock') {
     const lock = await site.backup.lock({ purpose: 'backup', waitMs: 0 }, never);
@@ -69,7 +69,7 @@ test.each(['copy', 'lock'] as const)('backup: %s dies', async (operation) => {
     return;
   }
   const failing = failureOf(site.dump());
-  await killTool('copy', 100);
+  await killTool('copy', 60);
   expect((await failing).code).toBe('tool/failed');
   expect(site.leftovers()).toEqual([]);
   expect(site.content()).toBe(before);
@@ -86,7 +86,7 @@ describe.each(['wal', 'delete'] as const)('restore in %s mode', (mode) => {
       const drop = foreign();
       const fresh = site.content(drop.path);
       const seen = new Set<string>();
-      for (const afterMs of [0, 90, 180, 300]) {
+      for (const afterMs of [0, 50, 100, 160]) {
         const state = await site.staged(drop);
         const swapping = site.restore.swap(state, site.context).then(
           () => 'swapped',

@@ -23,7 +23,7 @@ import { leavesLive, WALKS, type Walk } from './walks.ts';
 const preload = new URL('./preload.ts', import.meta.url).href;
 const CONTAINERS = ['web', 'worker'];
 /** Generous: the machine may be busy with other things. Milliseconds. */
-const PATIENCE_MS = 120_000;
+const PATIENCE_MS = 300_000;
 
 export { RUN_THROUGH };
 
