@@ -40,7 +40,7 @@ export interface BackupDependencies extends AlertDependencies {
   readonly verifier: Verifier;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Where several databases are backed up and rehearsed: not all at once. */
+  /** Where several databases are backed up, uploaded and rehearsed: not all at once. */
   readonly turns?: BackupTurns;
   readonly version: string;
 }
@@ -48,6 +48,8 @@ export interface BackupDependencies extends AlertDependencies {
 export interface BackupTurns {
   readonly dumps: Turnstile;
   readonly rehearsals: Turnstile;
+  /** Whatever asks the remote store: uploads, its sweep at the start, retention there. */
+  readonly uploads: Turnstile;
 }
 
 /** Looks at the wall clock at least this often: it may jump, and the machine may have slept. */
@@ -95,6 +97,7 @@ export class BackupDaemon {
       this.#loop = new UploadLoop({
         ...deps,
         uploads: this.#uploads,
+        ...(turns ? { turnstile: turns.uploads } : {}),
         onDrained: async (left, signal) => {
           if (left === 0) await alerts.uploadsDrained();
           await this.#prune(signal);
@@ -151,8 +154,16 @@ export class BackupDaemon {
 
   /** What goes on beside the schedule. */
   async #besides(signal: AbortSignal): Promise<void> {
-    const uploading = this.#tidyRemote(signal).then(() => this.#loop?.run(signal));
-    await Promise.all([uploading, this.#rehearsals?.run(signal)]);
+    await Promise.all([this.#upload(signal), this.#rehearsals?.run(signal)]);
+  }
+
+  async #upload(signal: AbortSignal): Promise<void> {
+    const { remote, turns } = this.#deps;
+    if (!remote) return;
+    const tidy = () => this.#tidyRemote(signal);
+    // Aborted while it waits for its turn: the loop ends by itself then.
+    await (turns ? turns.uploads.pass(tidy, signal).catch(() => {}) : tidy());
+    await this.#loop?.run(signal);
   }
 
   /**

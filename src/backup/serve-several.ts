@@ -18,6 +18,9 @@ import { type SharedBackups, wireBackup } from './wire.ts';
 
 /** A dump that takes longer no longer keeps the others waiting. */
 const LAPSE_MS = 3_600_000;
+/** So many databases are uploaded at the same time; who takes longer keeps nobody waiting. */
+const UPLOADED_AT_ONCE = 4;
+const UPLOAD_LAPSE_MS = 600_000;
 /** So many databases are checked at the same time when the daemon starts, each for so long. */
 const CHECKED_AT_ONCE = 4;
 const CHECK_LAPSE_MS = 15_000;
@@ -33,6 +36,7 @@ export async function serveBackups(
   const turns = {
     dumps: new Turnstile(atOnce, LAPSE_MS, systemClock),
     rehearsals: new Turnstile(atOnce, LAPSE_MS, systemClock),
+    uploads: new Turnstile(UPLOADED_AT_ONCE, UPLOAD_LAPSE_MS, systemClock),
   };
   const desk = new RelayDesk(all.filter((one) => hasChannel(one.alerts)).map(({ name }) => name));
   const most = all.find(({ s3 }) => s3?.uploadBytesPerSecond !== undefined)?.s3

@@ -3,6 +3,7 @@ import type { Logger } from '../core/observability/log.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import { type ErrorReport, errorReport, isAbort } from '../core/runtime/errors.ts';
 import { backoffDelay } from '../core/runtime/retry.ts';
+import type { Turnstile } from '../core/runtime/turnstile.ts';
 import type { EarlyUpload } from './run.ts';
 import type { Uploads } from './uploads.ts';
 
@@ -10,6 +11,8 @@ export interface UploadLoopDependencies {
   readonly uploads: Uploads;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Where several databases are uploaded: after an outage not all at once. */
+  readonly turnstile?: Turnstile;
   /**
    * Called when a round came to the end of the backlog. What is left then can't be uploaded for a
    * reason of its own: how many.
@@ -56,7 +59,7 @@ export class UploadLoop {
     while (!signal.aborted) {
       this.#wake = new AbortController();
       try {
-        failures = (await this.#round(signal)) ? 0 : failures + 1;
+        failures = (await this.#roundInTurn(signal)) ? 0 : failures + 1;
       } catch (error) {
         if (isAbort(error)) break;
         failures += 1;
@@ -73,6 +76,11 @@ export class UploadLoop {
   /** In an outage what has gone up is worth little, and each would wait for its own time-outs. */
   async #abandonEarly(): Promise<void> {
     for (const { upload } of this.#early.splice(0)) await upload.abort().catch(() => {});
+  }
+
+  #roundInTurn(signal: AbortSignal): Promise<boolean> {
+    const { turnstile } = this.#deps;
+    return turnstile ? turnstile.pass(() => this.#round(signal), signal) : this.#round(signal);
   }
 
   /** True when nothing is left to upload. */

@@ -6,7 +6,9 @@ import { openBackupEngine } from '../../src/core/engines/open-backup-engine.ts';
 import { silentLogger } from '../../src/core/observability/log.ts';
 import { systemClock } from '../../src/core/runtime/clock.ts';
 import { Turnstile } from '../../src/core/runtime/turnstile.ts';
-import { SqliteStack } from '../support/sqlite-stack.ts';
+import { TestPrefix } from '../support/s3.ts';
+import { SqliteStack, s3Environment } from '../support/sqlite-stack.ts';
+import { testbed } from '../support/testbed.ts';
 
 const LONG = { timeout: 120_000 };
 
@@ -17,7 +19,7 @@ test('a database that is being restored holds up the backup of no other', {
   const log = silentLogger();
   const turn = () => new Turnstile(1, 3_600_000, systemClock);
   const shared = {
-    turns: { dumps: turn(), rehearsals: turn() },
+    turns: { dumps: turn(), rehearsals: turn(), uploads: turn() },
     alerts: { floods: new FloodGates() },
   };
   const ending = new AbortController();
@@ -50,30 +52,46 @@ test('a database that is being restored holds up the backup of no other', {
   }
 });
 
-test('a rehearsal waits for its turn among several databases', { timeout: 300_000 }, async () => {
+test('a rehearsal and an upload wait for their turns among several databases', {
+  timeout: 300_000,
+}, async () => {
   await using resources = new AsyncDisposableStack();
-  const rehearsals = new Turnstile(1, 3_600_000, systemClock);
-  const dumps = new Turnstile(1, 3_600_000, systemClock);
-  const shared = { turns: { dumps, rehearsals }, alerts: { floods: new FloodGates() } };
+  const turn = () => new Turnstile(1, 3_600_000, systemClock);
+  const turns = { dumps: turn(), rehearsals: turn(), uploads: turn() };
   const ending = new AbortController();
-  // Another database's, which takes its time.
-  const other = Promise.withResolvers<void>();
-  const passing = rehearsals.pass(() => other.promise, ending.signal);
+  // Another database's, which take their time.
+  const [rehearsal, upload] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const others = [
+    turns.rehearsals.pass(() => rehearsal.promise, ending.signal),
+    turns.uploads.pass(() => upload.promise, ending.signal),
+  ];
   const stack = resources.use(await SqliteStack.create());
-  const config = parseBackupConfig(stack.environment({ BACKUP_VERIFY: 'restore' }));
-  const { daemon } = resources.use(await wireBackup(config, silentLogger(), undefined, shared));
+  const prefix = resources.use(new TestPrefix());
+  if (!testbed.s3) throw new Error('the test bed has no S3 endpoint');
+  const environment = { BACKUP_VERIFY: 'restore', ...s3Environment(testbed.s3, prefix.prefix) };
+  const config = parseBackupConfig(stack.environment(environment));
+  const { daemon } = resources.use(
+    await wireBackup(config, silentLogger(), undefined, {
+      turns,
+      alerts: { floods: new FloodGates() },
+    }),
+  );
   const serving = daemon.serve(ending.signal);
   const rehearsed = () => daemon.status().verification;
   try {
-    await expect.poll(() => daemon.status().lastGood, LONG).toBeDefined();
     await expect.poll(() => rehearsed()?.state, LONG).toBe('waiting for its turn');
     expect(rehearsed()?.lastGood).toBeUndefined();
-    other.resolve();
+    expect(daemon.status().uploadBacklog).toBe(1);
+    rehearsal.resolve();
     await expect.poll(() => rehearsed()?.lastGood?.status, LONG).toBe('ok');
     await expect.poll(() => rehearsed()?.state, LONG).toBe('idle');
+    expect(daemon.status().uploadBacklog).toBe(1);
+    upload.resolve();
+    await expect.poll(() => daemon.status().uploadBacklog, LONG).toBe(0);
   } finally {
-    other.resolve();
+    rehearsal.resolve();
+    upload.resolve();
     ending.abort();
-    await Promise.all([serving, passing]);
+    await Promise.all([serving, ...others]);
   }
 });

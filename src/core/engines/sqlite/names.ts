@@ -14,8 +14,9 @@ export function ourName(base: string, kind: OurFile, id: string): string {
   return `${ourPrefix(base, kind)}${id}`;
 }
 
-export function ourPrefix(base: string, kind: OurFile): string {
-  return `.${base}.dropback_${kind}_`;
+/** Of one kind, or of all of them. */
+export function ourPrefix(base: string, kind?: OurFile): string {
+  return kind ? `.${base}.dropback_${kind}_` : `.${base}.dropback_`;
 }
 
 export function copyPrefix(base: string): string {

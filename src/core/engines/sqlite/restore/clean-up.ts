@@ -105,17 +105,17 @@ export async function sweep(
 ): Promise<string[]> {
   const options = { runAs, signal };
   const named = new Set(known.flatMap(({ staging, previous }) => [staging, previous]));
-  const unknown = async (kind: 's' | 'p') => {
-    const found = await tool.ask('list', { folder, prefix: ourPrefix(base, kind) }, options);
-    return found.filter(({ name }) => {
+  // Each question is a process: with many databases, most of what a start costs.
+  const found = await tool.ask('list', { folder, prefix: ourPrefix(base) }, options);
+  const unknown = (kind: 's' | 'p') =>
+    found.filter(({ name }) => {
       const whole = name.replace(/-(wal|shm|journal)$/, '');
       return isOurName(name, base, kind, true) && !named.has(besideLive(path, whole));
     });
-  };
-  const [live] = await tool.ask('identify', { paths: [path] }, options);
-  const kept = await unknown('p');
+  const kept = unknown('p');
+  const [live] = kept.length > 0 ? await tool.ask('identify', { paths: [path] }, options) : [];
   const isLive = ({ identity }: { identity: string }) => identity === live?.identity;
-  const swept = [...(await unknown('s')), ...kept.filter(isLive)];
+  const swept = [...unknown('s'), ...kept.filter(isLive)];
   const paths = swept.map(({ name }) => besideLive(path, name));
   if (paths.length > 0) await tool.ask('remove', { paths }, options);
   const left = kept.filter((file) => !isLive(file)).map(({ name }) => besideLive(path, name));
