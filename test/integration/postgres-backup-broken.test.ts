@@ -169,6 +169,15 @@ describe.skipIf(!server || !canMount)('a volume that gets full during a run', ()
     await bed.forget(manifest);
   });
 
+  // Of the folder, then of the tar that it is packed into.
+  test.each([50, 150])('with two jobs, at %i percent of the archive', async (percent) => {
+    disk.fill(Math.floor((bytes * percent) / 100));
+    const failure = await failureOf(bed.run({ BACKUP_JOBS: '2' }).execute(never));
+    expect(failure).toMatchObject({ code: 'disk/full' });
+    expect(await bed.files()).toEqual([]);
+    disk.free();
+  });
+
   test('at the manifest', async () => {
     const onProgress = ({ step }: RunProgress) => {
       if (step === 'publish') disk.fill();
