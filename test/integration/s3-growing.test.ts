@@ -46,7 +46,8 @@ describe.skipIf(!testbed.s3)('upload of an archive that is still being written',
     return new S3Store(prefix.config({ endpoint: proxy.endpoint }), 'app', {
       log: silentLogger(),
       clock,
-      timeouts: { connectMs: 1000, idleMs: 1500 },
+      // Nothing here waits for them: a busy machine must not.
+      timeouts: { connectMs: 20_000, idleMs: 30_000 },
       backoff: { firstMs: 10, mostMs: 50, attempts: 3 },
       upload: { smallestPartBytes: 5 * MIB, concurrency: 2 },
     });

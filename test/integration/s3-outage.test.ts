@@ -58,7 +58,7 @@ async function create(resources: AsyncDisposableStack) {
   const remote = resources.use(
     new S3Store(prefix.config({ endpoint: proxy.endpoint }), 'app', {
       log,
-      timeouts: { connectMs: 5000, idleMs: 5000 },
+      timeouts: { connectMs: 20_000, idleMs: 30_000 },
       backoff: { firstMs: 1, mostMs: 5, attempts: 2 },
     }),
   );

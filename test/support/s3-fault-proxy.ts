@@ -173,6 +173,8 @@ function passBack(response: IncomingMessage, res: ServerResponse, fault: Fault |
     return;
   }
   let sent = 0;
+  // An answer that is shorter is cut at its end.
+  if (fault.kind === 'cut') response.on('end', () => res.socket?.resetAndDestroy());
   response.on('data', (chunk: Buffer) => {
     const left = fault.afterBytes - sent;
     if (left <= 0) return;
