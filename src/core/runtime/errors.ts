@@ -88,6 +88,13 @@ export function toDropbackError(error: unknown): DropbackError {
       cause: error,
     });
   }
+  if (systemCode === 'ENOTDIR') {
+    return new DropbackError('disk/not-a-folder', `not a folder: ${messageOf(error)}`, {
+      hint: 'something in that path is a file: check the variable that names it, and the mounts.',
+      facts: { path: (error as NodeJS.ErrnoException).path },
+      cause: error,
+    });
+  }
   return new DropbackError('internal/unexpected', messageOf(error), {
     hint: 'this is a bug in dropback or a fault of the machine: the log has the stack.',
     ...(systemCode === undefined ? {} : { facts: { system: systemCode } }),

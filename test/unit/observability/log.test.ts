@@ -15,6 +15,16 @@ test('what is no error of ours comes with its stack', () => {
   expect(logged.stack).toContain('log.test.ts');
 });
 
+test('a file where a folder is meant is no bug of ours', () => {
+  const looked = Object.assign(new Error("ENOTDIR: not a directory, mkdir '/a/b'"), {
+    code: 'ENOTDIR',
+    path: '/a/b',
+  });
+  const { code, hint } = errorReport(looked);
+  expect(code).toBe('disk/not-a-folder');
+  expect(hint).not.toContain('bug');
+});
+
 test('nothing in a text log steers the terminal', () => {
   const line = formatTextLine(
     JSON.stringify({

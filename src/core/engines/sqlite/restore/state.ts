@@ -40,10 +40,12 @@ export type SqliteState = Readonly<{
   swapAt: string | null;
 }>;
 
+/** Throws `restore/foreign-state` for what another engine has written. */
 export function parseState(state: RestoreState): SqliteState {
   if (state.engine === 'sqlite') return state as unknown as SqliteState;
-  throw new DropbackError('internal/unexpected', `a state of ${state.engine} was given to sqlite`, {
-    hint: 'the journal is of another database: point RESTORE_STATE_FILE at its own file.',
+  throw new DropbackError('restore/foreign-state', 'the journal holds no SQLite restore', {
+    hint: 'this journal was written for another kind of database: point RESTORE_STATE_FILE elsewhere.',
+    facts: { engine: state.engine },
   });
 }
 
