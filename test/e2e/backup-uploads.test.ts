@@ -19,7 +19,7 @@ async function switchable(given: TestS3): Promise<{ proxy: TcpProxy; endpoint: s
 describe.skipIf(!s3)('db-backup with S3', () => {
   const given = s3 as TestS3;
 
-  test('archive and manifest go to both, and `dropback list` shows both', async () => {
+  test.concurrent('archive and manifest go to both, and `dropback list` shows both', async () => {
     await using prefix = new TestPrefix(s3);
     await using stack = await SqliteStack.create();
     const remote = s3Environment(given, prefix.prefix);
@@ -41,7 +41,7 @@ describe.skipIf(!s3)('db-backup with S3', () => {
     expect(refused.output).not.toContain('not-the-secret');
   });
 
-  test('while S3 is down a backup counts as not uploaded; a restart brings it there', async () => {
+  test.concurrent('while S3 is down a backup counts as not uploaded; a restart brings it there', async () => {
     await using prefix = new TestPrefix(s3);
     await using stack = await SqliteStack.create();
     const { endpoint, proxy } = await switchable(given);
@@ -64,7 +64,7 @@ describe.skipIf(!s3)('db-backup with S3', () => {
     expect(await stack.bench.manifests()).toHaveLength(1);
   });
 
-  test('a running daemon drains by itself once S3 is back', async () => {
+  test.concurrent('a running daemon drains by itself once S3 is back', async () => {
     await using prefix = new TestPrefix(s3);
     await using stack = await SqliteStack.create();
     const { endpoint, proxy } = await switchable(given);
