@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import { DumpMessages, dumpError } from '../../src/core/engines/postgres/backup/dump-messages.ts';
-import { together } from '../../src/core/engines/postgres/backup/dump-together.ts';
 import { compareVersions, psqlIsSafe } from '../../src/core/engines/postgres/clients.ts';
 import { connectError, queryError } from '../../src/core/engines/postgres/connection-errors.ts';
 import {
@@ -16,6 +15,7 @@ import {
   startupOptions,
 } from '../../src/core/engines/postgres/quoting.ts';
 import { DropbackError } from '../../src/core/runtime/errors.ts';
+import { together } from '../../src/core/runtime/together.ts';
 
 describe('quoting', () => {
   test('identifiers, literals and conninfo values keep what is in them', () => {

@@ -4,6 +4,7 @@ import { encryptionOf } from '../../../encryption/age-encrypt.ts';
 import type { Clock } from '../../../runtime/clock.ts';
 import { openExclusive } from '../../../runtime/durable-files.ts';
 import { DropbackError, toDropbackError } from '../../../runtime/errors.ts';
+import { together } from '../../../runtime/together.ts';
 import type { Dump, DumpRequest } from '../../engine.ts';
 import type { CatalogTable } from '../catalog.ts';
 import { chooseClient } from '../clients.ts';
@@ -25,7 +26,6 @@ import { type GrantedJobs, grantJobs, MOST_FILES } from './dump-jobs.ts';
 import { isChangedUnderneath } from './dump-messages.ts';
 import { writeParallelArchive } from './dump-parallel.ts';
 import { findMissingRights, missingRightsError } from './dump-rights.ts';
-import { together } from './dump-together.ts';
 import { withLockWatch } from './lock-watch.ts';
 import { type Snapshot, takeSnapshot } from './snapshot.ts';
 

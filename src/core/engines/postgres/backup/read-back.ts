@@ -3,9 +3,9 @@ import type { TableCount } from '../../../archive/manifest.ts';
 import { storedFileProblems } from '../../../encryption/stored-file.ts';
 import { DropbackError } from '../../../runtime/errors.ts';
 import { sha256Of } from '../../../runtime/process/sha256.ts';
+import { together } from '../../../runtime/together.ts';
 import type { Dump, ReadBack } from '../../engine.ts';
 import { EXTENSION_TABLES, LARGE_OBJECTS, TABLES_EXPECTED } from './dump-description.ts';
-import { together } from './dump-together.ts';
 import { type ArchiveScan, scanArchive } from './read-back-scan.ts';
 
 const MOST_DIFFERENCES = 100;

@@ -1,1 +1,0 @@
-export { together } from '../../../runtime/together.ts';
