@@ -87,8 +87,9 @@ async function ask(what: Ask, options: RestoreOptions, context: CliContext): Pro
         signal,
         takenWithinMs: TAKEN_WITHIN_MS,
         onStatus: (status) => {
-          // The result says it better.
+          // In a log the result alone tells it; on a terminal the bar fills first.
           if (!status.result) bar.update(statusLabel(status), status.fraction);
+          else if (terminal.interactive) bar.update(statusLabel(status), 1);
         },
       })
       .catch(async (error: unknown) => {
