@@ -103,7 +103,7 @@ export async function backupEachOnce(
     const own = createLogger({ ...config.log, program: 'db-backup', db: config.name, tail });
     try {
       await using wired = await wireBackup(config, own, tail);
-      await wired.daemon.once(signal);
+      await wired.single.execute(signal);
     } catch (error) {
       throwIfAborted(signal);
       own.error({ error: errorReport(error) }, 'backup failed');

@@ -14,8 +14,10 @@ import { systemClock } from '../core/runtime/clock.ts';
 import type { RateLimit } from '../core/runtime/rate-limit.ts';
 import { Catalogue } from '../core/stores/catalogue.ts';
 import { openStores, type Stores } from '../core/stores/open-stores.ts';
-import { BackupDaemon, type BackupTurns } from './daemon.ts';
+import { BackupDaemon } from './daemon.ts';
+import type { BackupTurns } from './dependencies.ts';
 import { earlyUploads } from './early-upload.ts';
+import { SingleBackup } from './once.ts';
 import { pruneOnDemand } from './prune.ts';
 import { openTelling } from './telling.ts';
 import { Rehearsals } from './verify/rehearsal.ts';
@@ -23,6 +25,7 @@ import { Verifier } from './verify/verifier.ts';
 
 export interface WiredBackup extends AsyncDisposable {
   readonly daemon: BackupDaemon;
+  readonly single: SingleBackup;
   readonly verifier: Verifier;
   /** Undefined where nobody is told: the command line's caller sees for himself. */
   readonly alerting: Alerting | undefined;
@@ -94,6 +97,7 @@ export async function wireBackup(
   };
   return {
     daemon: new BackupDaemon(parts),
+    single: new SingleBackup(parts),
     verifier,
     alerting: telling?.alerting,
     async prune(dryRun, signal) {

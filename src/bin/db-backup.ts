@@ -25,7 +25,7 @@ await runMain(async (signal) => {
   }
   await using wired = await wireBackup(config, log, logTail);
   for (const warning of config.warnings) log.warn(warning);
-  if (flags.has('--once')) await wired.daemon.once(signal);
+  if (flags.has('--once')) await wired.single.execute(signal);
   else await serveBackup(wired, config, log, signal);
   return 0;
 });

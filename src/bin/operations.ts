@@ -14,7 +14,7 @@ export const operations: Operations = {
     const { wireBackup } = await import('../backup/wire.ts');
     await using wired = await wireBackup(config, log);
     const progress = ({ message }: { message: string }) => onProgress(message);
-    return (await wired.daemon.once(signal, progress)).manifest;
+    return (await wired.single.execute(signal, progress)).manifest;
   },
   async catalogue(config) {
     const { Catalogue } = await import('../core/stores/catalogue.ts');

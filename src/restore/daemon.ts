@@ -1,33 +1,28 @@
 import { dirname } from 'node:path';
 import { type Alerts, noAlerts } from '../core/alerts/alert.ts';
 import type { HooksConfig, RestoreConfig } from '../core/config/config.ts';
-import { journalPlace } from '../core/config/restore-places.ts';
 import type { ContainerTurn } from '../core/containers/turns.ts';
 import type { RestoreEngine } from '../core/engines/engine.ts';
 import type { Logger } from '../core/observability/log.ts';
 import type { RestoreDaemonStatus } from '../core/requests/daemon-status.ts';
-import { EXIT_CODES } from '../core/requests/protocol.ts';
 import type { Clock } from '../core/runtime/clock.ts';
-import { DropbackError, isAbort, throwIfAborted } from '../core/runtime/errors.ts';
+import { isAbort, throwIfAborted } from '../core/runtime/errors.ts';
 import { giveMemoryBack } from '../core/runtime/give-memory-back.ts';
 import type { Turnstile } from '../core/runtime/turnstile.ts';
-import { type Checkpoint, noCheckpoint } from './checkpoint.ts';
+import type { Checkpoint } from './checkpoint.ts';
 import { ensureFolders, type Folders, foldersOf } from './drop-folder/folders.ts';
-import { ScriptLooks } from './drop-folder/script-looks.ts';
 import { DropWatcher } from './drop-folder/watch.ts';
 import { Gates } from './gates.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { type InstanceLock, lockInstance } from './instance-lock.ts';
 import { Intake } from './intake.ts';
-import { Journal } from './journal/journal.ts';
-import { PreviousRecords } from './journal/previous-records.ts';
 import type { JobRecord } from './journal/record.ts';
-import { StoppedFile } from './journal/stopped.ts';
+import { machineParts } from './machine-parts.ts';
 import { notePrevious } from './note-previous.ts';
 import type { ApplicationControl, BackupCatalogue, MachineParts } from './parts.ts';
-import { recover } from './recovery.ts';
+import { RecoveryLoop } from './recovery-loop.ts';
 import { RequestInbox } from './requests/inbox.ts';
-import { RestoreHooks } from './restore-hooks.ts';
+import { type Noticing, noticing } from './requests/noticing.ts';
 import { RestoreNews } from './restore-news.ts';
 import { StatusBoard } from './status-board.ts';
 import { Wake } from './wake.ts';
@@ -71,12 +66,6 @@ export interface RestoreDaemonParts {
 
 /** A file must be unchanged so long before it is looked at. Milliseconds. */
 const QUIET_MS = 1000;
-/** What bringing things in order may take when the daemon is asked to end. Milliseconds. */
-const END_GRACE_MS = 60_000;
-/** Of which the containers, which may be ending, too: whoever ends us waits. Milliseconds. */
-const START_GRACE_MS = 10_000;
-const MOST_ATTEMPTS = 3;
-
 /**
  * The restore daemon: lock, recovery, then drops and requests one at a time in order of arrival.
  * `run` settles when the signal has fired and the job in hand is finished or undone.
@@ -92,20 +81,21 @@ export class RestoreDaemon {
   readonly #housekeeping: Housekeeping;
   readonly #worker: Worker;
   readonly #intake: Intake;
+  readonly #noticing: Noticing;
+  readonly #recovery: RecoveryLoop;
   readonly #onAlone: (() => Promise<void>) | undefined;
   readonly #lock: InstanceLock | undefined;
   #nextHousekeeping = Number.NEGATIVE_INFINITY;
 
   constructor(given: RestoreDaemonParts) {
     const { config, clock, log } = given;
-    const checkpoint = given.checkpoint ?? noCheckpoint;
     this.#config = config;
     this.#onAlone = given.onAlone;
     this.#lock = given.lock;
     this.#folders = foldersOf(config);
     const news = new RestoreNews(given.alerts ?? noAlerts);
     this.#board = new StatusBoard(this.#folders.requests, clock, log, news);
-    this.#parts = machineParts(given, this.#folders, checkpoint, { board: this.#board, news });
+    this.#parts = machineParts(given, this.#folders, { board: this.#board, news });
     this.#inbox = new RequestInbox(this.#folders.requests, clock);
     const wake = new Wake(clock);
     this.#watcher = new DropWatcher({
@@ -119,6 +109,13 @@ export class RestoreDaemon {
     });
     this.#gates = new Gates(this.#parts, this.#board);
     this.#worker = new Worker(this.#parts, this.#inbox, this.#board);
+    const { pollIntervalMs } = config;
+    this.#noticing = { inbox: this.#inbox, pollIntervalMs, clock, log };
+    this.#recovery = new RecoveryLoop(this.#parts, {
+      board: this.#board,
+      worker: this.#worker,
+      noticing: this.#noticing,
+    });
     this.#intake = new Intake(config, {
       parts: this.#parts,
       board: this.#board,
@@ -182,32 +179,9 @@ export class RestoreDaemon {
   }
 
   async #runToEnd(first: JobRecord, signal: AbortSignal): Promise<void> {
-    const isReported = await this.#noticing(() => this.#runOne(first, signal), signal);
+    const isReported = await noticing(() => this.#runOne(first, signal), this.#noticing, signal);
     if (isReported) await this.#intake.noteIfLeft(first);
     await notePrevious(this.#parts, this.#board);
-  }
-
-  async #noticing<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
-    const ended = new AbortController();
-    const noticing = this.#noticeRequests(AbortSignal.any([signal, ended.signal]));
-    try {
-      return await work();
-    } finally {
-      ended.abort();
-      await noticing;
-    }
-  }
-
-  /** Who asks while a job or recovery is in hand learns that the request waits for its turn. */
-  async #noticeRequests(signal: AbortSignal): Promise<void> {
-    const { clock, log } = this.#parts;
-    while (!signal.aborted) {
-      await clock.sleep(this.#config.pollIntervalMs, signal).catch(() => {});
-      if (signal.aborted) return;
-      await this.#inbox
-        .pending()
-        .catch((error: unknown) => log.debug({ error }, 'requests could not be looked at'));
-    }
   }
 
   /** True when it came to its end here; not when it was returned, or left to recovery. */
@@ -237,100 +211,9 @@ export class RestoreDaemon {
     await this.#housekeeping.run(signal);
   }
 
-  /** Again and again while the disk or the database doesn't let it; blocked until a person acts. */
   async #recoverUntilClean(signal: AbortSignal): Promise<void> {
-    for (let attempt = 1; ; attempt++) {
-      this.#board.state = 'recovering';
-      const next = await this.#noticing(() => this.#recoverOnce(attempt, signal), signal);
-      if (next === 'clean') break;
-      await this.#board.publish();
-      if (next === 'not-yet' || next instanceof DropbackError) {
-        await this.#tellWhoAsks(next);
-        await this.#parts.clock.sleep(this.#config.pollIntervalMs, signal);
-        continue;
-      }
-      await this.#runToEnd(await this.#whenOpen(next, signal), signal);
-      break;
-    }
-    this.#board.solved('recovery', 'everything is in order');
-    this.#board.last = this.#parts.journal.body.last ?? undefined;
-    this.#board.state = 'idle';
+    const interrupted = await this.#recovery.run(signal);
+    if (interrupted) await this.#runToEnd(await this.#whenOpen(interrupted, signal), signal);
+    this.#recovery.settled();
   }
-
-  /** Nothing is begun now: whoever asks learns why, and need not wait for a person to act. */
-  async #tellWhoAsks(why: 'not-yet' | DropbackError): Promise<void> {
-    try {
-      const waiting = (await this.#inbox.pending()).map(({ request }) => request.id);
-      if (why === 'not-yet') {
-        const [problem] = this.#board.snapshot().problems;
-        const message = `waiting: ${problem?.message ?? 'an interrupted restore comes first'}`;
-        for (const id of waiting) await this.#inbox.progress(id, { state: 'queued', message });
-        return;
-      }
-      for (const id of [...waiting, ...(await this.#inbox.unanswered())]) {
-        await this.#worker.refuse(id, why, EXIT_CODES.tryAgain);
-      }
-    } catch (error) {
-      this.#parts.log.debug({ error }, 'requests could not be answered');
-    }
-  }
-
-  async #recoverOnce(
-    attempt: number,
-    signal: AbortSignal,
-  ): Promise<JobRecord | 'clean' | 'not-yet' | DropbackError> {
-    try {
-      const end = await recover(this.#parts, signal, () => {});
-      if (end.kind === 'blocked') {
-        this.#board.state = 'blocked';
-        this.#board.problem('recovery', end.error, 'restores are off');
-        return end.error;
-      }
-      const record = end.kind === 'again' ? end.record : undefined;
-      await this.#worker.answerInterrupted(record);
-      return record ?? 'clean';
-    } catch (error) {
-      if (isAbort(error) && signal.aborted) throw error;
-      this.#board.problem('recovery', error, `recovery: attempt ${attempt} failed; trying again`);
-      return 'not-yet';
-    }
-  }
-}
-
-function machineParts(
-  given: RestoreDaemonParts,
-  folders: Folders,
-  checkpoint: Checkpoint,
-  telling: Pick<MachineParts, 'board' | 'news'>,
-): MachineParts {
-  const { config, engine, application, catalogue, clock, log } = given;
-  return {
-    engine,
-    application,
-    catalogue,
-    folders,
-    journal: new Journal(journalPlace(config), checkpoint),
-    stopped: new StoppedFile(journalPlace(config), checkpoint),
-    previous: new PreviousRecords(folders.previous, checkpoint),
-    settings: {
-      stopFirst: config.stopFirst,
-      keepPreviousMs: config.keepPreviousMs,
-      waitForBackupMs: config.waitForBackupMs,
-      ...(config.timeoutMs === undefined ? {} : { timeoutMs: config.timeoutMs }),
-      startGraceMs: START_GRACE_MS,
-      endGraceMs: END_GRACE_MS,
-      mostAttempts: MOST_ATTEMPTS,
-    },
-    identity: config.ageIdentity,
-    ...(engine.kind === 'postgres' ? { scripts: new ScriptLooks() } : {}),
-    hooks: new RestoreHooks(given.hooks, engine.description, clock, given.secrets ?? []),
-    clock,
-    log,
-    checkpoint,
-    ...telling,
-    ...(given.turn ? { turn: given.turn } : {}),
-    ...(given.tidying ? { tidying: given.tidying } : {}),
-    lateStops: { until: Number.NEGATIVE_INFINITY },
-    leftovers: { found: false },
-  };
 }

@@ -89,7 +89,8 @@ async function ask(what: Ask, options: RestoreOptions, context: CliContext): Pro
         onStatus: (status) => {
           // In a log the result alone tells it; on a terminal the bar fills first.
           if (!status.result) bar.update(statusLabel(status), status.fraction);
-          else if (terminal.interactive) bar.update(statusLabel(status), 1);
+          else if (terminal.interactive && status.result.exitCode === 0)
+            bar.update(statusLabel(status), 1);
         },
       })
       .catch(async (error: unknown) => {

@@ -1,0 +1,86 @@
+import { ownFolder } from '../core/requests/backup-status.ts';
+import { BackupAlerts } from './backup-alerts.ts';
+import type { BackupDependencies } from './dependencies.ts';
+import { BackupHistory } from './history.ts';
+import { prune } from './prune.ts';
+import { BackupRun, type FinishedRun, type RunProgress } from './run.ts';
+import { tellFinished } from './tell-finished.ts';
+import { notRehearsed, notUploaded } from './unfinished.ts';
+import { Uploads } from './uploads.ts';
+import { waitForDatabase } from './wait-for-database.ts';
+
+type Told = (progress: RunProgress) => void;
+
+/** A database that has just been started answers after some of them. */
+const ATTEMPTS = 5;
+
+/** One backup, now, uploaded, rehearsed and pruned before it returns: `dropback backup`, `db-backup --once`. */
+export class SingleBackup {
+  readonly #deps: BackupDependencies;
+  readonly #alerts: BackupAlerts;
+  readonly #history: BackupHistory;
+
+  constructor(deps: BackupDependencies) {
+    this.#deps = deps;
+    this.#alerts = new BackupAlerts(deps);
+    this.#history = new BackupHistory(ownFolder(deps.config.backupDir, deps.config.name), deps);
+  }
+
+  /** Throws what went wrong; a failed upload or rehearsal too, though the backup itself is then listed. */
+  async execute(signal: AbortSignal, onProgress: Told = () => {}): Promise<FinishedRun> {
+    const finished = await this.#run(signal, onProgress);
+    await this.#history.succeeded(finished.manifest);
+    tellFinished(finished, this.#deps.log);
+    await this.#alerts.runSucceeded(finished.manifest, signal);
+    await this.#upload(finished, signal, onProgress);
+    await this.#rehearse(finished, signal, onProgress);
+    await prune(this.#deps, false, signal);
+    return finished;
+  }
+
+  async #run(signal: AbortSignal, onProgress: Told): Promise<FinishedRun> {
+    const onPostHook = (error?: unknown) => void this.#alerts.postHookEnded(error);
+    this.#alerts.runStarted();
+    try {
+      await waitForDatabase({ ...this.#deps, attempts: ATTEMPTS }, signal);
+      return await new BackupRun({ ...this.#deps, onPostHook }).execute(signal, onProgress);
+    } catch (error) {
+      if (signal.aborted) throw error;
+      await this.#history.failed(error);
+      await this.#alerts.runFailed(error, 1, this.#history.lastGood?.id);
+      throw error;
+    }
+  }
+
+  /**
+   * Throws where this backup, or any for want of the store, isn't uploaded; an older one that can't
+   * be for a reason of its own is told.
+   */
+  async #upload({ manifest, upload }: FinishedRun, signal: AbortSignal, onProgress: Told) {
+    const { remote } = this.#deps;
+    if (!remote) return;
+    onProgress({ step: 'upload', message: 'uploading' });
+    const uploads = new Uploads({ ...this.#deps, remote });
+    const away = upload && (await uploads.finishEarly(manifest, upload, signal));
+    const result = away ? undefined : await uploads.drain(signal);
+    const error = away ?? result?.error;
+    if (!error) return await this.#alerts.uploadsDrained();
+    const remaining = result?.remaining ?? (await uploads.backlog(signal)).map(({ id }) => id);
+    await this.#alerts.uploadsFailed(error, remaining.length, Number.POSITIVE_INFINITY);
+    const isWaiting = remaining.includes(manifest.id);
+    if (isWaiting || result?.cutShort) {
+      throw notUploaded(isWaiting ? manifest.id : (remaining[0] ?? manifest.id), error);
+    }
+  }
+
+  /** With BACKUP_VERIFY=restore and no times of its own. */
+  async #rehearse({ manifest }: FinishedRun, signal: AbortSignal, onProgress: Told) {
+    const { config, verifier } = this.#deps;
+    if (config.verify.mode !== 'restore' || config.verify.schedule) return;
+    const told = (message: string) => onProgress({ step: 'rehearse', message });
+    const report = await verifier.rehearse(manifest, 'local', told, signal);
+    await this.#alerts.rehearsed(report);
+    const { status, error } = report;
+    if (status !== 'ok' && error) throw notRehearsed(manifest.id, status, error);
+  }
+}
