@@ -79,28 +79,25 @@ export function parallelDump(
   return pgDump(command, request, ['--format=directory', `--compress=${compression}`, ...parallel]);
 }
 
-/** `tar | tee SPOOL | openssl dgst -sha256`: the files of the folder, without the folder itself. */
-export function packPipeline(folder: string, request: DumpRequest): Program[] {
-  const tar: Program = {
+/** The files of the folder, without the folder itself, into that file; `-` prints them. The same bytes each time. */
+export function pack(folder: string, into: string, { nice }: DumpRequest): Program {
+  return {
     name: 'tar',
     file: requireProgram('tar'),
     // GNU's format holds files of every size without extended headers.
     args: [
       '--create',
-      '--file=-',
+      `--file=${into}`,
       '--format=gnu',
       '--sort=name',
-      // So that both together need less room.
-      '--remove-files',
       '--owner=0',
       '--group=0',
       '--numeric-owner',
       `--directory=${folder}`,
       '.',
     ],
-    nice: request.nice,
+    nice,
   };
-  return [tar, ...intoSpool(request)];
 }
 
 function intoSpool({ spool, nice }: DumpRequest): Program[] {

@@ -2,9 +2,11 @@ import { lstat, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { partialFolderOf } from '../../../archive/archive-name.ts';
 import { throwIfAborted, toDropbackError } from '../../../runtime/errors.ts';
+import { sha256Program } from '../../../runtime/process/sha256.ts';
+import { together } from '../../../runtime/together.ts';
 import type { DumpRequest } from '../../engine.ts';
 import { runDump, type WrittenArchive, writtenSpool } from './dump-archive.ts';
-import { type DumpCommand, packPipeline, parallelDump } from './dump-command.ts';
+import { type DumpCommand, pack, parallelDump } from './dump-command.ts';
 import { directoryCompression } from './dump-compression.ts';
 
 /**
@@ -25,7 +27,14 @@ export async function writeParallelArchive(
     const program = parallelDump(command, request, { folder, jobs, compression });
     const { warnings } = await runDump([program], command, signal);
     const contentBytes = await bytesIn(folder, signal);
-    const { printed } = await runDump(packPipeline(folder, request), command, signal);
+    // What the spool has to be is learnt from the files, not from what was written of them: reading it
+    // back then finds whatever went wrong on the way. Both at a time take less than `tar | tee | openssl`.
+    const [, { printed }] = await together(
+      signal,
+      (joint) => runDump([pack(folder, request.spool, request)], command, joint),
+      (joint) =>
+        runDump([pack(folder, '-', request), sha256Program(request.nice)], command, joint),
+    );
     return { ...(await writtenSpool(request.spool, printed)), contentBytes, warnings };
   } finally {
     await removeFolder(folder);

@@ -41,7 +41,7 @@ export interface PostgresBackupOptions {
 /**
  * Backs a PostgreSQL database up with the server's own programs, rows counted beside them in the
  * same snapshot: `pg_dump -Fc | zstd | tee SPOOL | openssl dgst -sha256`; with several jobs `pg_dump -Fd -jN`
- * into a folder, then `tar | tee SPOOL | openssl dgst -sha256`. With recipients
+ * into a folder, then `tar` into the spool beside `tar | openssl dgst -sha256`. With recipients
  * `pg_dump -Fc | zstd | tee WITNESS | age | tee SPOOL | openssl dgst -sha256`: the witness reads it back.
  */
 export class PostgresBackupEngine implements BackupEngine {
