@@ -1,6 +1,7 @@
 import { DropbackError } from '../errors.ts';
 
-const FULL = /No space left on device|Disk quota exceeded/i;
+// tar doesn't ask again why a write into a file was cut short; a pipe (-) was closed by its reader.
+const FULL = /No space left on device|Disk quota exceeded|[^-]: Wrote only \d+ of \d+ bytes/i;
 const FAILING = /Input\/output error/i;
 
 /** True where a program's words say that a volume is full. */

@@ -1,4 +1,5 @@
 import { DropbackError, toDropbackError } from '../../../runtime/errors.ts';
+import { saysDiskFull } from '../../../runtime/process/disk-full.ts';
 
 const MOST_WARNINGS = 100;
 
@@ -41,7 +42,7 @@ export function dumpError(error: unknown): DropbackError {
   const { program, stderr = [] } = known.facts as { program?: string; stderr?: readonly string[] };
   const said = stderr.join('\n');
   const message = causeFirst(known.message, stderr);
-  if (/No space left on device|Disk quota exceeded/i.test(said)) {
+  if (saysDiskFull(said)) {
     return new DropbackError('disk/full', `no space left for the backup: ${message}`, {
       hint: 'free space on the volume of BACKUP_DIR, make it larger, or keep fewer backups.',
       facts: known.facts,
