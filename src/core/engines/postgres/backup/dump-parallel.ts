@@ -32,8 +32,7 @@ export async function writeParallelArchive(
     const [, { printed }] = await together(
       signal,
       (joint) => runDump([pack(folder, request.spool, request)], command, joint),
-      (joint) =>
-        runDump([pack(folder, '-', request), sha256Program(request.nice)], command, joint),
+      (joint) => runDump([pack(folder, '-', request), sha256Program(request.nice)], command, joint),
     );
     return { ...(await writtenSpool(request.spool, printed)), contentBytes, warnings };
   } finally {
