@@ -17,7 +17,7 @@ export async function shapesGroup(lab: Lab): Promise<Series[]> {
   );
   for (const jobs of JOBS) {
     for (const level of jobs === 2 ? LEVELS : ([2] as const)) {
-      const script = `pg_dump -Fd -j${jobs} -Z zstd:${level} --no-sync -f d; tar -cC d . | tee dump.tar | openssl dgst -sha256 >sum; rm -r d; sync dump.tar`;
+      const script = `pg_dump -Fd -j${jobs} -Z zstd:${level} --no-sync -f d; tar -cf dump.tar -C d . & tar -cC d . | openssl dgst -sha256 >sum; wait; rm -r d; sync dump.tar`;
       contestants.push(
         who.script(`shapes/folder-${jobs}-${level}`, `-Fd -j${jobs} -Z zstd:${level}, tar`, script),
       );
