@@ -156,10 +156,10 @@ test('the death of whoever reads it on the way ends the dump, and is told', asyn
   // A dump that was over before the reader was found says nothing.
   for (let again = 0; error === undefined && again < 20; again++) error = await killedReader();
   expect(error).toMatchObject({ code: 'archive/unreadable' });
-  expect(error?.message).toContain('pg_restore');
+  expect(error?.message).toContain('stream-counter');
 });
 
-/** The error of a dump whose pg_restore was killed; undefined where it was not met any more. */
+/** The error of a dump whose reader was killed; undefined where it was not met any more. */
 async function killedReader(): Promise<DropbackError | undefined> {
   let isOver = false;
   const running = engine()
@@ -171,7 +171,7 @@ async function killedReader(): Promise<DropbackError | undefined> {
     .finally(() => {
       isOver = true;
     });
-  const args = ['-f', '-P', String(process.pid), '^[^ ]*pg_restore --data-only --file=-$'];
+  const args = ['-f', '-P', String(process.pid), '/stream-counter[.](ts|js) '];
   const pgrep = { name: 'pgrep', file: '/usr/bin/pgrep', args, successCodes: [0, 1] };
   while (!isOver) {
     const [pid = ''] = (await capture(pgrep, { signal: never })).split('\n');

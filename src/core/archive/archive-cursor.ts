@@ -1,10 +1,18 @@
 /** What is read of a pg_dump archive: integers, texts, through one window. */
 
 /** What isn't laid out as pg_dump lays it out (or as none does that is known). */
-export class NotUnderstood extends Error {}
+export class NotUnderstood extends Error {
+  constructor(message = 'not laid out as pg_dump does it') {
+    super(message);
+  }
+}
 
 /** The file ends where more has to follow. */
-export class EndsEarly extends NotUnderstood {}
+export class EndsEarly extends NotUnderstood {
+  constructor(message = 'it ends too early') {
+    super(message);
+  }
+}
 
 const WINDOW_BYTES = 256 * 1024;
 const MOST_NAME_BYTES = 64 * 1024;

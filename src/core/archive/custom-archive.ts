@@ -28,8 +28,8 @@ export const OFFSET_NOT_SET = 1;
 export const OFFSET_SET = 2;
 export const OFFSET_NO_DATA = 3;
 
-const BLOCK_DATA = 1;
-const BLOCK_LARGE_OBJECTS = 3;
+export const BLOCK_DATA = 1;
+export const BLOCK_LARGE_OBJECTS = 3;
 
 /**
  * Passes over a pg_dump custom archive: table of contents and the lengths of all blocks are read, no
@@ -62,8 +62,32 @@ export function visitArchiveSync(descriptor: number, visitor: ArchiveVisitor): v
   }
 }
 
-/** Layout of the blocks: PostgreSQL's src/bin/pg_dump/pg_backup_custom.c (_readBlockHeader). */
+export interface CustomHead {
+  readonly header: ArchiveHeader;
+  readonly entries: readonly ArchiveEntry[];
+  /** Where the first block begins. */
+  readonly bytes: number;
+}
+
+/** Header and table of contents, from an archive's first bytes. Throws NotUnderstood; EndsEarly where there is more of it. */
+export function readCustomHead(bytes: Buffer): CustomHead {
+  const cursor = new Cursor(bytes.length);
+  const entries: ArchiveEntry[] = [];
+  const walk = walkHead(cursor, { entry: (entry) => entries.push(entry) });
+  for (let step = walk.next(); ; step = walk.next()) {
+    if (step.done) return { header: step.value, entries, bytes: cursor.position };
+    for (const { offset, length, position } of cursor.refill()) {
+      cursor.filled(bytes.copy(cursor.window, offset, position, position + length));
+    }
+  }
+}
+
 function* walkArchive(cursor: Cursor, visitor: ArchiveVisitor): Walk<void> {
+  yield* walkHead(cursor, visitor);
+  yield* readBlocks(cursor, visitor);
+}
+
+function* walkHead(cursor: Cursor, visitor: ArchiveVisitor): Walk<ArchiveHeader> {
   const header = yield* readHeader(cursor, 'custom');
   visitor.header?.(header);
   const place = function* (): Walk<Pick<ArchiveEntry, 'offsetState' | 'offsetField'>> {
@@ -73,9 +97,10 @@ function* walkArchive(cursor: Cursor, visitor: ArchiveVisitor): Walk<void> {
     return { offsetState, offsetField };
   };
   yield* readToc(cursor, header, place, (entry) => visitor.entry?.(entry));
-  yield* readBlocks(cursor, visitor);
+  return header;
 }
 
+/** Layout of the blocks: PostgreSQL's src/bin/pg_dump/pg_backup_custom.c (_readBlockHeader). */
 function* readBlocks(cursor: Cursor, visitor: ArchiveVisitor): Walk<void> {
   while (!cursor.atEnd) {
     const start = cursor.position;

@@ -30,7 +30,7 @@ export async function writeEncryptedArchive(
         const programs = encryptedPipeline(command, request, { fifo, recipients });
         return runDump(programs, command, joint, onStderr);
       },
-      (source, joint) => scanWitnessed(source, reader, joint),
+      (source, joint) => scanWitnessed(source, reader, client.major, joint),
     );
     const sealed = await writtenSpool(request.spool, printed);
     const contentBytes = given ?? scan.contentBytes ?? 0;

@@ -3,17 +3,14 @@ import { availableParallelism } from 'node:os';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
-import { type DirectoryEntry, readDirectoryTocSync } from '../../../archive/directory-archive.ts';
+import { readDirectoryTocSync } from '../../../archive/directory-archive.ts';
 import { listTar, type TarMember } from '../../../archive/tar.ts';
-import { decoderOf } from './archive-encoding.ts';
+import { BEHIND_ROWS, encodingOf, TableRows } from './archive-tables.ts';
 import { CopyRows } from './read-back-rows.ts';
-import type { ArchiveCount, ArchiveTable } from './read-back-scanner.ts';
+import type { ArchiveCount } from './read-back-scanner.ts';
 
 const CHUNK_BYTES = 512 * 1024;
 const MOST_AT_ONCE = 4;
-/** What pg_dump writes behind the end marker of each table. */
-const BEHIND_ROWS = '\n\n';
-const ENCODING = /^SET client_encoding = '(.*)';/;
 
 export interface PackedCount extends ArchiveCount {
   /** Of all files in the tar. */
@@ -160,32 +157,4 @@ function take(files: Map<string, TarMember>, name: string): TarMember {
 
 function placeOf({ position, bytes }: TarMember): { start: number; end: number } {
   return { start: position, end: position + bytes };
-}
-
-function encodingOf(entries: readonly DirectoryEntry[]): string {
-  const entry = entries.find(({ description }) => description === 'ENCODING');
-  return ENCODING.exec(entry?.definition ?? '')?.[1] ?? 'UTF8';
-}
-
-/** In the order of the table of contents; a table may have more than one entry. */
-class TableRows {
-  readonly #decode: (raw: string) => string;
-  readonly #tables = new Map<string, { schema: string; name: string; rows: number }>();
-
-  constructor(encoding: string) {
-    this.#decode = decoderOf(encoding);
-  }
-
-  of({ schema = '', name = '' }: DirectoryEntry): { rows: number } {
-    const key = `${schema}\0${name}`;
-    const known = this.#tables.get(key);
-    if (known) return known;
-    const table = { schema: this.#decode(schema), name: this.#decode(name), rows: 0 };
-    this.#tables.set(key, table);
-    return table;
-  }
-
-  list(): ArchiveTable[] {
-    return [...this.#tables.values()];
-  }
 }

@@ -20,15 +20,14 @@ export class CopyRows {
     this.#matched = 0;
   }
 
-  /** Takes bytes from `from` on; returns the position after the block's end, or the chunk's end. */
-  push(chunk: Buffer, from: number): number {
-    const { length } = chunk;
+  /** Takes bytes from `from` up to `length`; returns the position after the block's end, or `length`. */
+  push(chunk: Buffer, from: number, length = chunk.length): number {
     let at = from;
     let matched = this.#matched;
     let count = this.count;
     while (at < length) {
       if (matched === -1) {
-        at = endOfLine(chunk, at);
+        at = endOfLine(chunk, at, length);
         if (at === length) break;
         count++;
         matched = 0;
@@ -56,11 +55,11 @@ export class CopyRows {
   }
 }
 
-function endOfLine(chunk: Buffer, from: number): number {
-  const near = Math.min(from + SHORT_ROW, chunk.length);
+function endOfLine(chunk: Buffer, from: number, length: number): number {
+  const near = Math.min(from + SHORT_ROW, length);
   let at = from;
   while (at < near && chunk[at] !== NEWLINE) at++;
-  if (at < near || at === chunk.length) return at;
+  if (at < near || at === length) return at;
   const found = chunk.indexOf(NEWLINE, at);
-  return found === -1 ? chunk.length : found;
+  return found === -1 || found > length ? length : found;
 }

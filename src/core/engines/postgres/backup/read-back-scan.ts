@@ -21,9 +21,12 @@ export interface ArchiveScan extends ArchiveCount {
   readonly contentBytes: number;
 }
 
+/** Whose streams are read without pg_restore's printing them: 12 to 18 write formats 1.14 to 1.16. */
+const NEWEST_KNOWN_MAJOR = 18;
+
 /**
- * Reads an archive whole. A stream: pg_restore prints it as text, which `read-back-counter.ts` counts
- * and throws away; a tar: `packed-counter.ts` does it. Throws `archive/unreadable` when any of it can't be read to the end.
+ * Reads an archive whole: a stream by `stream-counter.ts`, a tar by `packed-counter.ts`. Throws
+ * `archive/unreadable` when any of it can't be read to the end.
  */
 export async function scanArchive(
   path: string,
@@ -35,34 +38,35 @@ export async function scanArchive(
   const client = await chooseClient({ serverMajor, archiveMajor }, signal);
   const isPacked = dump.archive.format === 'postgres-directory';
   try {
-    return await (isPacked ? scanPacked : scanStream)(path, client, signal);
+    if (isPacked) return await scanPacked(path, client, signal);
+    return await scanStream(path, streamReader(client, archiveMajor), signal);
   } catch (error) {
     throw signal.aborted ? error : unreadable(path, error);
   }
 }
 
-/** `zstd -d | pg_restore`. */
 async function scanStream(
   path: string,
-  client: PostgresClient,
+  reader: readonly Program[],
   signal: AbortSignal,
 ): Promise<ArchiveScan> {
   await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  const { contentBytes, ...counted } = await countCompressed([], client, {
+  const { contentBytes, ...counted } = await countCompressed([], reader, {
     signal,
     stdinFd: file.fd,
   });
   return { ...counted, contentBytes: contentBytes ?? (await contentSize(path, signal)) };
 }
 
-/** The same of a stream that passes by: `source` prints the compressed archive. */
+/** The same of a stream that passes by: `source` prints the compressed archive of a pg_dump of that major. */
 export async function scanWitnessed(
   source: Program,
   client: PostgresClient,
+  archiveMajor: number,
   signal: AbortSignal,
 ): Promise<StreamCount> {
   try {
-    return await countCompressed([source], client, { signal });
+    return await countCompressed([source], streamReader(client, archiveMajor), { signal });
   } catch (error) {
     throw signal.aborted ? error : unreadable('the stream', error);
   }
@@ -71,9 +75,17 @@ export async function scanWitnessed(
 /** Not every version of zstd tells how many bytes it has printed. */
 type StreamCount = ArchiveCount & { readonly contentBytes?: number };
 
+/** Of a version that isn't known, pg_restore prints all rows as text, and the lines of that are counted. */
+function streamReader(client: PostgresClient, archiveMajor: number): Program[] {
+  if (archiveMajor > NEWEST_KNOWN_MAJOR) {
+    return [pgRestore(client, ['--data-only', '--file=-']), rowCounter()];
+  }
+  return [helper('stream-counter', [clientProgram(client, 'pg_restore')])];
+}
+
 async function countCompressed(
   source: readonly Program[],
-  client: PostgresClient,
+  reader: readonly Program[],
   options: Pick<PipelineOptions, 'signal' | 'stdinFd'>,
 ): Promise<StreamCount> {
   let contentBytes: number | undefined;
@@ -82,14 +94,13 @@ async function countCompressed(
     file: requireProgram('zstd'),
     args: ['-v', '--no-progress', '-dc'],
   };
-  const toText = pgRestore(client, ['--data-only', '--file=-']);
-  const counted = await printedBy<ArchiveCount>([...source, zstd, toText, rowCounter()], {
+  const counted = await printedBy<StreamCount>([...source, zstd, ...reader], {
     ...options,
     onStderr: (program, line) => {
       if (program === 'zstd') contentBytes ??= bytesFromZstd(line);
     },
   });
-  return { ...counted, ...(contentBytes === undefined ? {} : { contentBytes }) };
+  return { ...(contentBytes === undefined ? {} : { contentBytes }), ...counted };
 }
 
 /**
