@@ -6,6 +6,7 @@ import type { SavedGlobals } from './save-globals.ts';
 export interface ManifestFacts {
   readonly id: string;
   readonly name: string;
+  readonly origin?: string | undefined;
   readonly engine: EngineKind;
   readonly archiveFile: string;
   readonly dump: Dump;
@@ -34,6 +35,7 @@ export function manifestOf(facts: ManifestFacts): Manifest {
     version: 1,
     id: facts.id,
     name: facts.name,
+    ...(facts.origin === undefined ? {} : { origin: facts.origin }),
     engine: facts.engine,
     createdAt: dump.snapshotAt,
     finishedAt: facts.finishedAt.toISOString(),

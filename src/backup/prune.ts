@@ -1,11 +1,13 @@
+import type { Manifest } from '../core/archive/manifest.ts';
 import { newestBackup } from '../core/archive/newest.ts';
+import { madeByOthers, type Others, readOrigin } from '../core/archive/origin.ts';
 import type { BackupConfig, KeepPolicy } from '../core/config/config.ts';
 import type { Logger } from '../core/observability/log.ts';
 import { lastRunFailed, ownFolder } from '../core/requests/backup-status.ts';
 import { readFailedRun } from '../core/requests/failed-run.ts';
 import { applyRetention } from '../core/retention/apply.ts';
 import { planRetention } from '../core/retention/plan.ts';
-import type { StorePrune } from '../core/retention/report.ts';
+import { OWN_PLACE, type StorePrune } from '../core/retention/report.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import { type ErrorReport, errorReport, isAbort } from '../core/runtime/errors.ts';
 import { forRetention } from '../core/stores/catalogue.ts';
@@ -44,13 +46,9 @@ export async function prune(
   const { log } = deps;
   for (const target of storesOf(deps)) {
     if (target.onlyPlanned !== undefined) continue;
-    const { store, plan, removed, error } = await pruneStore(
-      deps,
-      target,
-      false,
-      runFailed,
-      signal,
-    );
+    const report = await pruneStore(deps, target, false, runFailed, signal);
+    const { store, plan, removed, error } = report;
+    tellOthers(report, log, told);
     if (plan?.held !== undefined) log.warn({ store }, `nothing removed: ${plan.held}`);
     for (const id of removed) log.info({ id, store }, 'removed by retention');
     if (error?.code !== 'store/refused') told.delete(store);
@@ -69,6 +67,14 @@ async function forgetGone(deps: PruneDependencies, signal: AbortSignal): Promise
     if (isAbort(error)) throw error;
     deps.log.debug({ error }, 'states of backups that are gone could not be swept');
   }
+}
+
+function tellOthers({ store, others }: StorePrune, log: Logger, told: Set<string>): void {
+  const key = `others in ${store}`;
+  if (!others?.areWriting || told.has(key)) return;
+  told.add(key);
+  const hint = OWN_PLACE;
+  log.warn({ store, backups: others.ids.length, hint }, 'another db-backup writes there too');
 }
 
 function tellError(log: Logger, { kind, description }: Store, error: ErrorReport): void {
@@ -132,7 +138,9 @@ async function pruneStore(
   const base = { where: store.kind, store: store.description, dryRun, removed: [] };
   const note = onlyPlanned === undefined ? {} : { onlyPlanned };
   try {
-    const { backups } = await store.list(signal);
+    const listed = (await store.list(signal)).backups;
+    const others = await othersIn(config, store, listed);
+    const backups = listed.filter(({ id }) => !others.ids.includes(id));
     const views = backups.map(async (manifest) => {
       const state = await local.readState(manifest.id);
       return forRetention({ manifest, state }, store.kind, remote?.identity);
@@ -142,7 +150,7 @@ async function pruneStore(
     const guards = { lastRunFailed: runFailed, requireUploaded, usualGapMs };
     const plan = planRetention(await Promise.all(views), policy, now, guards);
     const bytes = Object.fromEntries(backups.map(({ id, archive }) => [id, archive.bytes]));
-    const report = { ...base, ...note, plan, bytes };
+    const report = { ...base, ...note, ...(others.ids.length > 0 ? { others } : {}), plan, bytes };
     if (dryRun || onlyPlanned !== undefined) return report;
     const removed: string[] = [];
     try {
@@ -156,4 +164,14 @@ async function pruneStore(
     if (isAbort(error)) throw error;
     return { ...base, ...note, bytes: {}, error: errorReport(error) };
   }
+}
+
+/** In the local folder there can be none: whoever writes there has its origin. */
+async function othersIn(
+  { backupDir, name }: BackupConfig,
+  { kind }: Store,
+  listed: readonly Manifest[],
+): Promise<Others> {
+  if (kind === 'local') return { ids: [], areWriting: false };
+  return madeByOthers(await readOrigin(ownFolder(backupDir, name)), listed);
 }

@@ -1,8 +1,10 @@
 import { rm } from 'node:fs/promises';
 import { freeArchiveId, parseBackupFile } from '../core/archive/archive-name.ts';
 import type { Manifest } from '../core/archive/manifest.ts';
+import { ownOrigin } from '../core/archive/origin.ts';
 import { withVerification } from '../core/archive/state-file.ts';
 import type { DatabaseLock, Dump, ReadBack } from '../core/engines/engine.ts';
+import { ownFolder } from '../core/requests/backup-status.ts';
 import { syncFile } from '../core/runtime/durable-files.ts';
 import { DropbackError } from '../core/runtime/errors.ts';
 import { together } from '../core/runtime/together.ts';
@@ -145,6 +147,7 @@ export class BackupRun {
       const manifest = manifestOf({
         id,
         name: config.name,
+        origin: await this.#origin(),
         engine: engine.kind,
         archiveFile,
         dump,
@@ -163,6 +166,15 @@ export class BackupRun {
       await rm(spool, { force: true });
       throw error;
     }
+  }
+
+  /** For want of it no backup fails: it is then taken for nobody else's. */
+  async #origin(): Promise<string | undefined> {
+    const { config, log } = this.#deps;
+    return await ownOrigin(ownFolder(config.backupDir, config.name)).catch((error: unknown) => {
+      log.warn({ error }, 'whose backups these are could not be noted');
+      return undefined;
+    });
   }
 
   async #noteVerified({ id }: Manifest, durationMs: number): Promise<void> {

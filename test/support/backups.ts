@@ -15,6 +15,7 @@ export interface SampleOptions {
   readonly name?: string;
   readonly at?: Date;
   readonly bytes?: number;
+  readonly origin?: string;
 }
 
 /** A manifest that fits `content`. */
@@ -27,6 +28,7 @@ export function sampleManifest(content: Uint8Array, options: SampleOptions = {})
     version: 1,
     id,
     name,
+    ...(options.origin === undefined ? {} : { origin: options.origin }),
     engine: 'postgres',
     createdAt: at.toISOString(),
     finishedAt: new Date(at.getTime() + 4000).toISOString(),

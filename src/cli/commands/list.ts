@@ -1,4 +1,5 @@
 import { CLOCK_TOLERANCE_MS } from '../../core/archive/newest.ts';
+import { madeByOthers } from '../../core/archive/origin.ts';
 import type { CatalogueEntry } from '../../core/stores/catalogue.ts';
 import type { CliContext } from '../context.ts';
 import { tableLines } from '../table.ts';
@@ -40,6 +41,7 @@ function printEntries(entries: readonly CatalogueEntry[], { terminal }: CliConte
     { title: 'where' },
     // Who restores one of them needs the identity: better known before it is needed.
     ...(entries.some(isEncrypted) ? [{ title: 'encrypted' }] : []),
+    ...(isShared(entries) ? [{ title: 'made by' }] : []),
   ];
   const rows = entries.map((entry) => [
     entry.id,
@@ -49,13 +51,20 @@ function printEntries(entries: readonly CatalogueEntry[], { terminal }: CliConte
     bytesText(entry.bytes),
     countText(entry.manifest.tables.reduce((sum, table) => sum + table.rows, 0)),
     whereText(entry),
-    isEncrypted(entry) ? 'age' : '',
+    ...(entries.some(isEncrypted) ? [isEncrypted(entry) ? 'age' : ''] : []),
+    entry.manifest.origin ?? '',
   ]);
   for (const line of tableLines(columns, rows)) terminal.out(line);
 }
 
 function isEncrypted({ manifest }: CatalogueEntry): boolean {
   return manifest.archive.encryption !== undefined;
+}
+
+/** More than one db-backup has made them, and not one after the other. */
+function isShared(entries: readonly CatalogueEntry[]): boolean {
+  const manifests = entries.map(({ manifest }) => manifest);
+  return madeByOthers(manifests.at(-1)?.origin, manifests).ids.length > 0;
 }
 
 function whereText({ where, state, uploaded }: CatalogueEntry): string {

@@ -4,7 +4,7 @@ import type { CliContext } from '../context.ts';
 import { requireBackupContainer } from '../own-container.ts';
 import { tableLines } from '../table.ts';
 import { colour, printable, type Terminal } from '../terminal.ts';
-import { bytesText, durationText } from '../units.ts';
+import { bytesText, counted, durationText } from '../units.ts';
 
 export interface PruneOptions {
   readonly dryRun?: boolean;
@@ -23,7 +23,7 @@ export async function prune(options: PruneOptions, context: CliContext): Promise
 }
 
 function print(report: StorePrune, { terminal, clock }: CliContext): void {
-  const { store, plan, error, onlyPlanned, bytes } = report;
+  const { store, plan, error, onlyPlanned, others, bytes } = report;
   terminal.out(printable(store));
   if (plan) {
     const now = clock.now().getTime();
@@ -47,6 +47,12 @@ function print(report: StorePrune, { terminal, clock }: CliContext): void {
     }
     terminal.out(`  ${summary(report)}`);
     if (plan.held) tell(terminal, 'yellow', `nothing is removed: ${plan.held}`);
+    if (others)
+      tell(
+        terminal,
+        'yellow',
+        `${counted(others.ids.length, 'backup')} of another db-backup left alone`,
+      );
     if (onlyPlanned) tell(terminal, 'yellow', `only the plan: ${onlyPlanned}`);
   }
   if (!error) return;

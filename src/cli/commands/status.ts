@@ -107,7 +107,7 @@ function uploadsText(
   return `${waiting} not uploaded${age}${lastError ? `: ${lastError.message}` : ''}`;
 }
 
-function keptText({ plan, bytes, error, onlyPlanned }: StorePrune, now: Date): string {
+function keptText({ plan, bytes, error, others, onlyPlanned }: StorePrune, now: Date): string {
   if (!plan) return `not known: ${error?.message}`;
   const ids = [...plan.keep, ...plan.remove].map(({ id }) => id);
   const oldest = plan.keep.at(-1);
@@ -117,6 +117,7 @@ function keptText({ plan, bytes, error, onlyPlanned }: StorePrune, now: Date): s
   if (at !== undefined) parts.push(`the oldest to keep is ${durationText(now.getTime() - at)} old`);
   if (plan.held) parts.push(`nothing is removed: ${plan.held}`);
   else if (plan.remove.length > 0) parts.push(`${plan.remove.length} to remove`);
+  if (others) parts.push(`${counted(others.ids.length, 'backup')} of another db-backup left alone`);
   if (onlyPlanned) parts.push(onlyPlanned);
   return parts.join('; ');
 }

@@ -9,7 +9,7 @@ import {
   backupHealth,
   lastRunFailed,
 } from '../../core/requests/backup-status.ts';
-import type { StorePrune } from '../../core/retention/report.ts';
+import { OWN_PLACE, type StorePrune } from '../../core/retention/report.ts';
 import type { CatalogueEntry, CatalogueView } from '../../core/stores/catalogue.ts';
 import type { CliContext, KnownStatus } from '../context.ts';
 
@@ -61,12 +61,18 @@ export async function gatherStatus(
   config: BackupConfig,
   { operations, clock, signal }: CliContext,
 ): Promise<DatabaseStatus> {
-  const [known, view, retention] = await Promise.all([
+  const [known, all, retention] = await Promise.all([
     operations.backupStatus(config, signal),
     operations.catalogue(config).then((catalogue) => catalogue.list(signal)),
     operations.prune(config, true, signal),
   ]);
-  return describe(config, known, view, retention, clock.now());
+  return describe(config, known, withoutOthers(all, retention), retention, clock.now());
+}
+
+/** What another db-backup puts into the same place says nothing of how this database stands. */
+function withoutOthers(view: CatalogueView, retention: readonly StorePrune[]): CatalogueView {
+  const ids = new Set(retention.flatMap(({ others }) => others?.ids ?? []));
+  return { ...view, entries: view.entries.filter(({ id }) => !ids.has(id)) };
 }
 
 function describe(
@@ -81,6 +87,8 @@ function describe(
   const newest = newestOf(entries, timeOf, now);
   const verified = verifications(entries);
   const problems = findProblems(config, told, view, now);
+  const shared = retention.find(({ others }) => others?.areWriting);
+  if (shared) problems.push(`another db-backup writes to ${shared.store} too: ${OWN_PLACE}`);
   const { problem } = verified;
   const inDoubt = doubts(entries);
   problems.push(...inDoubt.slice(-MOST_DOUBTS).map(problemLine));

@@ -70,6 +70,10 @@ export const manifestSchema: z.ZodType<Manifest> = z
     version: z.literal(1),
     id: z.string(),
     name: z.string().regex(NAME_PATTERN),
+    origin: z
+      .string()
+      .regex(/^[0-9a-f]{16}$/)
+      .exactOptional(),
     engine: z.enum(['postgres', 'sqlite']),
     createdAt: time,
     finishedAt: time,

@@ -12,6 +12,8 @@ export interface Manifest {
   readonly id: string;
   /** BACKUP_NAME. */
   readonly name: string;
+  /** Random, of the local folder that it was made in; see `origin.ts`. */
+  readonly origin?: string;
   readonly engine: EngineKind;
   /** Time of the snapshot that the archive holds; ISO 8601, UTC. */
   readonly createdAt: string;

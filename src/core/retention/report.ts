@@ -1,3 +1,4 @@
+import type { Others } from '../archive/origin.ts';
 import type { ErrorReport } from '../runtime/errors.ts';
 import type { RetentionPlan } from './plan.ts';
 
@@ -11,9 +12,14 @@ export interface StorePrune {
   readonly plan?: RetentionPlan;
   /** Why nothing is removed there though a plan is made. */
   readonly onlyPlanned?: string;
+  /** Backups of another db-backup that writes there under the same name: no part of the plan. */
+  readonly others?: Others;
   /** Size of each archive, by id. */
   readonly bytes: Readonly<Record<string, number>>;
   /** Ids, in the order in which they went. */
   readonly removed: readonly string[];
   readonly error?: ErrorReport;
 }
+
+/** What to do about `others`. */
+export const OWN_PLACE = 'give each stack a BACKUP_NAME or an S3_PREFIX of its own.';

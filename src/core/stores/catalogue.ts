@@ -2,6 +2,7 @@ import { parseArchiveId } from '../archive/archive-name.ts';
 import type { Manifest } from '../archive/manifest.ts';
 import { isSameBackup } from '../archive/manifest-file.ts';
 import { newestOf } from '../archive/newest.ts';
+import { madeByOthers } from '../archive/origin.ts';
 import type { BackupState, StorePlace } from '../archive/state-file.ts';
 import {
   isBad,
@@ -13,6 +14,7 @@ import {
   isVerified,
 } from '../archive/state-findings.ts';
 import type { RetentionBackup } from '../retention/plan.ts';
+import { OWN_PLACE } from '../retention/report.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { DropbackError, type ErrorReport, errorReport, throwIfAborted } from '../runtime/errors.ts';
 import type { LocalStore } from './local/store.ts';
@@ -96,8 +98,8 @@ export class Catalogue {
 
   /**
    * A backup by its id, or `latest`. Throws `store/not-found`; where a store could not be asked,
-   * `store/unreachable` for an id that is in none of the others; `store/clock-doubt` where nobody but a
-   * person knows which is the latest.
+   * `store/unreachable` for an id that is in none of the others; `store/clock-doubt` and
+   * `store/origin-doubt` where nobody but a person knows which is the latest.
    */
   async find(idOrLatest: string, signal: AbortSignal): Promise<CatalogueEntry> {
     const view = await this.list(signal);
@@ -189,13 +191,31 @@ export function forRetention(
 function latestOf(entries: readonly CatalogueEntry[], now: Date): CatalogueEntry | undefined {
   const last = entries.at(-1);
   const newest = newestOf(entries, timeOf, now);
-  if (!last || !newest || last === newest) return newest;
+  if (!last || !newest) return undefined;
+  if (last === newest) return undoubted(newest, entries);
   throw new DropbackError(
     'store/clock-doubt',
     `${last.id} is dated ahead of this machine's clock (${now.toISOString().slice(0, 19)}Z)`,
     {
       hint: `set the clock, or name the backup: ${newest.id} is the newest that is not dated ahead (\`dropback list\`).`,
       facts: { ahead: last.id, newest: newest.id },
+    },
+  );
+}
+
+/** What lies in S3 alone may be another stack's, under the same name: whose database is to be restored? */
+function undoubted(newest: CatalogueEntry, entries: readonly CatalogueEntry[]): CatalogueEntry {
+  if (newest.where.includes('local')) return newest;
+  const manifests = entries.map(({ manifest }) => manifest);
+  const { ids } = madeByOthers(newest.manifest.origin, manifests);
+  const other = entries.findLast(({ id }) => ids.includes(id));
+  if (!other) return newest;
+  throw new DropbackError(
+    'store/origin-doubt',
+    `more than one db-backup has written backups of this name: which is the latest?`,
+    {
+      hint: `name the backup: ${newest.id} is the newest of one, ${other.id} of the other (\`dropback list\`). Then ${OWN_PLACE}`,
+      facts: { newest: newest.id, other: other.id },
     },
   );
 }
