@@ -151,6 +151,16 @@ INSERT INTO public.t SELECT generate_series(1, 200000000);`;
     expect(inspection.warnings.join()).toContain('forced');
   });
 
+  test('a table that comes back empty though the live one has rows is told, before it is lost', async () => {
+    await using bed = await RestoreBed.create(server);
+    await bed.sql(`CREATE TABLE t (i int); INSERT INTO t VALUES (1); CREATE TABLE was_empty (i int);
+      CREATE TABLE "Orders" (i int); INSERT INTO "Orders" SELECT generate_series(1, 2000); ANALYZE`);
+    const drop = await bed.dump('postgres-plain', bed.live, ['--exclude-table-data="Orders"']);
+    const { check } = await bed.restore(bed.engine(), drop);
+    const told = check.warnings.filter((line) => line.startsWith('tables that have rows now'));
+    expect(told.join()).toMatch(/are empty in the file: public\.Orders \([\d.]+ kB\)$/);
+  });
+
   test('extensions: missing ones and those that nobody asked for are refused, known ones are made', async () => {
     await using bed = await RestoreBed.create(server);
     await bed.sql('CREATE TABLE t (i int); INSERT INTO t VALUES (1)');

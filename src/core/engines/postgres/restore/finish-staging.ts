@@ -7,6 +7,7 @@ import { type ContentCheck, checkContent } from './check.ts';
 import { dropRoles } from './clean-up.ts';
 import type { InspectionDetails } from './details.ts';
 import { applicationName } from './names.ts';
+import { emptiedTables } from './emptied.ts';
 import { handOver } from './ownership-apply.ts';
 import { emptyPlaceholders } from './placeholders.ts';
 import { type DatabaseProfile, readProfile } from './profile.ts';
@@ -38,6 +39,9 @@ export async function finishStaging(
   });
   const content = await checkAsLoader(server, state, loaded, details, context);
   const warnings = [...loaded.warnings, ...content.warnings];
+  if (details.foreign && details.liveOid !== null && state.target === 'live') {
+    warnings.push(...(await emptiedTables(server, content.tables, signal)));
+  }
   if (loaded.identity && state.loadRole !== null) {
     await maintenance.query(`ALTER ROLE ${ident(state.loadRole)} NOLOGIN`);
   }
