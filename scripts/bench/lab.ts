@@ -8,6 +8,7 @@ import type { BenchOptions } from './options.ts';
 import type { Parts } from './parts.ts';
 import { type DatabaseFacts, fillPostgres, postgresFacts } from './postgres-data.ts';
 import { BenchServer } from './postgres-server.ts';
+import { type Contestant, type Series, takeTurns } from './series.ts';
 
 /** The database that is backed up; restores work on it too. */
 export const DATABASE = 'shop';
@@ -66,6 +67,18 @@ export class Lab implements AsyncDisposable {
   server(): Promise<BenchServer> {
     this.#server ??= this.#startServer();
     return this.#server;
+  }
+
+  /** Those who were asked for: everybody, unless `--contestant` names some. */
+  async takeTurns(all: readonly Contestant[]): Promise<Series[]> {
+    const { contestants, repetitions } = this.options;
+    const isWanted = (id: string) =>
+      contestants.length === 0 || contestants.some((wanted) => id.startsWith(wanted));
+    return await takeTurns(
+      all.filter(({ id }) => isWanted(id)),
+      repetitions,
+      this.say,
+    );
   }
 
   /** An empty folder of that name. */

@@ -24,6 +24,8 @@ export interface BenchOptions {
   readonly jobs: number;
   readonly repetitions: number;
   readonly only: readonly Group[];
+  /** What the ids of contestants begin with; none: all of them. */
+  readonly contestants: readonly string[];
   /** Folder of benchmarks.md, its charts and its figures. */
   readonly out: string;
   /** Writes the page from the figures that there are, and measures nothing. */
@@ -34,6 +36,7 @@ export const USAGE = `npm run bench -- [options]
   --size SIZE          of the databases: 200MB, 2GB (default), 10GB
   --jobs N             of pg_dump -Fd and pg_restore (default: one a processor)
   --only GROUP         ${GROUPS.join(', ')}; ${STUDIES.join(', ')} (may be given several times)
+  --contestant ID      of these groups only those whose id begins so: restore/own (may be given several times)
   --repetitions N      of each measurement (default 3); the median counts
   --out FOLDER         default docs/
   --render             writes the page again from the figures of earlier runs`;
@@ -46,6 +49,7 @@ export function readOptions(args: readonly string[], defaultOut: string): BenchO
       size: { type: 'string', default: '2GB' },
       jobs: { type: 'string', default: String(availableParallelism()) },
       only: { type: 'string', multiple: true, default: [...GROUPS] },
+      contestant: { type: 'string', multiple: true, default: [] },
       repetitions: { type: 'string', default: '3' },
       out: { type: 'string', default: defaultOut },
       render: { type: 'boolean', default: false },
@@ -61,6 +65,7 @@ export function readOptions(args: readonly string[], defaultOut: string): BenchO
     jobs: atLeastOne('--jobs', values.jobs),
     repetitions: atLeastOne('--repetitions', values.repetitions),
     only: only as Group[],
+    contestants: values.contestant,
     out: values.out,
     render: values.render,
   };

@@ -23,14 +23,14 @@ export function figuresFolder(out: string): string {
   return join(out, FOLDER);
 }
 
-/** What an earlier run measured of other groups stays; what was measured anew replaces it. */
+/** What an earlier run measured of others stays; what was measured anew replaces it. */
 export async function saveResults(out: string, results: Results): Promise<void> {
   const folder = figuresFolder(out);
   await mkdir(folder, { recursive: true });
   const path = join(folder, `${results.size}.json`);
   const before = (await readResults(out)).find(({ size }) => size === results.size);
-  const groups = new Set(results.series.map(({ id }) => groupOf(id)));
-  const kept = (before?.series ?? []).filter(({ id }) => !groups.has(groupOf(id)));
+  const measured = new Set(results.series.map(({ id }) => id));
+  const kept = (before?.series ?? []).filter(({ id }) => !measured.has(id));
   const database = results.database ?? before?.database;
   const whole = {
     ...before,

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { BackupContestants } from '../contestants.ts';
 import type { Lab } from '../lab.ts';
-import { type Series, takeTurns } from '../series.ts';
+import type { Series } from '../series.ts';
 
 /** The same programs as the default backup's dump step, without any supervision. */
 const BARE =
@@ -9,7 +9,7 @@ const BARE =
 
 /** Default settings against what people run, the limit, and our own parts. */
 export async function backupGroup(lab: Lab): Promise<Series[]> {
-  const { jobs, repetitions } = lab.options;
+  const { jobs } = lab.options;
   const who = new BackupContestants(lab);
   const contestants = [
     who.dropback('backup/dropback', 'Dropback'),
@@ -26,7 +26,7 @@ export async function backupGroup(lab: Lab): Promise<Series[]> {
       `pg_dump -Fd -j${jobs} -Z none --no-sync -f dump`,
     ),
   ];
-  return await takeTurns(contestants, repetitions, lab.say);
+  return await lab.takeTurns(contestants);
 }
 
 /** Client programs and server on one processor. */
@@ -45,7 +45,7 @@ export async function oneCoreGroup(lab: Lab): Promise<Series[]> {
   ];
   await server.limitTo('0');
   try {
-    return await takeTurns(contestants, lab.options.repetitions, lab.say);
+    return await lab.takeTurns(contestants);
   } finally {
     await server.limitTo(`0-${availableParallelism() - 1}`);
   }

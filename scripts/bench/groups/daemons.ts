@@ -5,7 +5,7 @@ import { freePort } from '../../../test/support/testbed/processes.mjs';
 import { DATABASE, type Lab } from '../lab.ts';
 import { processorSeconds, residentMb } from '../process-facts.ts';
 import { startProgram } from '../product.ts';
-import { type Contestant, type Sample, type Series, takeTurns } from '../series.ts';
+import type { Contestant, Sample, Series } from '../series.ts';
 
 const FILES_DONE = 10_000;
 /** After it is ready: what start-up has left is collected by then. */
@@ -36,7 +36,7 @@ export async function daemonsGroup(lab: Lab): Promise<Series[]> {
     contestant('db-backup', sqlite),
     contestant('db-restore', sqlite),
   ];
-  return await takeTurns(contestants, lab.options.repetitions, lab.say);
+  return await lab.takeTurns(contestants);
 }
 
 async function watch(

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { BackupContestants } from '../contestants.ts';
 import type { Lab } from '../lab.ts';
-import { type Series, takeTurns } from '../series.ts';
+import type { Series } from '../series.ts';
 
 const run = promisify(execFile);
 
@@ -23,5 +23,5 @@ export async function encryptedGroup(lab: Lab): Promise<Series[]> {
       `pg_dump | gzip | age -r ${recipient} > dump.sql.gz.age`,
     ),
   ];
-  return await takeTurns(contestants, lab.options.repetitions, lab.say);
+  return await lab.takeTurns(contestants);
 }

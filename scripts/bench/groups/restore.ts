@@ -6,7 +6,7 @@ import { Bench, type Daemon } from '../../../test/support/daemon.ts';
 import { DATABASE, type Lab } from '../lab.ts';
 import { residentMb } from '../process-facts.ts';
 import { backUpOnce, startProgram } from '../product.ts';
-import { type Contestant, type Sample, type Series, takeTurns } from '../series.ts';
+import type { Contestant, Sample, Series } from '../series.ts';
 import { runShell } from '../shell.ts';
 
 const run = promisify(execFile);
@@ -35,10 +35,10 @@ export async function restoreGroup(lab: Lab): Promise<Series[]> {
   if (!manifest) throw new Error('there is no backup');
   const dumps = await lab.fresh('dumps');
   const environment = server.environment(DATABASE);
-  await runShell('pg_dump | gzip > app.sql.gz; pg_dump -Fc -Z zstd:3 > app.dump', {
-    cwd: dumps,
-    environment,
-  });
+  if (isForeign(lab)) {
+    const script = 'pg_dump | gzip > app.sql.gz; pg_dump -Fc -Z zstd:3 > app.dump';
+    await runShell(script, { cwd: dumps, environment });
+  }
   await using daemon = startProgram(
     lab.program,
     'db-restore',
@@ -69,7 +69,13 @@ export async function restoreGroup(lab: Lab): Promise<Series[]> {
       `pg_restore -j${jobs} --clean --if-exists -d ${DATABASE} app.dump`,
     ),
   ];
-  return await takeTurns(contestants, lab.options.repetitions, lab.say);
+  return await lab.takeTurns(contestants);
+}
+
+/** The dumps that are no backups of ours take as long as some of the measurements. */
+function isForeign({ options }: Lab): boolean {
+  const { contestants } = options;
+  return contestants.length === 0 || contestants.some((id) => id !== 'restore/own');
 }
 
 /** Each is dropped as a careful user does, into a daemon that is already there. */

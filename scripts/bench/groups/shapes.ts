@@ -1,6 +1,6 @@
 import { BackupContestants } from '../contestants.ts';
 import type { Lab } from '../lab.ts';
-import { type Contestant, type Series, takeTurns } from '../series.ts';
+import type { Contestant, Series } from '../series.ts';
 
 const JOBS = [1, 2, 4, 8] as const;
 const LEVELS = [1, 2, 3, 6] as const;
@@ -23,5 +23,5 @@ export async function shapesGroup(lab: Lab): Promise<Series[]> {
       );
     }
   }
-  return await takeTurns(contestants, lab.options.repetitions, lab.say);
+  return await lab.takeTurns(contestants);
 }

@@ -5,7 +5,7 @@ import { Bench, Daemon } from '../../../test/support/daemon.ts';
 import { bytesIn } from '../contestants.ts';
 import type { Lab } from '../lab.ts';
 import { backUpOnce, startProgram } from '../product.ts';
-import { type Contestant, type Sample, type Series, takeTurns } from '../series.ts';
+import type { Contestant, Sample, Series } from '../series.ts';
 import { quote, timeShell } from '../shell.ts';
 import { fillSqlite } from '../sqlite-data.ts';
 
@@ -34,11 +34,8 @@ export async function sqliteGroup(lab: Lab): Promise<Series[]> {
     site.script('sqlite/backup-quiet', 'sqlite3 .backup, gzip; nobody writes', online, false),
     site.script('sqlite/vacuum', 'sqlite3 VACUUM INTO, gzip; under a writer', vacuum, true),
   ];
-  const backups = await takeTurns(contestants, lab.options.repetitions, lab.say);
-  return [
-    ...backups,
-    ...(await takeTurns([await site.restore()], lab.options.repetitions, lab.say)),
-  ];
+  const backups = await lab.takeTurns(contestants);
+  return [...backups, ...(await lab.takeTurns([await site.restore()]))];
 }
 
 class SqliteSite {

@@ -3,7 +3,7 @@ import { TestPrefix } from '../../../test/support/s3.ts';
 import type { TestS3 } from '../../../test/support/testbed.ts';
 import { BackupContestants } from '../contestants.ts';
 import type { Lab } from '../lab.ts';
-import { type Contestant, type Series, takeTurns } from '../series.ts';
+import type { Contestant, Series } from '../series.ts';
 import { Throttle } from '../throttle.ts';
 
 const HELD_TO_MB = 50;
@@ -21,7 +21,7 @@ export async function uploadGroup(lab: Lab): Promise<Series[]> {
     ...across(lab, s3, prefix, 'upload', 'gzip'),
     ...across(lab, { ...s3, endpoint: throttle.endpoint }, prefix, 'held', 'zstd'),
   ];
-  return await takeTurns(contestants, lab.options.repetitions, lab.say);
+  return await lab.takeTurns(contestants);
 }
 
 const STREAMS = {
