@@ -17,11 +17,12 @@ import type { FloodedSource, FloodGate } from './flood.ts';
 import {
   EMPTY_OUTBOX,
   type HeldAlerts,
+  type OutboxState,
   type PendingAlert,
   readOutbox,
   type ToldTrouble,
-  writeOutbox,
 } from './outbox-file.ts';
+import { OutboxSaving } from './outbox-saving.ts';
 import type { RelayTarget } from './relay-desk.ts';
 
 export interface OutboxOptions {
@@ -63,12 +64,11 @@ export class AlertOutbox implements Alerts, RelayTarget, FloodedSource {
   #givenUp = 0;
   #wake = new AbortController();
   #isLoaded = false;
-  #isDirty = false;
-  #isDiskBad = false;
-  #saving: Promise<void> = Promise.resolve();
+  readonly #saving: OutboxSaving;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
+    this.#saving = new OutboxSaving(options.file, () => this.#state(), options.log);
   }
 
   /**
@@ -96,7 +96,7 @@ export class AlertOutbox implements Alerts, RelayTarget, FloodedSource {
     this.#givenUp += state.givenUp;
     this.#resumeHeld(state.held);
     this.#isLoaded = true;
-    if (this.#isDirty) await this.#save();
+    await this.#saving.open();
   }
 
   async tell(news: News): Promise<void> {
@@ -132,7 +132,7 @@ export class AlertOutbox implements Alerts, RelayTarget, FloodedSource {
   }
 
   forget(event: AlertEvent): void {
-    if (this.#held.delete(event)) void this.#save();
+    if (this.#held.delete(event)) void this.#saving.save();
   }
 
   /** The oldest alert that this receiver has not taken. */
@@ -162,12 +162,12 @@ export class AlertOutbox implements Alerts, RelayTarget, FloodedSource {
     });
     // Somebody is there again who can be told.
     if (this.#givenUp > 0) await this.#tellGivenUp();
-    else await this.#save();
+    else await this.#saving.save();
   }
 
   /** When what is known is on the disk, or can't be. */
   saved(): Promise<void> {
-    return this.#saving;
+    return this.#saving.saved();
   }
 
   /** Until there is something new; a minute at most, since what is held back is told by the clock. */
@@ -194,7 +194,7 @@ export class AlertOutbox implements Alerts, RelayTarget, FloodedSource {
     const known = this.#held.get(event);
     const since = known?.since ?? this.#options.clock.now().toISOString();
     this.#held.set(event, { count: (known?.count ?? 0) + 1, since });
-    const saving = this.#save();
+    const saving = this.#saving.save();
     // That there are some must be known after a crash; of a flood not each one is waited for.
     if (!known) await saving;
   }
@@ -225,7 +225,7 @@ export class AlertOutbox implements Alerts, RelayTarget, FloodedSource {
       const dropped = this.#pending.shift();
       if (dropped) this.#giveUp(dropped, 'too many alerts wait: the oldest is given up');
     }
-    await this.#save();
+    await this.#saving.save();
     this.#wake.abort();
     this.#wake = new AbortController();
   }
@@ -248,31 +248,14 @@ export class AlertOutbox implements Alerts, RelayTarget, FloodedSource {
     });
   }
 
-  /** Resolves when the present state is on the disk, or can't be. */
-  #save(): Promise<void> {
-    this.#isDirty = true;
-    this.#saving = this.#saving.then(() => this.#saveNow());
-    return this.#saving;
-  }
-
-  async #saveNow(): Promise<void> {
-    if (!this.#isDirty || !this.#isLoaded) return;
-    this.#isDirty = false;
-    const { file, log } = this.#options;
-    const state = {
+  #state(): OutboxState {
+    return {
       version: 1,
       pending: this.#pending,
       troubles: Object.fromEntries(this.#troubles),
       told: this.#told,
       held: Object.fromEntries(this.#held),
       givenUp: this.#givenUp,
-    } as const;
-    try {
-      await writeOutbox(file, state);
-      this.#isDiskBad = false;
-    } catch (error) {
-      if (!this.#isDiskBad) log.warn({ error, file }, 'alerts can not be noted durably');
-      this.#isDiskBad = true;
-    }
+    };
   }
 }
