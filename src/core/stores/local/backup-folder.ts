@@ -35,6 +35,11 @@ export class BackupFolder {
     return join(this.path, file);
   }
 
+  /** Where an archive is written, until it is published under its own name. */
+  spoolPath(archiveFile: string): string {
+    return this.file(archiveFile + PARTIAL_SUFFIX);
+  }
+
   manifestPath(id: string): string {
     return this.file(id + MANIFEST_SUFFIX);
   }

@@ -1,8 +1,8 @@
-import { lstat, rename, rm } from 'node:fs/promises';
-import { basename, resolve } from 'node:path';
-import { type BackupFile, PARTIAL_SUFFIX } from '../../archive/archive-name.ts';
+import { rename } from 'node:fs/promises';
+import { basename } from 'node:path';
+import type { BackupFile } from '../../archive/archive-name.ts';
 import type { Manifest } from '../../archive/manifest.ts';
-import { isSameBackup, serialiseManifest } from '../../archive/manifest-file.ts';
+import { isSameBackup } from '../../archive/manifest-file.ts';
 import {
   type BackupState,
   readState,
@@ -10,19 +10,12 @@ import {
   updateState,
 } from '../../archive/state-file.ts';
 import type { CheckResult } from '../../engines/engine.ts';
-import {
-  ensureFolder,
-  removeDurably,
-  syncFile,
-  syncFolder,
-  writeAndSync,
-} from '../../runtime/durable-files.ts';
+import { ensureFolder, removeDurably, syncFolder } from '../../runtime/durable-files.ts';
 import { throwIfAborted, toDropbackError } from '../../runtime/errors.ts';
 import { copyArchive, digestFile, requireDigest } from '../file-copy.ts';
 import type { ArchiveSource, Listing, Store } from '../store.ts';
 import {
   differentManifest,
-  existsAlready,
   isAboutReading,
   notFound,
   requireOwnName,
@@ -31,7 +24,8 @@ import {
 import { BackupFolder } from './backup-folder.ts';
 import { freeBytesAt, localChecks } from './checks.ts';
 import { listFolder, newestIn } from './list-folder.ts';
-import { isThere, publishFile } from './publish-file.ts';
+import { publishBackup } from './publish-backup.ts';
+import { isThere } from './publish-file.ts';
 import { finishRemoval } from './removal.ts';
 import { type SweepReport, sweepFolder } from './sweep.ts';
 
@@ -59,7 +53,7 @@ export class LocalStore implements Store {
 
   /** Where to write an archive that is to be published: then publishing is a rename. */
   spoolPath(archiveFile: string): string {
-    return this.#folder.file(archiveFile + PARTIAL_SUFFIX);
+    return this.#folder.spoolPath(archiveFile);
   }
 
   /** Where the archive of a listed backup lies. */
@@ -74,28 +68,7 @@ export class LocalStore implements Store {
    */
   async publish(manifest: Manifest, archive: ArchiveSource, signal: AbortSignal): Promise<void> {
     requireOwnName(manifest, this.#folder.name, this.description);
-    const content = serialiseManifest(manifest);
-    const partial = this.#folder.manifestPartialPath(manifest.id);
-    let unlisted = true;
-    try {
-      await this.prepare();
-      await this.#requireFree(manifest);
-      await this.#placePartials(manifest, content, archive, signal);
-      throwIfAborted(signal);
-      // With the archive in its place there is no way back: the next sweep would list it.
-      await publishFile(this.spoolPath(manifest.archive.file), this.archivePath(manifest));
-      unlisted = false;
-      await publishFile(partial, this.#folder.manifestPath(manifest.id));
-    } catch (error) {
-      if (unlisted) await rm(partial, { force: true });
-      if (unlisted && !this.#isSpool(manifest, archive)) {
-        await rm(this.spoolPath(manifest.archive.file), { force: true });
-      }
-      if ((error as NodeJS.ErrnoException).code === 'EEXIST') {
-        throw existsAlready(manifest.id, this.description);
-      }
-      throw toDropbackError(error);
-    }
+    await publishBackup(this.#folder, manifest, archive, signal);
   }
 
   async list(signal: AbortSignal): Promise<Listing> {
@@ -201,38 +174,6 @@ export class LocalStore implements Store {
   async #idsOf(wanted: BackupFile['kind']): Promise<Set<string>> {
     const { ours } = await this.#folder.read().catch(rethrow);
     return new Set(ours.filter(({ kind }) => kind === wanted).map(({ id }) => id));
-  }
-
-  async #requireFree({ id, archive }: Manifest): Promise<void> {
-    for (const path of [this.#folder.manifestPath(id), this.#folder.file(archive.file)]) {
-      if (await isThere(path)) throw existsAlready(id, this.description);
-    }
-  }
-
-  #isSpool(manifest: Manifest, archive: ArchiveSource): boolean {
-    return resolve(archive.path) === resolve(this.spoolPath(manifest.archive.file));
-  }
-
-  async #placePartials(
-    manifest: Manifest,
-    content: Uint8Array,
-    archive: ArchiveSource,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const spool = this.spoolPath(manifest.archive.file);
-    if (!this.#isSpool(manifest, archive)) {
-      // What is under that name is left of an attempt at this same id, which was never listed.
-      await rm(spool, { force: true });
-      await copyArchive(archive.path, spool, manifest, signal);
-    }
-    await syncFile(spool);
-    const { size } = await lstat(spool);
-    requireDigest(manifest, { bytes: size, sha256: manifest.archive.sha256 }, spool);
-    const partial = this.#folder.manifestPartialPath(manifest.id);
-    // Left by an earlier attempt at this same id, which was never listed.
-    await rm(partial, { force: true });
-    await writeAndSync(partial, content);
-    await syncFolder(this.#folder.path);
   }
 
   /** Path of the archive, if this very backup is listed. */
