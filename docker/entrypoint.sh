@@ -59,9 +59,25 @@ has_line() {
   setpriv --reuid="$uid" --regid="$gid" --clear-groups -- grep -q "$1" "$2" 2>/dev/null
 }
 
+# Files that DATABASES_FILE names for addresses, one a line: in YAML or JSON, quoted or not.
+address_files() {
+  setpriv --reuid="$uid" --regid="$gid" --clear-groups -- \
+    grep -Eo "DATABASE_URL_FILE[\"']?[[:space:]]*:[[:space:]]*[\"']?[^\"',}[:space:]]+" "$1" 2>/dev/null |
+    sed "s/^[^:]*:[[:space:]]*[\"']\{0,1\}//"
+}
+
+# True where an entry is a file of SQLite: by its address, by the file that has it, or by its path.
+has_sqlite_entry() {
+  if has_line 'sqlite:\|RESTORE_SQLITE_PATH' "$1"; then return 0; fi
+  address_files "$1" | {
+    while read -r file; do has_line '^postgres' "$file" || exit 0; done
+    exit 1
+  }
+}
+
 # True where files of another user have to be read and written as that user.
 is_sqlite() {
-  if [ -n "${DATABASES_FILE:-}" ]; then has_line sqlite: "$DATABASES_FILE"; return; fi
+  if [ -n "${DATABASES_FILE:-}" ]; then has_sqlite_entry "$DATABASES_FILE"; return; fi
   case ${DATABASE_URL:-}${RESTORE_SQLITE_PATH:+sqlite:} in
     sqlite:* | *sqlite:) return 0 ;;
     ?*) return 1 ;;

@@ -154,11 +154,14 @@ describe.skipIf(!engine)('the image', () => {
   }, 60_000);
 
   test('what SQLite needs is known from files that PUID alone may read, too', async () => {
+    const container = stack.name('db-backup');
+    // Root has no DAC_OVERRIDE there: it can read less than PUID.
+    const write = (name: string, text: string) => {
+      const script = `umask 077; rm -f /tmp/${name}; printf '%s\\n' '${text}' >/tmp/${name}`;
+      return docker(['exec', '-u', `${user.uid}`, container, 'sh', '-c', script]);
+    };
     const capabilities = async (variable: string, text: string) => {
-      const container = stack.name('db-backup');
-      // Root has no DAC_OVERRIDE there: it can read less than PUID.
-      const write = `umask 077; rm -f /tmp/${variable}; printf '%s\\n' '${text}' >/tmp/${variable}`;
-      await docker(['exec', '-u', `${user.uid}`, container, 'sh', '-c', write]);
+      await write(variable, text);
       const environment = ['-e', 'DATABASE_URL=', '-e', `${variable}=/tmp/${variable}`];
       const command = ['entrypoint.sh', 'grep', 'CapEff', '/proc/self/status'];
       const { stdout } = await docker(['exec', ...environment, container, ...command]);
@@ -172,6 +175,12 @@ describe.skipIf(!engine)('the image', () => {
     expect(await capabilities('DATABASES_FILE', `app: { DATABASE_URL: "${postgres}" }`)).toBe(0n);
     expect(await capabilities('DATABASE_URL_FILE', sqlite)).toBe(0xe0n);
     expect(await capabilities('DATABASE_URL_FILE', postgres)).toBe(0n);
+    await write('postgres', postgres);
+    await write('sqlite', sqlite);
+    const inFiles = (...names: string[]) =>
+      names.map((name) => `${name}: { DATABASE_URL_FILE: "/tmp/${name}" }`).join('\n');
+    expect(await capabilities('DATABASES_FILE', inFiles('postgres', 'sqlite'))).toBe(0xe0n);
+    expect(await capabilities('DATABASES_FILE', inFiles('postgres'))).toBe(0n);
   }, 60_000);
 
   test('its health check needs no Node, and neither curl nor wget', async () => {
