@@ -74,6 +74,8 @@ type Dated = RetentionBackup & { readonly at: Date };
  * so a clock that went back removes nothing that it would have kept, and one run under a clock that was
  * ahead doesn't end retention for years.
  *
+ * Only where one that is dated ahead is in doubt itself nothing is removed, as if it were the newest.
+ *
  * Whatever the policy: the newest backup, the newest verified and the newest rehearsed one stay (where
  * that rehearsal left something out, also the newest of which none did), and
  * where a guard doubts the last run or the newest backup, everything stays and `held` says why. A policy of zeros removes
@@ -117,9 +119,12 @@ function reasonToHold(
   const unreadable = newestFirst.find(({ at }) => Number.isNaN(at.getTime()));
   if (unreadable) return `the time of ${unreadable.id} cannot be read`;
   if (isEmpty(policy)) return 'no retention rule is set';
-  const [newest] = usual;
-  if (newest?.bad) return `the newest backup, ${newest.id}, did not pass its verification`;
-  if (newest?.unreadable) return `the newest backup, ${newest.id}, could not be read`;
+  // One that is dated ahead may be the newest of all, under a clock that was set back.
+  const newest = newestFirst.slice(0, newestFirst.length - usual.length + 1);
+  const bad = newest.find((backup) => backup.bad);
+  if (bad) return `the newest backup, ${bad.id}, did not pass its verification`;
+  const unread = newest.find((backup) => backup.unreadable);
+  if (unread) return `the newest backup, ${unread.id}, could not be read`;
   return undefined;
 }
 

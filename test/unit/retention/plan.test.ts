@@ -192,63 +192,86 @@ describe('retention', () => {
     });
   });
 
-  const backups = fc
-    .uniqueArray(
-      fc.record({
-        ...{ hours: fc.nat(50_000), verified: fc.boolean(), uploaded: fc.boolean() },
-        ...{ rehearsed: fc.boolean(), bad: fc.boolean() },
-      }),
-      {
-        selector: ({ hours }) => hours,
-        maxLength: 80,
-      },
-    )
-    .map((list) =>
-      list.map(({ hours, ...facts }) => {
-        const createdAt = new Date(now.getTime() - hours * HOUR).toISOString();
-        return { id: createdAt, createdAt, ...facts };
-      }),
-    );
-  const count = fc.nat(12);
+  // More of it, and nearly all lists would be held, or kept whole.
+  const seldom = fc.noBias(fc.nat(29)).map((n) => n === 0);
+  const backupsOf = (hours: fc.Arbitrary<number>) =>
+    fc
+      .uniqueArray(
+        fc.record({
+          ...{ hours, verified: fc.boolean(), uploaded: fc.boolean(), rehearsed: fc.boolean() },
+          ...{ rehearsedWhole: fc.boolean(), bad: seldom, unreadable: seldom },
+        }),
+        { selector: ({ hours }) => hours, maxLength: 80, size: 'max' },
+      )
+      .map((list) =>
+        list.map(({ hours, ...facts }) => {
+          const createdAt = new Date(now.getTime() - hours * HOUR).toISOString();
+          return { id: createdAt, createdAt, ...facts };
+        }),
+      );
+  const backups = backupsOf(fc.nat(50_000));
+  /** Some of them dated ahead of the clock. */
+  const anyBackups = backupsOf(
+    fc.oneof({ weight: 59, arbitrary: fc.nat(50_000) }, fc.integer({ min: -3000, max: -1 })),
+  );
+  const count = fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, fc.nat(12));
   const policies = fc.record({
     ...{ last: count, hourly: count, daily: count, weekly: count, monthly: count },
     ...{ yearly: count, days: count },
   });
   const guards = fc.record({
-    lastRunFailed: fc.boolean(),
+    lastRunFailed: fc.nat(5).map((n) => n === 0),
     requireUploaded: fc.boolean(),
     usualGapMs: fc.integer({ min: 1000, max: 30 * DAY }),
   });
 
-  test('whatever the policy: a partition, with the newest, the newest verified, and reasons', () => {
+  test('whatever the policy and the state of things: what is never deleted', () => {
+    const seen = { removed: 0, ahead: 0, unreadable: 0, waiting: 0, failed: 0, doubted: 0 };
     fc.assert(
-      fc.property(backups, policies, guards, (list, policy, guard) => {
+      fc.property(anyBackups, policies, guards, (list, policy, guard) => {
         const plan = planRetention(list, policy, now, guard);
         const keep = plan.keep.map(({ id }) => id);
         const remove = plan.remove.map(({ id }) => id);
         expect([...keep, ...remove].sort()).toEqual(list.map(({ id }) => id).sort());
-        const newest = list.toSorted((a, b) => (a.id < b.id ? 1 : -1));
-        const verified = newest.find((backup) => backup.verified);
-        const rehearsed = newest.find((backup) => backup.rehearsed);
-        for (const sacred of [newest[0], verified, rehearsed]) {
-          if (sacred) expect(keep).toContain(sacred.id);
-        }
-        if (newest[0]?.bad) expect(remove).toEqual([]);
-        const good = list.filter(({ bad }) => !bad);
-        if (plan.held === undefined) {
-          const without = planRetention(good, policy, now, guard).keep.map(({ id }) => id);
-          const keptGood = keep.filter((id) => good.some((backup) => backup.id === id));
-          expect(keptGood).toEqual(without);
-        }
         for (const { reasons } of plan.keep) expect(reasons.length).toBeGreaterThan(0);
         for (const { reason } of plan.remove) expect(reason).not.toBe('');
-        if (guard.lastRunFailed) expect(remove).toEqual([]);
-        const uploaded = new Set(list.filter((b) => b.uploaded).map(({ id }) => id));
-        if (guard.requireUploaded) expect(remove.filter((id) => !uploaded.has(id))).toEqual([]);
-        if (list.length > 0) expect(keep.length).toBeGreaterThan(0);
+
+        const newestFirst = list.toSorted((a, b) => (a.id < b.id ? 1 : -1));
+        const ahead = newestFirst.filter(({ id }) => new Date(id) > now);
+        const usual = newestFirst.filter(({ id }) => new Date(id) <= now);
+        const good = usual.filter(({ bad, unreadable }) => !bad && !unreadable);
+        const sacred = [usual, good].flatMap((some) => [
+          some[0],
+          some.find(({ verified }) => verified),
+          some.find(({ rehearsed }) => rehearsed),
+          some.find(({ rehearsedWhole }) => rehearsedWhole),
+        ]);
+        const unreadable = list.filter((backup) => backup.unreadable);
+        const waiting = guard.requireUploaded ? list.filter(({ uploaded }) => !uploaded) : [];
+        for (const one of [...sacred, ...ahead, ...unreadable, ...waiting]) {
+          if (one) expect(keep).toContain(one.id);
+        }
+        const isDoubted = [...ahead, ...usual.slice(0, 1)].some((one) => one.bad || one.unreadable);
+        if (guard.lastRunFailed || isDoubted) expect(remove).toEqual([]);
+        if (remove.length > 0) expect(keep).toContain(good[0]?.id ?? usual[0]?.id);
+        if (isDoubted && !guard.lastRunFailed && list.length > 1) expect(plan.held).toBeDefined();
+        if (plan.held === undefined) {
+          const without = planRetention(good, policy, now, guard).keep.map(({ id }) => id);
+          const isGood = new Set(good.map(({ id }) => id));
+          expect(keep.filter((id) => isGood.has(id))).toEqual(without);
+        }
+        const isRemoving = remove.length > 0;
+        seen.removed += Number(isRemoving);
+        seen.ahead += Number(isRemoving && ahead.length > 0);
+        seen.unreadable += Number(isRemoving && unreadable.length > 0);
+        seen.waiting += Number(isRemoving && waiting.length > 0);
+        seen.failed += Number(guard.lastRunFailed && list.length > 20);
+        seen.doubted += Number(isDoubted && !guard.lastRunFailed && list.length > 20);
       }),
-      { numRuns: 500 },
+      { numRuns: 400 },
     );
+    // None of that was only said of lists in which it can't happen.
+    for (const times of Object.values(seen)) expect(times).toBeGreaterThan(5);
   });
 
   test('a clock that goes back removes nothing that would stay; one that jumps ahead nothing more by age', () => {
