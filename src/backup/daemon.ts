@@ -1,3 +1,4 @@
+import type { Manifest } from '../core/archive/manifest.ts';
 import { isAhead, notAhead } from '../core/archive/newest.ts';
 import {
   type BackupStatus,
@@ -78,6 +79,8 @@ export class BackupDaemon {
     const beside = this.#besides(AbortSignal.any([signal, over.signal]));
     try {
       await this.#history.readLastGood(signal);
+      // Now, and not by a thousand daemons at once when they are all asked to end.
+      await this.#keepStatus();
       if (!isUp) await this.#waitForDatabase(signal);
       while (!signal.aborted) {
         this.#state = 'idle';
@@ -156,9 +159,9 @@ export class BackupDaemon {
     await this.#statusFile.keep(this.status());
   }
 
-  async #prune(signal: AbortSignal): Promise<void> {
+  async #prune(signal: AbortSignal): Promise<Manifest[]> {
     await this.#history.readFailure();
-    await prune(this.#deps, this.#history.lastRunFailed, signal, this.#toldRefusals);
+    return await prune(this.#deps, this.#history.lastRunFailed, signal, this.#toldRefusals);
   }
 
   /** A backup that somebody else has made meanwhile: `dropback backup`, another daemon. */

@@ -13,6 +13,7 @@ import { type ErrorReport, errorReport, isAbort } from '../core/runtime/errors.t
 import { forRetention } from '../core/stores/catalogue.ts';
 import type { LocalStore } from '../core/stores/local/store.ts';
 import type { Store } from '../core/stores/store.ts';
+import { noteRemovals, noticeLostCopies } from './lost-copies.ts';
 import { usualGap } from './schedule.ts';
 import { sweepStates } from './sweep-states.ts';
 
@@ -35,20 +36,23 @@ interface Pruned {
 /**
  * Retention in each store, by its own policy; nothing is removed when the last run failed. What it
  * can't delete is a warning, never a failed backup. `told`: stores whose refusal was told already;
- * it comes with every run, and once is enough.
+ * it comes with every run, and once is enough. Returns backups whose uploaded copies are gone, though
+ * nobody of ours removed them.
  */
 export async function prune(
   deps: PruneDependencies,
   runFailed: boolean,
   signal: AbortSignal,
   told: Set<string> = new Set(),
-): Promise<void> {
+): Promise<Manifest[]> {
   const { log } = deps;
+  let lost: Manifest[] = [];
   for (const target of storesOf(deps)) {
     if (target.onlyPlanned !== undefined) continue;
     const report = await pruneStore(deps, target, false, runFailed, signal);
     const { store, plan, removed, error } = report;
     tellOthers(report, log, told);
+    if (report.where === 's3') lost = await lostBy(deps, report, signal);
     if (plan?.held !== undefined) log.warn({ store }, `nothing removed: ${plan.held}`);
     for (const id of removed) log.info({ id, store }, 'removed by retention');
     if (error?.code !== 'store/refused') told.delete(store);
@@ -57,6 +61,24 @@ export async function prune(
     if (error) tellError(log, target.store, error);
   }
   await forgetGone(deps, signal);
+  return lost;
+}
+
+/** What the plan was made of is all that lies there. A failure costs a look: the next run has one too. */
+async function lostBy(
+  { local, remote, clock, log }: PruneDependencies,
+  { plan }: StorePrune,
+  signal: AbortSignal,
+): Promise<Manifest[]> {
+  if (!remote || !plan) return [];
+  const there = new Set([...plan.keep, ...plan.remove].map(({ id }) => id));
+  try {
+    return await noticeLostCopies({ local, remote, clock, log }, there, signal);
+  } catch (error) {
+    if (isAbort(error)) throw error;
+    log.debug({ error }, 'whether uploaded copies are gone could not be seen');
+    return [];
+  }
 }
 
 /** A store that can't be asked now is asked the next time; what stays are a few bytes. */
@@ -154,11 +176,13 @@ async function pruneStore(
     if (dryRun || onlyPlanned !== undefined) return report;
     const removed: string[] = [];
     try {
-      await applyRetention(store, plan, signal, (id) => removed.push(id));
+      await applyRetention(store, plan, backups, signal, (id) => removed.push(id));
       return { ...report, removed };
     } catch (error) {
       if (isAbort(error)) throw error;
       return { ...report, removed, error: errorReport(error) };
+    } finally {
+      if (store === remote) await noteRemovals({ local, remote, clock }, removed);
     }
   } catch (error) {
     if (isAbort(error)) throw error;

@@ -18,8 +18,8 @@ export interface RemoteDependencies {
   readonly log: Logger;
   readonly turns?: BackupTurns;
   readonly alerts: BackupAlerts;
-  /** Retention, whenever a round of uploads came to its end. */
-  readonly prune: (signal: AbortSignal) => Promise<void>;
+  /** Retention, whenever a round of uploads came to its end; returns what has to go up once more. */
+  readonly prune: (signal: AbortSignal) => Promise<Manifest[]>;
 }
 
 const TIDY_EVERY_MS = 86_400_000;
@@ -42,7 +42,7 @@ export class RemoteCopies {
       ...(turns ? { turnstile: turns.uploads } : {}),
       onDrained: async (left, signal) => {
         if (left === 0) await alerts.uploadsDrained();
-        await deps.prune(signal);
+        for (const lost of await deps.prune(signal)) this.#loop.add(lost, undefined);
         await this.#tidy(signal);
       },
       onBehind: (error, backlog, failures) => void alerts.uploadsFailed(error, backlog, failures),

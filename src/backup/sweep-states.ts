@@ -18,7 +18,9 @@ export async function sweepStates(
   const there = await remote?.ids(signal);
   const gone: string[] = [];
   for (const id of left) {
-    if (there?.has(id) || isElsewhere(await local.readState(id), remote?.identity)) continue;
+    // A listing in pages may miss what is there; of those that seem gone there are few.
+    if (there?.has(id) || (await remote?.lists(id, signal))) continue;
+    if (isElsewhere(await local.readState(id), remote?.identity)) continue;
     await local.dropState(id);
     gone.push(id);
   }

@@ -1,5 +1,8 @@
+import { writeFile } from 'node:fs/promises';
+import Database from 'better-sqlite3';
 import { describe, expect, test, vi } from 'vitest';
 import { TestPrefix } from '../support/s3.ts';
+import { S3FaultProxy } from '../support/s3-fault-proxy.ts';
 import { SqliteStack, s3Environment } from '../support/sqlite-stack.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 import { type TestS3, testbed } from '../support/testbed.ts';
@@ -98,5 +101,46 @@ describe.skipIf(!s3)('db-backup with S3', () => {
     );
     expect(await daemon.stop()).toMatchObject({ code: 0 });
     expect((await stack.bench.manifests()).length).toBeGreaterThan(0);
+  });
+
+  test.concurrent('S3_UPLOAD_LIMIT is that of all databases of DATABASES_FILE together', async () => {
+    await using prefix = new TestPrefix(s3);
+    await using stack = await SqliteStack.create();
+    await using proxy = await S3FaultProxy.start(given.endpoint);
+    const most = 700_000;
+    const bytes = 1_400_000;
+    const names = ['one', 'two'];
+    const path = (name: string) => stack.bench.path('data', `${name}.db`);
+    for (const name of names) {
+      const file = new Database(path(name));
+      file.exec(`CREATE TABLE t (b BLOB); INSERT INTO t VALUES (randomblob(${bytes}))`);
+      file.close();
+    }
+    const entry = (name: string) => `${name}: { DATABASE_URL: "sqlite:///${path(name)}" }\n`;
+    await writeFile(stack.bench.path('databases.yml'), names.map(entry).join(''));
+    const begun: number[] = [];
+    const ended: number[] = [];
+    proxy.inject({
+      when({ method, url }) {
+        if (method === 'PUT' && /Z\.db/.test(url)) begun.push(performance.now());
+        if (method === 'PUT' && /Z\.json/.test(url)) ended.push(performance.now());
+        return false;
+      },
+      fault: { kind: 'hang' },
+    });
+    const daemon = stack.start('db-backup', [], {
+      ...s3Environment(given, prefix.prefix, proxy.endpoint),
+      DATABASE_URL: '',
+      BACKUP_NAME: '',
+      DATABASES_FILE: stack.bench.path('databases.yml'),
+      S3_UPLOAD_LIMIT: `${most}`,
+      BACKUP_AT_ONCE: '2',
+    });
+    await daemon.until('both uploaded', async () => ended.length === 2 || undefined, 120_000);
+    expect(await daemon.stop()).toMatchObject({ code: 0 });
+    expect(begun).toHaveLength(2);
+    const seconds = (Math.max(...ended) - Math.min(...begun)) / 1000;
+    // A tenth of a second's worth may go at once. Each with a limit of its own takes half as long.
+    expect(seconds * most).toBeGreaterThan(2 * bytes - most / 10);
   });
 });

@@ -3,7 +3,11 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { expect, test, vi } from 'vitest';
-import type { BackupStatus } from '../../src/core/requests/backup-status.ts';
+import {
+  type BackupStatus,
+  ownFolder,
+  readBackupStatus,
+} from '../../src/core/requests/backup-status.ts';
 import { Bench, Daemon } from '../support/daemon.ts';
 import { dropName } from '../support/drop-name.ts';
 import { ScratchDatabase } from '../support/scratch-database.ts';
@@ -126,6 +130,9 @@ test('two databases of PostgreSQL and a file: folders, schedules, health and dro
     );
     const { databases } = (await ask(port, '/status'))?.body ?? { databases: {} };
     expect(databases['crm']).toMatchObject({ state: 'waiting for the database' });
+    // Noted while it waits: a thousand that wait must not all write it when they are asked to end.
+    const noted = await readBackupStatus(ownFolder(bench.path('backups'), 'crm'));
+    expect(noted?.state).toBe('waiting for the database');
     expect(databases['notes']).toMatchObject({ state: 'idle', failuresSinceGood: 0 });
 
     await proxy.open();

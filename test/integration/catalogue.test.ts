@@ -10,7 +10,7 @@ import { applyRetention } from '../../src/core/retention/apply.ts';
 import { planRetention } from '../../src/core/retention/plan.ts';
 import { type Clock, systemClock } from '../../src/core/runtime/clock.ts';
 import { DropbackError } from '../../src/core/runtime/errors.ts';
-import { Catalogue, forRetention } from '../../src/core/stores/catalogue.ts';
+import { Catalogue, type CatalogueEntry, forRetention } from '../../src/core/stores/catalogue.ts';
 import { LocalStore } from '../../src/core/stores/local/store.ts';
 import { S3Store } from '../../src/core/stores/s3/store.ts';
 import type { Store } from '../../src/core/stores/store.ts';
@@ -20,6 +20,7 @@ import { failureOf } from '../support/failure.ts';
 const never = new AbortController().signal;
 const now = new Date('2026-11-22T20:00:00Z');
 const clock: Clock = { ...systemClock, now: () => now };
+const manifestsOf = (entries: readonly CatalogueEntry[]) => entries.map((entry) => entry.manifest);
 const policy = { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0, days: 0 };
 
 describe('catalogue', () => {
@@ -188,9 +189,9 @@ describe('catalogue', () => {
       },
       description: { value: 'failing' },
     });
-    await expect(applyRetention(failing, plan, never)).rejects.toThrow('no');
+    await expect(applyRetention(failing, plan, manifestsOf(entries), never)).rejects.toThrow('no');
     expect((await local.list(never)).backups).toHaveLength(3);
-    expect(await applyRetention(local, plan, never)).toHaveLength(2);
+    expect(await applyRetention(local, plan, manifestsOf(entries), never)).toHaveLength(2);
     expect((await local.list(never)).backups.map(({ id }) => id)).toEqual([plan.keep[0]?.id]);
   });
 
@@ -208,7 +209,7 @@ describe('catalogue', () => {
     const plan = planRetention(backups, policy, now, guards);
     expect(plan.keep.map(({ id }) => id)).toEqual([newest.id, verified.id]);
     // Somebody else prunes by a policy of its own, between our first removal and our second.
-    const removal = applyRetention(local, plan, never, () => {
+    const removal = applyRetention(local, plan, manifestsOf(entries), never, () => {
       rmSync(join(root, 'local', `${verified.id}.json`));
     });
     const failure = await failureOf(removal);
@@ -228,7 +229,9 @@ describe('catalogue', () => {
       guards,
     );
     await local.remove(newest.manifest, never);
-    expect((await failureOf(applyRetention(local, plan, never))).code).toBe('retention/stale');
+    expect((await failureOf(applyRetention(local, plan, manifestsOf(entries), never))).code).toBe(
+      'retention/stale',
+    );
     expect((await local.list(never)).backups).toHaveLength(2);
   });
 });

@@ -15,9 +15,15 @@ import { testbed } from '../support/testbed.ts';
 const MIB = 1024 ** 2;
 const never = new AbortController().signal;
 const kms = { serverSideEncryption: 'aws:kms', kmsKeyId: KMS_KEY };
+/** As S3_SSE and S3_SSE_KMS_KEY_ID set it, and what the endpoint then says of an object. */
+const kinds = [
+  ['aws:kms', kms, ['aws:kms', KMS_KEY]],
+  ['AES256', { serverSideEncryption: 'AES256' }, ['AES256', undefined]],
+] as const;
+const sizes = [1000, 12 * MIB];
 
 /** A real endpoint (radosgw) with a key service, which encrypts what it stores. */
-describe.skipIf(!testbed.s3?.container)('server-side encryption with keys of KMS', () => {
+describe.skipIf(!testbed.s3?.container)('server-side encryption', () => {
   let gateway: SseGateway;
   let prefix: TestPrefix;
   let folder: string;
@@ -46,40 +52,57 @@ describe.skipIf(!testbed.s3?.container)('server-side encryption with keys of KMS
     return [ServerSideEncryption, SSEKMSKeyId];
   };
 
-  test.each([1000, 12 * MIB])(
-    '%i bytes go up and come back, archive and manifest encrypted',
-    async (bytes) => {
-      await using store = open();
-      const at = new Date(Date.UTC(2026, 10, 22, 1, 0, bytes % 60));
-      const { manifest, path, content } = await sampleBackup(join(folder, `${bytes}`), {
-        bytes,
-        at,
-      });
+  test.each(kinds.flatMap((kind) => sizes.map((bytes) => [bytes, ...kind] as const)))(
+    '%i bytes go up under %s and come back, archive and manifest encrypted',
+    async (bytes, name, changes, told) => {
+      await using store = open(changes);
+      const at = new Date(Date.UTC(2026, 10, 22, name === 'AES256' ? 1 : 3, 0, bytes % 60));
+      const source = join(folder, `${name.replace(':', '-')}-${bytes}`);
+      const { manifest, path, content } = await sampleBackup(source, { bytes, at });
       await store.publish(manifest, { path }, never);
       for (const file of [manifest.archive.file, `${manifest.id}.json`]) {
-        expect(await encryptionOf(file)).toEqual(['aws:kms', KMS_KEY]);
+        expect(await encryptionOf(file)).toEqual(told);
       }
       await store.confirm(manifest, never);
       await store.verify(manifest, never);
-      const fetched = join(folder, `fetched-${bytes}`);
-      await store.fetch(manifest, fetched, never);
-      expect((await readFile(fetched)).equals(content)).toBe(true);
+      await store.fetch(manifest, `${source}-fetched`, never);
+      expect((await readFile(`${source}-fetched`)).equals(content)).toBe(true);
     },
   );
 
-  test('parts that go up while the archive is written are encrypted too', async () => {
-    await using store = open();
-    const content = randomBytes(12 * MIB);
-    const spool = join(folder, 'spool');
-    await writeFile(spool, content);
-    const manifest = sampleManifest(content);
-    const growth = (async function* () {
-      yield content.length;
-    })();
-    const growing = store.beginGrowing(manifest.archive.file, { path: spool, growth }, never, MIB);
-    await store.completeGrowing(growing, manifest, { path: spool }, never);
-    expect(await encryptionOf(manifest.archive.file)).toEqual(['aws:kms', KMS_KEY]);
+  test.each(kinds)(
+    'parts that go up while the archive is written are encrypted too: %s',
+    async (name, changes, told) => {
+      await using store = open(changes);
+      const content = randomBytes(12 * MIB);
+      const spool = join(folder, 'spool');
+      await writeFile(spool, content);
+      const manifest = sampleManifest(content, {
+        at: new Date(Date.UTC(2026, 10, 22, name.length)),
+      });
+      const growth = (async function* () {
+        yield content.length;
+      })();
+      const { file } = manifest.archive;
+      const growing = store.beginGrowing(file, { path: spool, growth }, never, MIB);
+      await store.completeGrowing(growing, manifest, { path: spool }, never);
+      expect(await encryptionOf(file)).toEqual(told);
+      await store.verify(manifest, never);
+    },
+  );
+
+  test('what an earlier attempt stored under SSE-S3 is recognised, and does not go up again', async () => {
+    await using store = open({ serverSideEncryption: 'AES256' });
+    const at = new Date('2026-11-22T05:00:00Z');
+    const { manifest, path } = await sampleBackup(join(folder, 'again'), { bytes: 12 * MIB, at });
+    await store.publish(manifest, { path }, never);
+    await prefix.drop(`${manifest.id}.json`);
+    const { made, again } = gateway.keys.told;
+    await store.publish(manifest, { path }, never);
+    // Each object has a key of its own: the manifest's alone was made.
+    expect(gateway.keys.told.made).toBe(made + 1);
     await store.verify(manifest, never);
+    expect(gateway.keys.told.again).toBeGreaterThan(again);
   });
 
   test('a key that is not there: refused, nothing listed, and told by the checks', async () => {

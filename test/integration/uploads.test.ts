@@ -85,6 +85,36 @@ describe('uploads', () => {
     expect(await idsIn(local)).toEqual([newest]);
   });
 
+  test('what somebody else deleted in the bucket goes up again; what retention removed there does not', async () => {
+    // In S3 one backup is kept, here three.
+    const keepOne = Object.fromEntries(
+      ['LAST', 'DAILY', 'WEEKLY', 'MONTHLY'].flatMap((rule) => [
+        [`BACKUP_KEEP_${rule}`, rule === 'LAST' ? '3' : '0'],
+        [`S3_KEEP_${rule}`, rule === 'LAST' ? '1' : '0'],
+      ]),
+    );
+    const several = parseBackupConfig({
+      ...{ DATABASE_URL: 'sqlite:////data/app.db', BACKUP_NAME: 'app', S3_BUCKET: 'backups' },
+      ...keepOne,
+    });
+    const pruneBoth = () => prune({ config: several, local, remote, clock, log }, false, never);
+    const made = [await make(1, local), await make(2, local)];
+    const [old, newest] = made.map(({ manifest }) => manifest.id);
+    await uploadsTo(remote).drain(never);
+    expect(await pruneBoth()).toEqual([]);
+    expect(await idsIn(remote)).toEqual([newest]);
+    expect(await pruneBoth()).toEqual([]);
+
+    await remote.remove((made[1] as SampleBackup).manifest, never);
+    expect((await pruneBoth()).map(({ id }) => id)).toEqual([newest]);
+    expect((await uploadsTo(remote).backlog(never)).map(({ id }) => id)).toEqual([newest]);
+    const { status, lastError } = (await local.readState(newest ?? '')).uploads.s3 ?? {};
+    expect([status, lastError?.code]).toEqual(['failed', 'store/not-found']);
+    expect((await uploadsTo(remote).drain(never)).uploaded).toEqual([newest]);
+    expect(await pruneBoth()).toEqual([]);
+    expect(await idsIn(local)).toEqual([old, newest]);
+  });
+
   test('a change of bucket, prefix or endpoint is another place; of credentials it is none', () => {
     const place = {
       bucket: 'b',

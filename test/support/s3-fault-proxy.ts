@@ -27,7 +27,11 @@ export type Fault =
   /** Carried out; the answer doesn't say how long it is. */
   | { readonly kind: 'untold-size' }
   /** As `cut`, but the connection stays open and silent. */
-  | { readonly kind: 'stall'; readonly afterBytes: number };
+  | { readonly kind: 'stall'; readonly afterBytes: number }
+  /** Read byte by byte and never answered, while a byte of an answer comes now and then. */
+  | { readonly kind: 'trickle-up' }
+  /** Carried out; after so many bytes of the answer's body the rest comes byte by byte. */
+  | { readonly kind: 'trickle'; readonly afterBytes: number };
 
 export interface FaultRule {
   readonly when: (seen: SeenRequest) => boolean;
@@ -97,6 +101,9 @@ export class S3FaultProxy implements AsyncDisposable {
       case 'reset':
         resetAfter(req, fault.afterBytes);
         return;
+      case 'trickle-up':
+        trickleUp(req);
+        return;
       default:
         forward(target, req, res, fault);
     }
@@ -127,6 +134,22 @@ function resetAfter(req: IncomingMessage, bytes: number): void {
     if (got > bytes) req.socket.resetAndDestroy();
   });
   req.on('end', () => req.socket.resetAndDestroy());
+}
+
+/** Bytes that keep every idle time-out from firing. */
+const TRICKLE_MS = 50;
+
+/** As slowly as it takes what it is sent, it gives a status line that never ends. */
+function trickleUp(req: IncomingMessage): void {
+  const { socket } = req;
+  req.pause();
+  let isBegun = false;
+  const timer = setInterval(() => {
+    req.read(1);
+    socket.write(isBegun ? 'a' : 'HTTP/1.1 200 ');
+    isBegun = true;
+  }, TRICKLE_MS);
+  socket.on('close', () => clearInterval(timer));
 }
 
 function forward(
@@ -162,6 +185,10 @@ function passBack(response: IncomingMessage, res: ServerResponse, fault: Fault |
   if (fault?.kind === 'change-header') headers[fault.name] = fault.value;
   if (fault?.kind === 'untold-size') delete headers['content-length'];
   res.writeHead(response.statusCode ?? 502, headers);
+  if (fault?.kind === 'trickle') {
+    trickle(response, res, fault.afterBytes);
+    return;
+  }
   if (fault?.kind !== 'cut' && fault?.kind !== 'stall') {
     response.pipe(res);
     return;
@@ -183,6 +210,18 @@ function passBack(response: IncomingMessage, res: ServerResponse, fault: Fault |
       if (sent < fault.afterBytes) return;
       if (fault.kind === 'cut') res.socket?.resetAndDestroy();
     });
+  });
+}
+
+function trickle(response: IncomingMessage, res: ServerResponse, afterBytes: number): void {
+  const pieces: Buffer[] = [];
+  response.on('data', (piece: Buffer) => pieces.push(piece));
+  response.on('end', () => {
+    const body = Buffer.concat(pieces);
+    res.write(body.subarray(0, afterBytes));
+    let at = afterBytes;
+    const timer = setInterval(() => res.write(body.subarray(at, ++at)), TRICKLE_MS);
+    res.on('close', () => clearInterval(timer));
   });
 }
 

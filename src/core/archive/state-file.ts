@@ -20,6 +20,8 @@ export interface UploadState {
   /** Time of the last change; ISO 8601, UTC. */
   readonly at: string;
   readonly attempts: number;
+  /** Retention has removed it there since; ISO 8601, UTC. It needn't go up again. */
+  readonly removedAt?: string;
   readonly lastError?: ErrorReport;
 }
 
@@ -65,6 +67,7 @@ const stateSchema: z.ZodType<BackupState> = z.object({
         target: z.string().exactOptional(),
         at: z.iso.datetime(),
         attempts: z.int().nonnegative(),
+        removedAt: z.iso.datetime().exactOptional(),
         lastError: errorReport.exactOptional(),
       })
       .exactOptional(),
@@ -159,6 +162,13 @@ export function withS3Upload(
     ...(isSamePlace ? state : withoutVerdictsOnS3(state)),
     uploads: { ...state.uploads, s3: error ? { ...s3, lastError: error } : s3 },
   };
+}
+
+/** A change for `updateState`: what was uploaded there was removed by us, as it should be. */
+export function withRemovalFromS3(state: BackupState, target: string, at: Date): BackupState {
+  const { s3 } = state.uploads;
+  if (s3?.status !== 'uploaded' || s3.target !== target) return state;
+  return { ...state, uploads: { ...state.uploads, s3: { ...s3, removedAt: at.toISOString() } } };
 }
 
 /** A change for `updateState`: the copy in S3 that they were of is no more. */

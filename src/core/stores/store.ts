@@ -11,7 +11,7 @@ import type { CheckResult } from '../engines/engine.ts';
  * - Nothing is ever overwritten: publishing an id that exists throws `store/exists`.
  * - Only what a manifest of this database names is listed, fetched or removed. Foreign files and
  *   archives without a manifest are reported as `strays` and left alone.
- * - Errors: `store/unreachable` (retryable), `store/refused` (credentials or policy),
+ * - Errors: `store/unreachable` and `store/too-slow` (retryable), `store/refused` (credentials or policy),
  *   `store/not-found`, `store/exists`, `store/corrupt`, `store/unreadable` (the disk that it lies on
  *   doesn't give it back), `disk/full`. Each implementation retries
  *   its own transient faults; callers don't.
@@ -31,6 +31,9 @@ export interface Store {
 
   /** Ids under which a manifest lies, by names alone: a damaged one counts, and no content is read. */
   ids(signal: AbortSignal): Promise<ReadonlySet<string>>;
+
+  /** Whether a manifest lies under this id, asked for it alone: surer than a listing. */
+  lists(id: string, signal: AbortSignal): Promise<boolean>;
 
   /**
    * Copies an archive into a new file and compares its size and sha256 with the manifest's.

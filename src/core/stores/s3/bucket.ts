@@ -7,6 +7,7 @@ import { LARGEST_MANIFEST_BYTES } from '../../archive/manifest-file.ts';
 import { DropbackError } from '../../runtime/errors.ts';
 import type { S3Calls } from './calls.ts';
 import { isMissing } from './errors.ts';
+import type { Progress } from './progress.ts';
 
 export interface StoredObject {
   readonly key: string;
@@ -42,13 +43,11 @@ export class Bucket {
     try {
       return await this.calls.run(
         `reading ${key}`,
-        async ({ sdk, client }, abortSignal) => {
+        async ({ sdk, client }, abortSignal, { progress }) => {
           const command = new sdk.GetObjectCommand({ Bucket: this.name, Key: key });
           const { Body } = await client.send(command, { abortSignal });
-          return await readBounded(
-            key,
-            Body as (AsyncIterable<Uint8Array> & Destroyable) | undefined,
-          );
+          const body = Body as (AsyncIterable<Uint8Array> & Destroyable) | undefined;
+          return await readBounded(key, body, progress);
         },
         signal,
       );
@@ -139,12 +138,14 @@ interface Destroyable {
 async function readBounded(
   key: string,
   body: (AsyncIterable<Uint8Array> & Destroyable) | undefined,
+  progress: Progress,
 ): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let bytes = 0;
   try {
     for await (const piece of body ?? []) {
       bytes += piece.length;
+      progress.moved(piece.length);
       if (bytes > LARGEST_MANIFEST_BYTES) throw tooLarge(key);
       pieces.push(piece);
     }

@@ -5,6 +5,7 @@ import { abortedError, errorReport } from '../../runtime/errors.ts';
 import type { RateLimit } from '../../runtime/rate-limit.ts';
 import { type Backoff, retry } from '../../runtime/retry.ts';
 import { toStoreError } from './errors.ts';
+import { Progress } from './progress.ts';
 import { type LoadedSdk, loadSdk, type Timeouts } from './sdk.ts';
 
 export interface CallOptions {
@@ -16,7 +17,14 @@ export interface CallOptions {
   readonly uploadLimit?: RateLimit;
 }
 
-export type Call<T> = (sdk: LoadedSdk, abortSignal: AbortSignal, attempt: number) => Promise<T>;
+export interface Attempt {
+  /** Counted from 1. */
+  readonly number: number;
+  /** To be told of each byte that is streamed; without, there is so much time for all. */
+  readonly progress: Progress;
+}
+
+export type Call<T> = (sdk: LoadedSdk, abortSignal: AbortSignal, attempt: Attempt) => Promise<T>;
 
 /** The one layer in which S3 calls are retried and their errors become the seam's. */
 export class S3Calls {
@@ -45,13 +53,30 @@ export class S3Calls {
   }
 
   /** One attempt, for callers with a way to retry of their own. */
-  async once<T>(what: string, call: Call<T>, signal: AbortSignal, attempt = 1): Promise<T> {
+  async once<T>(what: string, call: Call<T>, signal: AbortSignal, number = 1): Promise<T> {
     try {
       this.#sdk ??= loadSdk(this.config, this.options.timeouts);
-      return await call(await this.#sdk, signal, attempt);
+      return await this.#watched(what, call, await this.#sdk, signal, number);
     } catch (error) {
       if (signal.aborted) throw abortedError(signal);
       throw toStoreError(error, what, this.config);
+    }
+  }
+
+  async #watched<T>(
+    what: string,
+    call: Call<T>,
+    sdk: LoadedSdk,
+    signal: AbortSignal,
+    number: number,
+  ): Promise<T> {
+    const { clock, timeouts } = this.options;
+    using progress = new Progress(what, timeouts.pace, clock);
+    const { tooSlow } = progress;
+    try {
+      return await call(sdk, AbortSignal.any([signal, tooSlow]), { number, progress });
+    } catch (error) {
+      throw tooSlow.aborted ? tooSlow.reason : error;
     }
   }
 

@@ -8,7 +8,7 @@ import { isMissing, isPreconditionFailed } from './errors.ts';
 
 /**
  * Streams an archive into a sink. A connection that breaks is taken up where it broke; attempts
- * are counted anew whenever bytes arrived. The object must stay the same throughout (If-Match).
+ * are counted anew whenever bytes arrived in good time. The object must stay the same throughout (If-Match).
  */
 export async function downloadArchive(
   bucket: Bucket,
@@ -28,8 +28,10 @@ export async function downloadArchive(
     } catch (error) {
       if (isMissing(error)) throw notFound(manifest.id, `s3://${bucket.name}`);
       if (isPreconditionFailed(error)) throw replaced(key, error);
-      failures = sink.bytes > before ? 1 : failures + 1;
       const known = toDropbackError(error);
+      // What trickles would never come to an end.
+      const isOnItsWay = sink.bytes > before && known.code !== 'store/too-slow';
+      failures = isOnItsWay ? 1 : failures + 1;
       if (!known.retryable || failures >= backoff.attempts) throw known;
       const delayMs = backoffDelay(backoff, failures);
       log.warn(
@@ -55,7 +57,7 @@ async function receive(
   const from = sink.bytes;
   await bucket.calls.once(
     `download of ${key}`,
-    async ({ sdk, client }, abortSignal) => {
+    async ({ sdk, client }, abortSignal, { progress }) => {
       const command = new sdk.GetObjectCommand({
         Bucket: bucket.name,
         Key: key,
@@ -69,6 +71,7 @@ async function receive(
       const body = answer.Body as AsyncIterable<Buffer> & { destroy(): void };
       try {
         for await (const chunk of body) {
+          progress.moved(chunk.length);
           const skipped = Math.min(skip, chunk.length);
           skip -= skipped;
           const piece = chunk.subarray(skipped);
@@ -77,7 +80,7 @@ async function receive(
           if (sink.bytes + piece.length > bytes) {
             requireDigest(manifest, { bytes: sink.bytes + piece.length, sha256 }, key);
           }
-          await sink.write(piece);
+          await progress.excuse(() => sink.write(piece));
           onProgress(sink.bytes);
         }
       } finally {

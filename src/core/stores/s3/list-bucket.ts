@@ -30,6 +30,11 @@ export class Keys {
     this.own = `${this.folder}${name}_`;
   }
 
+  /** For messages. */
+  placeIn(bucket: Bucket): string {
+    return `s3://${bucket.name}/${this.folder.slice(0, -1)}`;
+  }
+
   archive({ archive }: Manifest): string {
     return this.folder + archive.file;
   }
@@ -66,14 +71,18 @@ export async function listBucket(
   const read = await inTurns(manifests, (entry) => readEntry(bucket, keys, entry, signal));
   const backups: Manifest[] = [];
   const named = new Set<string>();
+  const gone = new Set<string>();
   for (const { entry, manifest, problem } of read) {
     const file = entry.key.slice(keys.folder.length);
     if (!manifest) {
       if (problem !== undefined) strays.add(file, problem);
+      else gone.add(entry.id);
       continue;
     }
-    named.add(keys.archive(manifest));
-    const size = sizes.get(keys.archive(manifest));
+    const archive = keys.archive(manifest);
+    named.add(archive);
+    // Pages are no snapshot: it may have come, or the next page been moved past it, in between.
+    const size = sizes.get(archive) ?? (await bucket.head(archive, signal))?.ContentLength;
     if (size === manifest.archive.bytes) backups.push(manifest);
     else if (size === undefined) strays.add(file, 'manifest without its archive');
     else strays.add(file, `its archive has ${size} bytes, not ${manifest.archive.bytes}`);
@@ -82,7 +91,7 @@ export async function listBucket(
     found.filter(({ kind }) => kind === 'manifest-removing').map(({ id }) => id),
   );
   for (const { key, kind, id } of found) {
-    if (kind !== 'archive' || named.has(key) || removing.has(id)) continue;
+    if (kind !== 'archive' || named.has(key) || removing.has(id) || gone.has(id)) continue;
     strays.add(key.slice(keys.folder.length), 'archive without a manifest');
   }
   return { backups, strays: strays.list() };
@@ -96,13 +105,14 @@ async function findFiles(
   signal: AbortSignal,
 ): Promise<Found[]> {
   const read = async (prefix: string, onOther: (file: string) => boolean) => {
-    const found: Found[] = [];
+    // What is pushed over the border of a page comes twice.
+    const found = new Map<string, Found>();
     for await (const { key, bytes } of bucket.list(prefix, signal)) {
       const known = keys.parse(key);
-      if (known) found.push({ ...known, key, bytes });
+      if (known) found.set(key, { ...known, key, bytes });
       else if (!onOther(key.slice(keys.folder.length))) return undefined;
     }
-    return found;
+    return [...found.values()];
   };
   const all = await read(keys.folder, (file) => {
     if (file.startsWith(PROBE_NAME)) return true;

@@ -145,11 +145,12 @@ export class MultipartUpload {
     const what = `upload of part ${part.number} of ${this.#key}`;
     const etag = await this.#bucket.calls.run(
       what,
-      ({ sdk, client }, abortSignal) =>
+      ({ sdk, client }, abortSignal, { progress }) =>
         sendRange(
           this.#file,
           part,
           abortSignal,
+          progress,
           async (Body, ended) => {
             const command = new sdk.UploadPartCommand({
               Bucket: this.#bucket.name,

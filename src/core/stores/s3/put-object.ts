@@ -37,7 +37,7 @@ export async function putObject(
   const send = async (conditional: boolean): Promise<PutObjectCommandOutput | 'ours'> =>
     await bucket.calls.run(
       `upload of ${key}`,
-      async ({ sdk, client }, abortSignal, attempt) => {
+      async ({ sdk, client }, abortSignal, { number, progress }) => {
         const put = (Body: Readable | Uint8Array, ended: AbortSignal) => {
           const command = new sdk.PutObjectCommand({
             ...parameters,
@@ -54,11 +54,11 @@ export async function putObject(
         try {
           if ('bytes' in body) return await put(body.bytes, abortSignal);
           if (length === 0) return await put(new Uint8Array(), abortSignal);
-          return await sendRange(body.file, body.part, abortSignal, put, uploadLimit);
+          return await sendRange(body.file, body.part, abortSignal, progress, put, uploadLimit);
         } catch (error) {
           const { $metadata } = error as { $metadata?: { httpStatusCode?: number } };
           // What an earlier attempt stored, before its answer was lost?
-          if ($metadata?.httpStatusCode === 412 && attempt > 1) return 'ours';
+          if ($metadata?.httpStatusCode === 412 && number > 1) return 'ours';
           throw error;
         }
       },

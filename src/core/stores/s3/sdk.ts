@@ -1,5 +1,6 @@
 import type { S3Client } from '@aws-sdk/client-s3';
 import type { S3Config } from '../../config/config.ts';
+import type { Pace } from './progress.ts';
 
 export type Sdk = typeof import('@aws-sdk/client-s3');
 
@@ -13,6 +14,8 @@ export interface Timeouts {
   readonly connectMs: number;
   /** Milliseconds without a byte in either direction. */
   readonly idleMs: number;
+  /** Whoever is slower is given up, though it moves. */
+  readonly pace: Pace;
 }
 
 /**

@@ -1,5 +1,4 @@
 import type { Manifest } from '../../archive/manifest.ts';
-import { isSameBackup, serialiseManifest } from '../../archive/manifest-file.ts';
 import type { S3Config } from '../../config/config.ts';
 import type { CheckResult } from '../../engines/engine.ts';
 import type { Logger } from '../../observability/log.ts';
@@ -15,25 +14,29 @@ import { RateLimit } from '../../runtime/rate-limit.ts';
 import type { Backoff } from '../../runtime/retry.ts';
 import { ArrivingFile, DigestSink } from '../file-copy.ts';
 import type { ArchiveSource, Listing, Store } from '../store.ts';
-import { differentManifest, existsAlready, notFound, requireOwnName } from '../store-errors.ts';
+import { existsAlready, requireOwnName } from '../store-errors.ts';
 import { Bucket } from './bucket.ts';
 import { S3Calls } from './calls.ts';
 import { s3Checks } from './checks.ts';
+import { confirmArchive, requireListed } from './confirm.ts';
 import { downloadArchive } from './download.ts';
 import { type GrowingFile, GrowingUpload } from './growing-upload.ts';
-import { Keys, listBucket, readManifest } from './list-bucket.ts';
+import { Keys, listBucket } from './list-bucket.ts';
 import { partBytesForEstimate, SMALLEST_PART_BYTES } from './part-plan.ts';
-import { putObject } from './put-object.ts';
+import type { Pace } from './progress.ts';
+import { publishManifest } from './publish-manifest.ts';
+import { finishRemovals, removeBackup } from './removal.ts';
 import type { Timeouts } from './sdk.ts';
 import { abortStaleUploads } from './stale-uploads.ts';
-import { SHA256_METADATA, type UploadSettings, uploadArchive } from './upload-archive.ts';
+import { type UploadSettings, uploadArchive } from './upload-archive.ts';
 
 export interface S3StoreOptions {
   readonly log: Logger;
   readonly clock?: Clock;
   /** Set for daemons whose credentials may only read: `checks` writes no probe then. */
   readonly readOnly?: boolean;
-  readonly timeouts?: Timeouts;
+  /** Those that are left out are the usual ones. */
+  readonly timeouts?: Partial<Timeouts>;
   /** Attempts of each single call. */
   readonly backoff?: Backoff;
   readonly upload?: UploadSettings;
@@ -41,7 +44,10 @@ export interface S3StoreOptions {
   readonly uploadLimit?: RateLimit;
 }
 
-const TIMEOUTS: Timeouts = { connectMs: 10_000, idleMs: 60_000 };
+/** A kilobyte a second is slower than a poor line that many uploads share. */
+const PACE: Pace = { leastBytes: 300_000, withinMs: 300_000 };
+/** A slow line may take a minute for what lies in the buffers in between. */
+const TIMEOUTS: Timeouts = { connectMs: 10_000, idleMs: 120_000, pace: PACE };
 const BACKOFF: Backoff = { firstMs: 500, mostMs: 20_000, attempts: 6 };
 const UPLOAD: UploadSettings = { smallestPartBytes: SMALLEST_PART_BYTES, concurrency: 3 };
 /** For an archive of which nobody knows how large it will be: room for 280 GiB in 9,000 parts. */
@@ -72,14 +78,15 @@ export class S3Store implements Store {
   readonly #log: Logger;
 
   constructor(config: S3Config, name: string, options: S3StoreOptions) {
-    const { log, clock = systemClock, timeouts = TIMEOUTS, backoff = BACKOFF } = options;
+    const { log, clock = systemClock, backoff = BACKOFF } = options;
+    const timeouts = { ...TIMEOUTS, ...options.timeouts };
     const limit = limitOf(config, clock, options.uploadLimit);
     this.#bucket = new Bucket(new S3Calls(config, { clock, log, timeouts, backoff, ...limit }));
     this.#keys = new Keys(config.prefix, name);
     this.#upload = options.upload ?? UPLOAD;
     this.#readOnly = options.readOnly ?? false;
     this.#log = log;
-    this.description = `s3://${config.bucket}/${this.#keys.folder.slice(0, -1)}`;
+    this.description = this.#keys.placeIn(this.#bucket);
     // Names of buckets are one space in all of AWS, and one at each other endpoint.
     this.identity = `${this.description} at ${config.endpoint ?? 'AWS'}`;
   }
@@ -89,7 +96,7 @@ export class S3Store implements Store {
     await this.#requireFree(manifest, signal);
     const key = this.#keys.archive(manifest);
     await uploadArchive(this.#bucket, key, manifest, archive.path, this.#upload, signal);
-    await this.#publishManifest(manifest, signal);
+    await publishManifest(this.#bucket, this.#keys, manifest, signal);
   }
 
   /**
@@ -124,7 +131,7 @@ export class S3Store implements Store {
       throw error;
     }
     if (await this.#finishGrowing(growing, manifest, signal)) {
-      return await this.#publishManifest(manifest, signal);
+      return await publishManifest(this.#bucket, this.#keys, manifest, signal);
     }
     await this.publish(manifest, archive, signal);
   }
@@ -142,6 +149,10 @@ export class S3Store implements Store {
     return ids;
   }
 
+  async lists(id: string, signal: AbortSignal): Promise<boolean> {
+    return (await this.#bucket.head(this.#keys.manifest(id), signal)) !== undefined;
+  }
+
   async fetch(
     manifest: Manifest,
     destination: string,
@@ -149,7 +160,7 @@ export class S3Store implements Store {
     onProgress: (bytes: number) => void = () => {},
   ): Promise<void> {
     requireOwnName(manifest, this.#keys.name, this.description);
-    await this.#requireListed(manifest, signal);
+    await requireListed(this.#bucket, this.#keys, manifest, signal);
     const key = this.#keys.archive(manifest);
     await using file = await ArrivingFile.create(destination).catch((error: unknown) => {
       throw toDropbackError(error);
@@ -163,7 +174,7 @@ export class S3Store implements Store {
     onProgress: (bytes: number) => void = () => {},
   ): Promise<void> {
     requireOwnName(manifest, this.#keys.name, this.description);
-    await this.#requireListed(manifest, signal);
+    await requireListed(this.#bucket, this.#keys, manifest, signal);
     const key = this.#keys.archive(manifest);
     await downloadArchive(this.#bucket, key, manifest, new DigestSink(), signal, onProgress);
   }
@@ -171,21 +182,13 @@ export class S3Store implements Store {
   /** Compares the manifest whole, and the archive's size and recorded sha256. */
   async confirm(manifest: Manifest, signal: AbortSignal): Promise<void> {
     requireOwnName(manifest, this.#keys.name, this.description);
-    await this.#requireListed(manifest, signal);
-    await this.#confirmArchive(manifest, signal);
+    await requireListed(this.#bucket, this.#keys, manifest, signal);
+    await confirmArchive(this.#bucket, this.#keys, manifest, signal);
   }
 
   async remove(manifest: Manifest, signal: AbortSignal): Promise<void> {
     requireOwnName(manifest, this.#keys.name, this.description);
-    const { id } = manifest;
-    const key = this.#keys.manifest(id);
-    const stored = await readManifest(this.#bucket, this.#keys, id, key, signal);
-    if (stored) {
-      if (!isSameBackup(stored, manifest)) throw differentManifest(id, this.description);
-      await this.#copyForRemoval(stored, signal);
-      await this.#bucket.deleteSurely(key, signal);
-    }
-    await this.#finishRemoval(id, signal);
+    await removeBackup(this.#bucket, this.#keys, manifest, signal);
   }
 
   /**
@@ -206,7 +209,7 @@ export class S3Store implements Store {
     };
     const abortedUploads = await attempt(() => abortStaleUploads(this.#bucket, this.#keys, signal));
     const removed = this.#bucket.calls.config.prune
-      ? await attempt(() => this.#finishRemovals(signal))
+      ? await attempt(() => finishRemovals(this.#bucket, this.#keys, signal))
       : [];
     return { abortedUploads, removed, warnings };
   }
@@ -239,83 +242,6 @@ export class S3Store implements Store {
       this.#log.warn({ error: errorReport(error) }, 'the archive is uploaded again, whole');
       return false;
     }
-  }
-
-  /** Last of all, and only once the endpoint has shown the archive; then it has to show the manifest. */
-  async #publishManifest(manifest: Manifest, signal: AbortSignal): Promise<void> {
-    await this.#confirmArchive(manifest, signal);
-    const parameters = { ...this.#bucket.protection(), ContentType: 'application/json' };
-    const bytes = serialiseManifest(manifest);
-    await putObject(this.#bucket, this.#keys.manifest(manifest.id), { bytes }, parameters, signal);
-    await this.#requireListed(manifest, signal);
-  }
-
-  async #confirmArchive(manifest: Manifest, signal: AbortSignal): Promise<void> {
-    const key = this.#keys.archive(manifest);
-    const found = await this.#bucket.head(key, signal);
-    if (found === undefined) throw notFound(manifest.archive.file, this.description);
-    const { bytes, sha256 } = manifest.archive;
-    const recorded = found.Metadata?.[SHA256_METADATA] ?? sha256;
-    if (found.ContentLength === bytes && recorded === sha256) return;
-    throw new DropbackError('store/corrupt', `${key} is not what its manifest says`, {
-      hint: 'use another backup, or the local copy; then look who else writes to that bucket.',
-      facts: {
-        expected: { bytes, sha256 },
-        found: { bytes: found.ContentLength, sha256: recorded },
-      },
-    });
-  }
-
-  async #requireListed(manifest: Manifest, signal: AbortSignal): Promise<void> {
-    const { id } = manifest;
-    const key = this.#keys.manifest(id);
-    const stored = await readManifest(this.#bucket, this.#keys, id, key, signal);
-    if (!stored) throw notFound(id, this.description);
-    if (!isSameBackup(stored, manifest)) throw differentManifest(id, this.description);
-  }
-
-  /** Under another name, before anything goes: after a crash it tells which archive is to be deleted. */
-  async #copyForRemoval(stored: Manifest, signal: AbortSignal): Promise<void> {
-    const { id } = stored;
-    const key = this.#keys.removing(id);
-    const isThere = async () =>
-      (await readManifest(this.#bucket, this.#keys, id, key, signal)) !== undefined;
-    if (await isThere()) return;
-    const bytes = serialiseManifest(stored);
-    await putObject(this.#bucket, key, { bytes }, {}, signal).catch((error: unknown) => {
-      // Somebody else is removing it too.
-      if (!(error instanceof DropbackError) || error.code !== 'store/exists') throw error;
-    });
-    if (!(await isThere())) throw notFound(key, this.description);
-  }
-
-  async #finishRemovals(signal: AbortSignal): Promise<string[]> {
-    const found: string[] = [];
-    const listed = new Set<string>();
-    for await (const { key } of this.#bucket.list(this.#keys.own, signal)) {
-      const known = this.#keys.parse(key);
-      if (known?.kind === 'manifest-removing') found.push(known.id);
-      if (known?.kind === 'manifest') listed.add(known.id);
-    }
-    const removed: string[] = [];
-    for (const id of found) {
-      if (listed.has(id)) {
-        // Never taken off the list, for want of the right perhaps: the next plan decides anew.
-        await this.#bucket.delete(this.#keys.removing(id), signal);
-        continue;
-      }
-      await this.#finishRemoval(id, signal);
-      removed.push(id);
-    }
-    return removed;
-  }
-
-  async #finishRemoval(id: string, signal: AbortSignal): Promise<void> {
-    const key = this.#keys.removing(id);
-    const manifest = await readManifest(this.#bucket, this.#keys, id, key, signal);
-    if (!manifest) return;
-    await this.#bucket.deleteSurely(this.#keys.archive(manifest), signal);
-    await this.#bucket.delete(key, signal);
   }
 }
 
