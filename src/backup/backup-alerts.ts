@@ -1,9 +1,15 @@
 import { type Alerts, noAlerts } from '../core/alerts/alert.ts';
 import type { Pings } from '../core/alerts/pings.ts';
 import type { Manifest } from '../core/archive/manifest.ts';
+import { doubtOf } from '../core/archive/state-findings.ts';
 import type { Logger } from '../core/observability/log.ts';
 import type { LogTail } from '../core/observability/log-tail.ts';
-import type { RehearsedBackup } from '../core/requests/backup-status.ts';
+import {
+  type BackupStatus,
+  type FailedRun,
+  type RehearsedBackup,
+  uploadsLagBehind,
+} from '../core/requests/backup-status.ts';
 import { type ErrorReport, errorReport } from '../core/runtime/errors.ts';
 import type { LocalStore } from '../core/stores/local/store.ts';
 import { sizeDrop } from './size-drop.ts';
@@ -19,12 +25,12 @@ export interface AlertDependencies {
 
 /** Rounds of uploads that fail in a row before somebody is told: a hiccup is not worth a message. */
 const TOLERATED_ROUNDS = 2;
+const DOUBT_OF = 'doubt of ';
 
 /** What db-backup tells people, and when. Waits for no receiver; never throws. */
 export class BackupAlerts {
   readonly #deps: AlertDependencies;
   readonly #alerts: Alerts;
-  readonly #doubtsTold = new Set<string>();
 
   constructor(deps: AlertDependencies) {
     this.#deps = deps;
@@ -53,13 +59,17 @@ export class BackupAlerts {
     const { code, message, hint } = report;
     this.#deps.pings?.failed(`${this.#tail}\n${code}: ${message}\nhint: ${hint}`);
     const times = failures > 1 ? ` (failed ${failures} times in a row)` : '';
-    const last = lastGood === undefined ? 'there is no good backup yet' : `last good: ${lastGood}`;
-    await this.#alerts.raise('backup', {
-      event: 'backup-failed',
-      title: `backup failed: ${message}`,
-      lines: [`${last}${times}`],
-      error: report,
-    });
+    await this.#lastRunFailed(report, `${lastGoodText(lastGood)}${times}`);
+  }
+
+  /** A noted failure that no good run has followed: whoever noted it may not have come to tell it. */
+  async stillFailed({ at, error }: FailedRun, lastGood?: string): Promise<void> {
+    await this.#lastRunFailed(error, `at ${at.slice(0, 19)}Z; ${lastGoodText(lastGood)}`);
+  }
+
+  async #lastRunFailed(error: ErrorReport, line: string): Promise<void> {
+    const title = `backup failed: ${error.message}`;
+    await this.#alerts.raise('backup', { event: 'backup-failed', title, lines: [line], error });
   }
 
   /** Before the first run of this process. */
@@ -82,6 +92,17 @@ export class BackupAlerts {
       title: `${backlog} ${backlog === 1 ? 'backup is' : 'backups are'} not uploaded: ${error.message}`,
       lines: ['local backups go on, and nothing that is not uploaded is removed'],
       error,
+    });
+  }
+
+  /** Those that arrive, but more slowly than backups are made. */
+  async lookAtUploads(status: BackupStatus, now: Date): Promise<void> {
+    if (status.lastUploadError || !uploadsLagBehind(status, now)) return;
+    const { uploadBacklog: backlog, oldestNotUploaded = '' } = status;
+    await this.#alerts.raise('uploads', {
+      event: 'uploads-behind',
+      title: `${backlog} backups are not uploaded, the oldest since ${oldestNotUploaded.slice(0, 19)}Z: uploads are too slow`,
+      lines: ['local backups go on, and nothing that is not uploaded is removed'],
     });
   }
 
@@ -112,18 +133,35 @@ export class BackupAlerts {
     await this.#alerts.clear('rehearsal', news);
   }
 
-  /** Told once a finding, whoever verified; a restart tells nothing again. */
-  async inDoubt({ id, at, status, error }: RehearsedBackup): Promise<void> {
-    const finding = `doubt-${id}-${at}`;
-    if (this.#doubtsTold.has(finding)) return;
-    this.#doubtsTold.add(finding);
-    const what = status === 'failed' ? 'is not good' : 'could not be read';
-    await this.#alerts.tell({
-      event: 'verification-failed',
-      title: `${id} ${what}${error ? `: ${error.message}` : ''}`,
-      id: finding,
-      ...(error ? { error } : {}),
-    });
+  /**
+   * All that a verification has left in doubt, whoever verified: each finding is told once, and that it
+   * stands no longer; a restart tells nothing again.
+   */
+  async inDoubt(doubts: readonly RehearsedBackup[]): Promise<void> {
+    for (const { id, at, status, error } of doubts) {
+      const what = status === 'failed' ? 'is not good' : 'could not be read';
+      await this.#alerts.raise(`${DOUBT_OF}${id}`, {
+        event: 'verification-failed',
+        title: `${id} ${what}${error ? `: ${error.message}` : ''}`,
+        id: `doubt-${id}-${at}`,
+        ...(error ? { error } : {}),
+      });
+    }
+    const now = new Set(doubts.map(({ id }) => id));
+    for (const trouble of this.#alerts.standing()) {
+      const id = trouble.startsWith(DOUBT_OF) ? trouble.slice(DOUBT_OF.length) : undefined;
+      if (id !== undefined && !now.has(id)) await this.#outOfDoubt(id);
+    }
+  }
+
+  async #outOfDoubt(id: string): Promise<void> {
+    const state = await this.#deps.local.readState(id).catch(() => undefined);
+    if (!state || doubtOf(state)) return;
+    const isVerified = state.verifications.length > 0;
+    const title = isVerified
+      ? `${id} is good: it was verified again`
+      : `${id}, which was in doubt, is kept no longer`;
+    await this.#alerts.clear(`${DOUBT_OF}${id}`, { event: 'verification-recovered', title });
   }
 
   async postHookEnded(thrown?: unknown): Promise<void> {
@@ -159,4 +197,8 @@ export class BackupAlerts {
       log.debug({ error }, "the backup's size could not be compared");
     }
   }
+}
+
+function lastGoodText(id: string | undefined): string {
+  return id === undefined ? 'there is no good backup yet' : `last good: ${id}`;
 }

@@ -15,9 +15,11 @@ import { BackupHistory } from './history.ts';
 import { prune } from './prune.ts';
 import { RemoteCopies } from './remote-copies.ts';
 import { BackupRun } from './run.ts';
+import { RunMarks } from './run-marks.ts';
 import { nextRun, overdueAfter, type ScheduleFacts } from './schedule.ts';
 import { StatusFile } from './status-file.ts';
 import { tellFinished } from './tell-finished.ts';
+import { UntoldRuns } from './untold-runs.ts';
 import { VerifyLoop } from './verify/loop.ts';
 import { waitForDatabase } from './wait-for-database.ts';
 
@@ -34,6 +36,8 @@ export class BackupDaemon {
   readonly #alerts: BackupAlerts;
   #startedAt: Date;
   readonly #history: BackupHistory;
+  readonly #marks: RunMarks;
+  readonly #untold: UntoldRuns;
   readonly #toldRefusals = new Set<string>();
   #state: BackupStatus['state'] = 'waiting for the database';
   #lastAttempt: Date | undefined;
@@ -50,6 +54,13 @@ export class BackupDaemon {
     const { remote, config, turns } = deps;
     const folder = ownFolder(config.backupDir, config.name);
     this.#history = new BackupHistory(folder, deps);
+    this.#marks = new RunMarks(folder, deps);
+    this.#untold = new UntoldRuns({
+      marks: this.#marks,
+      history: this.#history,
+      alerts,
+      log: deps.log,
+    });
     this.#doubts = new Doubts(folder, deps.local);
     this.#statusFile = new StatusFile(folder, deps.log);
     if (remote) {
@@ -81,6 +92,7 @@ export class BackupDaemon {
       await this.#history.readLastGood(signal);
       // Now, and not by a thousand daemons at once when they are all asked to end.
       await this.#keepStatus();
+      await this.#untold.tellAtStart(signal);
       if (!isUp) await this.#waitForDatabase(signal);
       while (!signal.aborted) {
         this.#state = 'idle';
@@ -124,6 +136,7 @@ export class BackupDaemon {
       ...(lastFailure ? { lastFailure } : {}),
       failuresSinceGood: failures,
       uploadBacklog: this.#remote?.backlog ?? 0,
+      ...(this.#remote?.oldest ? { oldestNotUploaded: this.#remote.oldest } : {}),
       ...(this.#remote?.lastError ? { lastUploadError: this.#remote.lastError } : {}),
       ...(this.#rehearsals ? { verification: this.#rehearsals.status() } : {}),
       ...(this.#inDoubt.length > 0 ? { inDoubt: this.#inDoubt } : {}),
@@ -150,9 +163,8 @@ export class BackupDaemon {
   /** Of `dropback verify` too; what the rehearsals here find is told by them. */
   async #readDoubts(): Promise<void> {
     this.#inDoubt = await this.#doubts.read().catch(() => this.#inDoubt);
-    for (const doubt of this.#inDoubt) {
-      if (doubt.kind === 'archive' || !this.#rehearsals) await this.#alerts.inDoubt(doubt);
-    }
+    const told = this.#inDoubt.filter(({ kind }) => kind === 'archive' || !this.#rehearsals);
+    await this.#alerts.inDoubt(told);
   }
 
   async #keepStatus(): Promise<void> {
@@ -164,11 +176,18 @@ export class BackupDaemon {
     return await prune(this.#deps, this.#history.lastRunFailed, signal, this.#toldRefusals);
   }
 
-  /** A backup that somebody else has made meanwhile: `dropback backup`, another daemon. */
-  async #lookForOthers(signal: AbortSignal): Promise<void> {
-    const { local, log, clock } = this.#deps;
+  /** What other processes have found and done meanwhile. */
+  async #lookAround(signal: AbortSignal): Promise<void> {
     await this.#history.readFailure();
     await this.#readDoubts();
+    await this.#lookForOthers(signal);
+    await this.#untold.tell(signal);
+    await this.#alerts.lookAtUploads(this.status(), this.#deps.clock.now());
+  }
+
+  /** A backup that somebody else has made: `dropback backup`, another daemon. */
+  async #lookForOthers(signal: AbortSignal): Promise<void> {
+    const { local, log, clock } = this.#deps;
     try {
       await this.#remote?.takeOver();
       const now = clock.now();
@@ -198,7 +217,7 @@ export class BackupDaemon {
         log.info({ at: told }, 'next backup');
       }
       await clock.sleep(Math.min(left, LONGEST_NAP_MS), signal);
-      await this.#lookForOthers(signal);
+      await this.#lookAround(signal);
       await this.#keepStatus();
     }
   }
@@ -217,6 +236,7 @@ export class BackupDaemon {
     this.#lastAttempt = clock.now();
     await this.#keepStatus();
     this.#alerts.runStarted();
+    await using _mark = await this.#marks.begin();
     try {
       const finished = await this.#run.execute(signal, undefined, place);
       await this.#history.succeeded(finished.manifest);

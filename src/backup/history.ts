@@ -70,6 +70,11 @@ export class BackupHistory {
 
   async failed(error: unknown): Promise<void> {
     this.#failures += 1;
+    await this.noteFailure(error);
+  }
+
+  /** Of a run that isn't one of this process. */
+  async noteFailure(error: unknown): Promise<void> {
     const failure = { at: this.#deps.clock.now().toISOString(), error: errorReport(error) };
     this.#lastFailure = failure;
     this.#unnoted = undefined;

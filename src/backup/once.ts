@@ -1,11 +1,14 @@
 import { ownFolder } from '../core/requests/backup-status.ts';
+import { isAbort } from '../core/runtime/errors.ts';
 import { BackupAlerts } from './backup-alerts.ts';
 import type { BackupDependencies } from './dependencies.ts';
 import { BackupHistory } from './history.ts';
 import { prune } from './prune.ts';
 import { BackupRun, type FinishedRun, type RunProgress } from './run.ts';
+import { RunMarks } from './run-marks.ts';
 import { tellFinished } from './tell-finished.ts';
 import { notRehearsed, notUploaded } from './unfinished.ts';
+import { UntoldRuns } from './untold-runs.ts';
 import { Uploads } from './uploads.ts';
 import { waitForDatabase } from './wait-for-database.ts';
 
@@ -19,15 +22,20 @@ export class SingleBackup {
   readonly #deps: BackupDependencies;
   readonly #alerts: BackupAlerts;
   readonly #history: BackupHistory;
+  readonly #marks: RunMarks;
 
   constructor(deps: BackupDependencies) {
     this.#deps = deps;
     this.#alerts = new BackupAlerts(deps);
-    this.#history = new BackupHistory(ownFolder(deps.config.backupDir, deps.config.name), deps);
+    const folder = ownFolder(deps.config.backupDir, deps.config.name);
+    this.#history = new BackupHistory(folder, deps);
+    this.#marks = new RunMarks(folder, deps);
   }
 
   /** Throws what went wrong; a failed upload or rehearsal too, though the backup itself is then listed. */
   async execute(signal: AbortSignal, onProgress: Told = () => {}): Promise<FinishedRun> {
+    await this.#lookBack(signal);
+    await using _mark = await this.#marks.begin();
     const finished = await this.#run(signal, onProgress);
     await this.#history.succeeded(finished.manifest);
     tellFinished(finished, this.#deps.log);
@@ -36,6 +44,21 @@ export class SingleBackup {
     await this.#rehearse(finished, signal, onProgress);
     await prune(this.#deps, false, signal);
     return finished;
+  }
+
+  /** Where nobody can be told here, unfinished runs are left for whoever can. */
+  async #lookBack(signal: AbortSignal): Promise<void> {
+    const { alerts, log } = this.#deps;
+    const history = this.#history;
+    await history.readFailure();
+    try {
+      await history.readLastGood(signal);
+    } catch (error) {
+      if (isAbort(error)) throw error;
+      log.debug({ error }, 'the folder could not be read');
+    }
+    const parts = { marks: this.#marks, history, alerts: this.#alerts, log };
+    if (alerts) await new UntoldRuns(parts).tellAtStart(signal);
   }
 
   async #run(signal: AbortSignal, onProgress: Told): Promise<FinishedRun> {

@@ -53,6 +53,11 @@ export class RemoteCopies {
     return this.#loop.backlog;
   }
 
+  /** When the oldest of them was made; ISO 8601. */
+  get oldest(): string | undefined {
+    return this.#loop.oldest;
+  }
+
   get lastError(): ErrorReport | undefined {
     return this.#loop.lastError;
   }

@@ -1,4 +1,5 @@
 import type { Manifest, SavedRole } from '../core/archive/manifest.ts';
+import { FIRST_MAJOR_WITH_ZSTD } from '../core/engines/postgres/backup/dump-compression.ts';
 import { ident, literal } from '../core/engines/postgres/quoting.ts';
 
 export interface HandKnowledge extends Pick<Manifest, 'archive' | 'database' | 'tool'> {
@@ -29,8 +30,15 @@ function needs({ archive, tool }: HandKnowledge): string[] {
   // From 17 on it sets transaction_timeout first of all, which older servers refuse.
   const most = major < 17 ? ' (16 at most for a server older than 17)' : '';
   const client = `pg_restore ${major} or newer${most} with createdb, psql and vacuumdb`;
-  const packed = archive.format === 'postgres-directory' ? ['tar'] : [];
+  const packed = archive.format === 'postgres-directory' ? ['tar', ...inside(major)] : [];
   return [client, `a PostgreSQL server ${major} or newer`, 'sha256sum', ...packed, ...unpacks];
+}
+
+/** pg_dump compresses the files of a directory itself, by what it was built with. */
+function inside(major: number): string[] {
+  return major < FIRST_MAJOR_WITH_ZSTD
+    ? []
+    : ['zstd built into pg_restore if the tar has .zst files'];
 }
 
 function sqliteSteps({ archive }: HandKnowledge): string[] {

@@ -32,7 +32,8 @@ export class UploadLoop {
   readonly #deps: UploadLoopDependencies;
   readonly #early: { manifest: Manifest; upload: EarlyUpload }[] = [];
   #wake: AbortController = new AbortController();
-  #backlog = 0;
+  /** When each was made, by id. */
+  #waiting = new Map<string, string>();
   #lastError: ErrorReport | undefined;
 
   constructor(deps: UploadLoopDependencies) {
@@ -40,7 +41,12 @@ export class UploadLoop {
   }
 
   get backlog(): number {
-    return this.#backlog;
+    return this.#waiting.size;
+  }
+
+  /** When the oldest of them was made; ISO 8601. */
+  get oldest(): string | undefined {
+    return [...this.#waiting.values()].sort()[0];
   }
 
   get lastError(): ErrorReport | undefined {
@@ -49,7 +55,7 @@ export class UploadLoop {
 
   /** A backup has been published; its parts may have gone up already. */
   add(manifest: Manifest, early: EarlyUpload | undefined): void {
-    this.#backlog += 1;
+    this.#waiting.set(manifest.id, manifest.createdAt);
     if (early) this.#early.push({ manifest, upload: early });
     this.#wake.abort();
   }
@@ -66,7 +72,7 @@ export class UploadLoop {
         this.#failed(errorReport(error));
       }
       if (this.#lastError && failures > 0) {
-        this.#deps.onBehind?.(this.#lastError, this.#backlog, failures);
+        this.#deps.onBehind?.(this.#lastError, this.backlog, failures);
       }
       await this.#pause(failures, signal);
     }
@@ -90,24 +96,32 @@ export class UploadLoop {
       const error = await uploads.finishEarly(next.manifest, next.upload, signal);
       if (error) {
         await this.#abandonEarly();
-        this.#backlog = (await uploads.backlog(signal)).length;
+        this.#noteWaiting(await uploads.backlog(signal));
         this.#failed(error);
         return false;
       }
     }
-    const result = await uploads.drain(signal);
-    this.#backlog = result.remaining.length;
+    const result = await uploads.drain(signal, {
+      waiting: (all) => this.#noteWaiting(all),
+      uploaded: (id) => this.#waiting.delete(id),
+    });
     this.#lastError = undefined;
     if (result.error) this.#failed(result.error);
-    if (!result.cutShort && !this.#wake.signal.aborted) await onDrained(this.#backlog, signal);
+    if (!result.cutShort && !this.#wake.signal.aborted)
+      await onDrained(result.remaining.length, signal);
     return result.error === undefined;
+  }
+
+  #noteWaiting(all: readonly Manifest[]): void {
+    this.#waiting = new Map(all.map(({ id, createdAt }) => [id, createdAt]));
   }
 
   #failed(error: ErrorReport): void {
     this.#lastError = error;
+    const { backlog } = this;
     const { code, message, hint } = error;
-    const text = `upload failed, ${this.#backlog} not uploaded: ${message}; it is tried again`;
-    this.#deps.log.warn({ code, hint, backlog: this.#backlog }, text);
+    const text = `upload failed, ${backlog} not uploaded: ${message}; it is tried again`;
+    this.#deps.log.warn({ code, hint, backlog }, text);
   }
 
   async #pause(failures: number, signal: AbortSignal): Promise<void> {

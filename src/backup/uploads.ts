@@ -30,6 +30,13 @@ export interface DrainResult {
   readonly error?: ErrorReport;
 }
 
+/** Draining may take days. */
+export interface DrainProgress {
+  /** Told once, before the first. */
+  readonly waiting?: (all: readonly Manifest[]) => void;
+  readonly uploaded?: (id: string) => void;
+}
+
 /** What the store answers to one backup, it would answer to the next. */
 const OF_THE_STORE = new Set(['store/unreachable', 'store/refused', 'store/no-bucket']);
 
@@ -52,8 +59,9 @@ export class Uploads {
     return (await this.#waiting(signal)).map(({ manifest }) => manifest);
   }
 
-  async drain(signal: AbortSignal): Promise<DrainResult> {
+  async drain(signal: AbortSignal, onProgress: DrainProgress = {}): Promise<DrainResult> {
     const waiting = await this.#waiting(signal);
+    onProgress.waiting?.(waiting.map(({ manifest }) => manifest));
     const uploaded = new Set<string>();
     let first: ErrorReport | undefined;
     let cutShort = false;
@@ -62,6 +70,7 @@ export class Uploads {
       try {
         await this.#upload(one, signal);
         uploaded.add(id);
+        onProgress.uploaded?.(id);
       } catch (error) {
         if (isAbort(error)) throw error;
         const report = errorReport(error);

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { backupHealth, readBackupStatus } from '../../src/core/requests/backup-status.ts';
 import { HttpSink } from '../support/http-sink.ts';
 import { SqliteStack } from '../support/sqlite-stack.ts';
 
@@ -58,6 +59,29 @@ test('a backup that fails, fails again, and works again', async () => {
     'backup listed',
   );
   for (const { body } of sink.received) expect(body).not.toContain(SECRET);
+});
+
+test('a run that is killed is told by the next start, though that makes no backup', async () => {
+  const hangs = { ...settings(), BACKUP_PRE_HOOK: 'echo in hand; sleep 600' };
+  const killed = stack.start('db-backup', ['--once'], hangs);
+  await killed.says(/in hand/);
+  killed.kill('SIGKILL');
+  await killed.exited;
+  sink.received.length = 0;
+  const daemon = stack.start('db-backup', [], { ...settings(), BACKUP_ON_START: 'false' });
+  await daemon.until('the alert', () => alerts()[0]);
+  const status = await daemon.until('its status', async () => {
+    const kept = await readBackupStatus(stack.bench.path('backups', '.dropback', 'app'));
+    return kept?.lastFailure?.error.code === 'backup/cut-short' ? kept : undefined;
+  });
+  expect(backupHealth(status, new Date())).toBe('degraded');
+  await daemon.stop();
+  // Known once, it is told once.
+  expect((await stack.run('db-backup', ['--once'], settings())).code).toBe(0);
+  expect(alerts()).toEqual([
+    expect.stringMatching(/^backup-failed backup failed: the backup begun at \S+ was cut short/),
+    expect.stringMatching(/^backup-recovered backups work again/),
+  ]);
 });
 
 test('receivers that hang hold up neither a backup nor a restore', async () => {

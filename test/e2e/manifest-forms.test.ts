@@ -65,7 +65,6 @@ describe.skipIf(!like)('a manifest of PostgreSQL restores by its own commands, a
 
   const forms: [string, Record<string, string>, string][] = [
     ['one stream', { BACKUP_JOBS: '1' }, 'postgres-custom'],
-    ['several jobs', { BACKUP_JOBS: '2' }, 'postgres-directory'],
     ['encrypted', { BACKUP_JOBS: '1', ...encrypted }, 'postgres-custom'],
     [
       'several jobs, tables left out, rows not counted',

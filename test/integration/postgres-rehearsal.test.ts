@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { copyFile, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { verdictOf } from '../../src/backup/verify/verdict.ts';
 import type { Manifest } from '../../src/core/archive/manifest.ts';
 import { silentLogger } from '../../src/core/observability/log.ts';
 import { failureOf } from '../support/failure.ts';
+import { cutUnpacked, rehearseFromStore } from '../support/rehearsals-of.ts';
 import { servers } from '../support/testbed.ts';
 import { BackupBed, never, until } from './postgres-backup-bed.ts';
 import { RehearsalBed } from './postgres-rehearsal-bed.ts';
@@ -38,6 +40,20 @@ describe.each(servers)('rehearsals on PostgreSQL $version', (server) => {
       expect.stringMatching(/^tables whose rows were not counted in the backup: \w+\.\w+/),
       expect.stringMatching(/^sequences are not compared/),
     ]);
+  });
+
+  test('a volume that does not keep what is unpacked there is no bad backup', async () => {
+    const { manifest, archive, backup } = bed;
+    const of = (name: string, change: Partial<Manifest> = {}) => {
+      return { manifest: { ...manifest, ...change }, archive, folder: join(backup.folder, name) };
+    };
+    const cut = await failureOf(rehearseFromStore(bed.engine(), of('cut'), cutUnpacked));
+    expect(cut.code).toBe('verify/not-as-in-archive');
+    expect(verdictOf(cut)).toBe('inconclusive');
+    const tables = manifest.tables.map((table) => ({ ...table, rows: table.rows + 1 }));
+    const bad = await failureOf(rehearseFromStore(bed.engine(), of('bad', { tables })));
+    expect(bad.code).toBe('restore/rows-differ');
+    expect(await bed.leftovers()).toEqual([]);
   });
 
   test('what the archive does not hold is found: rows, sequences, large objects, validity', async () => {

@@ -36,6 +36,7 @@ function listening(): Alerts {
       if (said.some((line) => line.startsWith(`raise ${trouble} `)))
         await note(`clear ${trouble}`, one);
     },
+    standing: () => [],
   };
 }
 

@@ -212,6 +212,29 @@ describe('uploads', () => {
     expect((await uploads.drain(never)).uploaded).toEqual([id]);
   });
 
+  test('what waits is known while a slow upload goes on, and shrinks with each that arrives', async () => {
+    const made = [await make(1, local), await make(2, local)].map(({ manifest }) => manifest);
+    const gates = made.map(() => Promise.withResolvers<void>());
+    const publish: Store['publish'] = async (manifest, archive, signal) => {
+      await gates[made.findIndex(({ id }) => id === manifest.id)]?.promise;
+      await LocalStore.prototype.publish.call(remote, manifest, archive, signal);
+    };
+    const slow = Object.defineProperty(remote, 'publish', { value: publish });
+    const stop = new AbortController();
+    const parts = { uploads: uploadsTo(slow), clock, log, onDrained: async () => {} };
+    const loop = new UploadLoop(parts);
+    const running = loop.run(stop.signal);
+    const known = () => [loop.backlog, loop.oldest];
+    const poll = { timeout: 30_000 };
+    await expect.poll(known, poll).toEqual([2, made[0]?.createdAt]);
+    gates[0]?.resolve();
+    await expect.poll(known, poll).toEqual([1, made[1]?.createdAt]);
+    gates[1]?.resolve();
+    await expect.poll(known, poll).toEqual([0, undefined]);
+    stop.abort();
+    await running;
+  });
+
   test.each([
     ['manifest/corrupt', 'what lies there under its id cannot be read'],
     ['store/too-large', 'larger than the store takes'],

@@ -2,14 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Manifest } from '../../core/archive/manifest.ts';
-import { unpack } from '../../core/archive/unpack.ts';
-import type { UnpackedDrop } from '../../core/archive/unpacked.ts';
 import type { Rehearsal, RehearsalEngine } from '../../core/engines/engine.ts';
 import type { Logger } from '../../core/observability/log.ts';
 import { ensureFolder } from '../../core/runtime/durable-files.ts';
 import { DropbackError } from '../../core/runtime/errors.ts';
 import type { LocalStore } from '../../core/stores/local/store.ts';
 import type { Store } from '../../core/stores/store.ts';
+import { secondLook, unpackArchive } from './second-look.ts';
 
 export interface RehearsalsDependencies {
   readonly engine: RehearsalEngine;
@@ -53,11 +52,18 @@ export class Rehearsals {
       try {
         await ensureFolder(workFolder);
         onProgress('unpacking');
-        const archive = await this.#unpack(manifest, store, workFolder, locked);
+        const path = await this.#locate(manifest, store, workFolder, locked);
+        const known = { manifest, path, workFolder };
+        const archive = await unpackArchive(known, locked);
         const request = { manifest, archive, workFolder, queries, log, onProgress };
-        return await engine.rehearse(request, locked);
+        return await engine.rehearse(request, locked).catch(async (error: unknown) => {
+          throw await secondLook(error, { ...known, archive }, locked);
+        });
       } finally {
-        await rm(workFolder, { recursive: true, force: true });
+        // On a failing volume, too, what the rehearsal found is what counts; the next one sweeps.
+        await rm(workFolder, { recursive: true, force: true }).catch((error: unknown) =>
+          log.warn({ error, name: workFolder }, 'what was unpacked could not be removed'),
+        );
       }
     } finally {
       timer.clear();
@@ -74,22 +80,19 @@ export class Rehearsals {
   }
 
   /** A local archive is read where it lies; its checksum is compared first in either case. */
-  async #unpack(
+  async #locate(
     manifest: Manifest,
     store: Store,
     workFolder: string,
     signal: AbortSignal,
-  ): Promise<UnpackedDrop> {
-    const { file, sha256 } = manifest.archive;
-    let path = join(workFolder, file);
+  ): Promise<string> {
     if (store.kind === 'local') {
       await store.verify(manifest, signal);
-      path = this.#deps.local.archivePath(manifest);
-    } else {
-      await store.fetch(manifest, path, signal);
+      return this.#deps.local.archivePath(manifest);
     }
-    const request = { path, fileName: file, workFolder, sha256, manifest, force: false };
-    return await unpack(request, signal);
+    const path = join(workFolder, manifest.archive.file);
+    await store.fetch(manifest, path, signal);
+    return path;
   }
 }
 

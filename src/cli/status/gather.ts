@@ -8,6 +8,7 @@ import {
   type BackupStatus,
   backupHealth,
   lastRunFailed,
+  uploadsLagBehind,
 } from '../../core/requests/backup-status.ts';
 import { OWN_PLACE, type StorePrune } from '../../core/retention/report.ts';
 import type { CatalogueEntry, CatalogueView } from '../../core/stores/catalogue.ts';
@@ -138,6 +139,8 @@ function findProblems(
   }
   if (status && status.uploadBacklog > 0 && status.lastUploadError) {
     problems.push(`uploads fail: ${status.lastUploadError.message}`);
+  } else if (status && uploadsLagBehind(status, now)) {
+    problems.push('uploads are too slow: the oldest backup that is not uploaded is over a day old');
   }
   for (const { where, error } of view.unreachable) {
     problems.push(`${where} could not be asked: ${error.message}`);

@@ -80,7 +80,11 @@ export type Trouble =
   | 'uploads'
   | 'backup-hook'
   | 'application'
-  | 'restores';
+  | 'restores'
+  | DoubtTrouble;
+
+/** A backup, by its id, that a verification has left in doubt. */
+export type DoubtTrouble = `doubt of ${string}`;
 
 /**
  * Where daemons say what somebody should hear of.
@@ -99,6 +103,8 @@ export interface Alerts {
   raise(trouble: Trouble, news: News): Promise<void>;
   /** The trouble is over: told only where it had been told. */
   clear(trouble: Trouble, news: News): Promise<void>;
+  /** Troubles that were told, by an earlier process too, and aren't over. */
+  standing(): readonly string[];
 }
 
 /** Where nobody asked to be told. */
@@ -106,4 +112,5 @@ export const noAlerts: Alerts = {
   async tell() {},
   async raise() {},
   async clear() {},
+  standing: () => [],
 };

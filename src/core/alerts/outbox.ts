@@ -118,6 +118,10 @@ export class AlertOutbox implements Alerts, RelayTarget, FloodedSource {
     if (this.#troubles.delete(trouble)) await this.#add(news);
   }
 
+  standing(): readonly string[] {
+    return [...this.#troubles.keys()];
+  }
+
   get name(): string {
     return this.#options.source.name;
   }
@@ -182,7 +186,7 @@ export class AlertOutbox implements Alerts, RelayTarget, FloodedSource {
 
   async #add(news: News): Promise<void> {
     const { clock, flood } = this.#options;
-    const id = news.id ?? randomUUID();
+    const id = news.id === undefined ? randomUUID() : wellFormed(news.id);
     if (this.knows(id)) return;
     this.#tidy();
     if (!flood.admits(news.event, this, clock.monotonic())) return await this.#hold(news.event);
@@ -258,4 +262,9 @@ export class AlertOutbox implements Alerts, RelayTarget, FloodedSource {
       givenUp: this.#givenUp,
     };
   }
+}
+
+/** As the file and the relay take ids: one that they don't would cost all that is noted. */
+function wellFormed(id: string): string {
+  return id.replaceAll(/[^A-Za-z0-9._-]/g, '_').slice(-100);
 }

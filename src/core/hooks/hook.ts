@@ -50,6 +50,7 @@ export async function runHook(
       file: requireProgram('sh', 'dash'),
       args: ['-c', command],
       environment: withoutSecrets(environment, redactor),
+      forks: true,
     };
     await runPipeline([program], {
       signal,

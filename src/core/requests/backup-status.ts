@@ -22,6 +22,8 @@ export interface BackupStatus {
   readonly failuresSinceGood: number;
   /** Backups that are listed locally and not yet in the remote store. */
   readonly uploadBacklog: number;
+  /** When the oldest of them was made; ISO 8601. */
+  readonly oldestNotUploaded?: string;
   readonly lastUploadError?: ErrorReport;
   readonly verification?: VerificationStatus;
   /** Backups that are listed and were found bad, or could not be read, whoever verified them. */
@@ -101,7 +103,7 @@ export type BackupHealth = 'healthy' | 'degraded' | 'unhealthy';
 
 /**
  * Unhealthy when a backup is overdue, the newest one is in doubt, or one was found not to restore and
- * none has restored since; a run that failed with no good one after it, a backlog of uploads, older
+ * none has restored since; a run that failed with no good one after it, a backlog of uploads that fail or don't keep up, older
  * backups in doubt, or rehearsals that can't be carried out, are `degraded`.
  */
 export function backupHealth(status: BackupStatus, now: Date): BackupHealth {
@@ -110,9 +112,23 @@ export function backupHealth(status: BackupStatus, now: Date): BackupHealth {
   if (problem?.status === 'failed') return 'unhealthy';
   const inDoubt = status.inDoubt ?? [];
   if (inDoubt.some(({ id }) => id === status.lastGood?.id)) return 'unhealthy';
-  const isBehind = status.uploadBacklog > 0 && status.lastUploadError !== undefined;
+  const isBehind =
+    (status.uploadBacklog > 0 && status.lastUploadError !== undefined) ||
+    uploadsLagBehind(status, now);
   const hasFailed = lastRunFailed(status.lastFailure, status.lastGood?.createdAt, now);
   return hasFailed || isBehind || problem || inDoubt.length > 0 ? 'degraded' : 'healthy';
+}
+
+const LAG_MS = 86_400_000;
+
+/** Several wait, and the oldest of them for more than a day, whether or not an upload fails. */
+export function uploadsLagBehind(
+  { uploadBacklog, oldestNotUploaded }: BackupStatus,
+  now: Date,
+): boolean {
+  // One alone may be on its way: a large one takes its time.
+  if (uploadBacklog < 2 || oldestNotUploaded === undefined) return false;
+  return now.getTime() - Date.parse(oldestNotUploaded) > LAG_MS;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
@@ -12,6 +12,7 @@ import { SqliteTool } from '../../../src/core/engines/sqlite/tool-client.ts';
 import { silentLogger } from '../../../src/core/observability/log.ts';
 import { canFailReads, FailingFile } from '../../support/failing-file.ts';
 import { failureOf } from '../../support/failure.ts';
+import { cutUnpacked, rehearseFromStore } from '../../support/rehearsals-of.ts';
 import { canMount, SmallDisk } from '../../support/small-disk.ts';
 import { Site } from './support.ts';
 
@@ -209,6 +210,48 @@ onFailingDisk('a disk that fails beneath the scratch file is no bad backup', asy
   }
   const whole = await new SqliteTool().ask('inspect', { path }, { signal: never });
   expect(whole.damage).toEqual([]);
+});
+
+test('a volume that does not keep what is unpacked there is no bad backup', async () => {
+  const engine = new SqliteRehearsalEngine(join(site.backups, '.own'));
+  const stored = (change: Partial<Manifest>, onUnpacked?: (path: string) => void) => {
+    const folder = join(site.backups, `stored-${rounds++}`);
+    return rehearseFromStore(
+      engine,
+      { manifest: { ...manifest, ...change }, archive, folder },
+      onUnpacked,
+    );
+  };
+  const flip = (path: string) => {
+    const content = readFileSync(path);
+    content[5000] = (content[5000] ?? 0) ^ 1;
+    writeFileSync(path, content);
+  };
+  for (const damage of [flip, cutUnpacked]) {
+    const error = await failureOf(stored({}, damage));
+    expect(error.code).toBe('verify/not-as-in-archive');
+    expect(verdictOf(error)).toBe('inconclusive');
+  }
+  const tables = manifest.tables.map((table) => ({ ...table, rows: table.rows + 1 }));
+  expect((await failureOf(stored({ tables }))).code).toBe('restore/rows-differ');
+  const contentSha256 = '0'.repeat(64);
+  const other = await failureOf(stored({ archive: { ...manifest.archive, contentSha256 } }));
+  expect(verdictOf(other)).toBe('failed');
+});
+
+onFailingDisk('nor is one that gives nothing back any more', async () => {
+  const engine = new SqliteRehearsalEngine(join(site.backups, '.own'));
+  using failing = new DisposableStack();
+  const error = await failureOf(
+    rehearseFromStore(
+      engine,
+      { manifest, archive, folder: join(site.backups, 'failing') },
+      (path) => {
+        failing.use(new FailingFile(path, 4096));
+      },
+    ),
+  );
+  expect(verdictOf(error)).toBe('inconclusive');
 });
 
 test('what the rehearsal lacks, or may not do, says nothing of the backup', async () => {

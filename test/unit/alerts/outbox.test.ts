@@ -247,3 +247,14 @@ test('a daemon that waits for another leaves its file alone', async () => {
   ]);
   expect((await open()).size).toBe(3);
 });
+
+test('an id of any form costs nothing of what is noted, nor is it told twice', async () => {
+  const news = { ...recovered, id: 'doubt-app_1-2026-11-23T00:00:00.000Z' };
+  const first = await open();
+  await first.raise('uploads', failed('a/b'));
+  await first.tell(news);
+  const next = await open();
+  await next.tell(news);
+  expect(titles(next)).toEqual(['failed: a/b', 'works again']);
+  expect(next.standing()).toEqual(['uploads']);
+});

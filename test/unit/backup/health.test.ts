@@ -35,6 +35,18 @@ test('an upload that does not get through is degraded, not unhealthy', () => {
   expect(health(backlog, after(1)).health).toBe('unhealthy');
 });
 
+test('uploads that fail nowhere, but keep up with nothing, are degraded after a day', () => {
+  const day = 86_400;
+  const waits = (seconds: number, uploadBacklog = 2) => ({
+    uploadBacklog,
+    oldestNotUploaded: after(-seconds).toISOString(),
+  });
+  expect(health(waits(day - 60), after(-1)).health).toBe('healthy');
+  expect(health(waits(day + 60), after(-1)).health).toBe('degraded');
+  // A single one may be large, and on its way.
+  expect(health(waits(day + 60, 1), after(-1)).health).toBe('healthy');
+});
+
 test('not ready while it waits for the database, though alive', () => {
   const waiting = health({ state: 'waiting for the database' }, after(-1));
   expect(waiting).toEqual({ live: true, ready: false, health: 'healthy' });

@@ -1,7 +1,10 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { DropbackError } from '../../../src/core/runtime/errors.ts';
 import { capture, runPipeline } from '../../../src/core/runtime/process/pipeline.ts';
@@ -59,6 +62,25 @@ describe('runPipeline', () => {
       },
     });
     expect(joined).toBe(direct);
+  });
+
+  test('what a program has started ends with this process, however that ends', async () => {
+    const url = new URL('../../../src/core/runtime/process/pipeline.ts', import.meta.url);
+    const script = `import { runPipeline } from '${url}';
+      const args = ['-c', 'trap "" TERM; sleep 600 & echo $! >&2; wait'];
+      await runPipeline([{ name: 'sh', file: '/bin/sh', args, forks: true }], {
+        signal: new AbortController().signal,
+        onStderr: (_, line) => process.stdout.write(line),
+      });`;
+    const flags = ['--disable-warning=ExperimentalWarning', '--input-type=module'];
+    const ours = spawn(process.execPath, [...flags, '-e', script], {
+      stdio: ['ignore', 'pipe', 2],
+    });
+    const [said] = (await once(ours.stdout as Readable, 'data')) as [Buffer];
+    const started = Number(said);
+    expect(alive(started)).toBe(true);
+    ours.kill('SIGKILL');
+    await expect.poll(() => alive(started), { timeout: 30_000 }).toBe(false);
   });
 
   test('a failure upstream is a failure, though the end of the stream looked fine', async () => {

@@ -20,6 +20,8 @@ export interface Program {
   readonly nice?: number;
   /** What the kernel lets it have, for programs that read what nobody vouches for. */
   readonly limits?: ProgramLimits;
+  /** It starts processes of its own: they are to end with us, too. Not together with `runAs`. */
+  readonly forks?: boolean;
   /** Exit codes that count as success. Default: 0 alone. */
   readonly successCodes?: readonly number[];
 }

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { DropbackError } from '../errors.ts';
+import { GroupGuard } from './group-guard.ts';
 import { launchLine, type Program } from './program.ts';
 import { StderrTail } from './stderr-tail.ts';
 
@@ -46,6 +47,8 @@ export class Runner {
       detached: true,
       stdio: [stdin, stdout, 'pipe', ...(program.files ?? [])],
     });
+    const { pid } = this.child;
+    const guard = program.forks && pid !== undefined ? new GroupGuard(pid) : undefined;
     const tail = new StderrTail(onStderr);
     this.child.stderr?.on('data', (chunk: Buffer) => tail.push(chunk));
     // A pipe that breaks is told by the exit status; unheard, the event would end the daemon.
@@ -57,6 +60,7 @@ export class Runner {
         if (this.#outcome) return;
         clearTimeout(this.#killTimer);
         clearTimeout(this.#letGoTimer);
+        guard?.release();
         tail.end();
         this.#exitedAt = performance.now();
         this.#outcome = { name: program.name, exitCode, exitSignal, stderr: tail.lines };

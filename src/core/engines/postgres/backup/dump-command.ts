@@ -76,7 +76,8 @@ export function parallelDump(
   { folder, jobs, compression }: ParallelDump,
 ): Program {
   const parallel = [`--jobs=${jobs}`, '--no-sync', `--file=${folder}`];
-  return pgDump(command, request, ['--format=directory', `--compress=${compression}`, ...parallel]);
+  const form = ['--format=directory', `--compress=${compression}`, ...parallel];
+  return { ...pgDump(command, request, form), forks: jobs > 1 };
 }
 
 /** The files of the folder, without the folder itself, into that file; `-` prints them. The same bytes each time. */

@@ -3,7 +3,8 @@ import { clientProgram, type PostgresClient } from '../clients.ts';
 
 /** No folder can be made there, for anybody. */
 const IMPOSSIBLE_FOLDER = '/dev/null/dropback';
-const FIRST_MAJOR_WITH_ZSTD = 16;
+/** Of pg_dump and pg_restore: before, neither knows it. */
+export const FIRST_MAJOR_WITH_ZSTD = 16;
 const HIGHEST_GZIP_LEVEL = 9;
 const PROBE_TIMEOUT_MS = 10_000;
 

@@ -43,6 +43,7 @@ export async function loadArchive(load: ArchiveLoad, signal: AbortSignal): Promi
     ...(load.exact ? {} : { limits: LOAD_LIMITS }),
     file: clientProgram(load.client, 'pg_restore'),
     args: restoreArguments(load),
+    forks: load.jobs > 1,
     environment: libpqEnvironment(load.identity, {
       database: load.database,
       applicationName: load.applicationName,
