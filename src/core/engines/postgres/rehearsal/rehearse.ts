@@ -10,6 +10,7 @@ import { dropDatabase } from '../restore/drop-database.ts';
 import { dropLoadRole } from '../restore/load-role.ts';
 import { applicationName, namesOf, scratchName } from '../restore/names.ts';
 import { createPlaceholders, dropPlaceholders } from '../restore/placeholders.ts';
+import { rollBackPrepared } from '../restore/prepared.ts';
 import type { Server, SessionNeeds } from '../restore/server.ts';
 import { terminateNamed } from '../restore/terminate.ts';
 import { chooseJobs, loadSettings } from '../restore/tuning.ts';
@@ -147,7 +148,9 @@ async function cleanUp(server: Server, scratch: Scratch, { log }: RehearsalReque
     await using session = await server.open({ applicationName: 'dropback clean up', signal });
     const bounds = { clock, signal, mostMs: TERMINATE_MOST_MS };
     await terminateNamed(session, applicationName(scratch.id), bounds);
-    await dropDatabase(session, { name: scratch.name, kind: 'scratch', oid: null });
+    await dropDatabase(session, { name: scratch.name, kind: 'scratch', oid: null }, (found) =>
+      rollBackPrepared(server, session, found, signal),
+    );
     await dropLoadRole(session, scratch.loadRole);
     const left = await dropPlaceholders(session, scratch);
     if (left.length > 0) log.warn({ roles: left }, 'roles made for a rehearsal are still in use');

@@ -4,6 +4,7 @@ import { dropDatabase } from './drop-database.ts';
 import { dropLoadRole } from './load-role.ts';
 import { applicationName } from './names.ts';
 import { dropPlaceholders } from './placeholders.ts';
+import { rollBackPrepared } from './prepared.ts';
 import type { Server } from './server.ts';
 import { tidyStandIns } from './stand-in.ts';
 import type { PostgresRestoreState } from './state.ts';
@@ -42,7 +43,9 @@ export async function discardRestore(
   await terminateNamed(session, ours, bounds);
   if (state.kind === 'restore') {
     const { stagingName: name, stagingOid: oid } = state;
-    await dropDatabase(session, { name, kind: 'staging', oid });
+    await dropDatabase(session, { name, kind: 'staging', oid }, (found) =>
+      rollBackPrepared(server, session, found, signal),
+    );
   }
   const left = await dropRoles(session, state);
   left.push(...(await tidyStandIns(session, server.liveName)));

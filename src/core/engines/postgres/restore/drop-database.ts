@@ -16,12 +16,20 @@ export interface Doomed {
 const HALF_DROPPED = -2;
 const NO_SUCH_DATABASE = '3D000';
 
+/** Rolls back what is prepared in a database. */
+export type EndPrepared = (found: { readonly name: string; readonly oid: string }) => Promise<void>;
+
 /**
  * The only place that drops a database. Prefix, exact length and OID must all match; a name that
- * isn't there is fine. Returns whether there was one.
+ * isn't there is fine. Returns whether there was one. Prepared transactions hold a database: where a
+ * file's content has made them, `endPrepared` ends them; in a kept one they are somebody's.
  * Throws `restore/not-ours` for a name or an OID that is another's, `restore/drop-failed`.
  */
-export async function dropDatabase(session: Session, doomed: Doomed): Promise<boolean> {
+export async function dropDatabase(
+  session: Session,
+  doomed: Doomed,
+  endPrepared?: EndPrepared,
+): Promise<boolean> {
   if (parseDatabaseName(doomed.name)?.kind !== doomed.kind) {
     throw notOurs(doomed, 'its name is not one that a restore chooses');
   }
@@ -42,6 +50,7 @@ export async function dropDatabase(session: Session, doomed: Doomed): Promise<bo
     }
     if (found.template) await session.query(`ALTER DATABASE ${database} IS_TEMPLATE false`);
     await terminateIn(session, [found.oid]);
+    await endPrepared?.({ name: doomed.name, oid: found.oid });
     await session.query(`DROP DATABASE ${database} WITH (FORCE)`);
   } catch (error) {
     if (error instanceof DropbackError && (error.retryable || error.code === 'run/aborted')) {

@@ -10,6 +10,7 @@ import { emptiedTables } from './emptied.ts';
 import { applicationName } from './names.ts';
 import { handOver } from './ownership-apply.ts';
 import { emptyPlaceholders } from './placeholders.ts';
+import { requireNonePrepared } from './prepared.ts';
 import { type DatabaseProfile, readProfile } from './profile.ts';
 import { requireSwappable } from './ready.ts';
 import type { Server } from './server.ts';
@@ -49,6 +50,8 @@ export async function finishStaging(
   {
     if (heir !== state.owner) warnings.push(standInWarning(state, heir));
     await using inStaging = await enterStaging(server, maintenance, staging, signal);
+    // What counting and ANALYZE have called may have done it; from here on nobody of the file's can.
+    await requireNonePrepared(maintenance, state.stagingName);
     warnings.push(...(await takeOver(inStaging, server, state, loaded, heir)));
   }
   if (!staysApart(state, loaded)) {

@@ -21,6 +21,7 @@ import { loadScript } from './load-script.ts';
 import { applicationName } from './names.ts';
 import { createPlaceholders } from './placeholders.ts';
 import { prepareForJobs } from './prepare-archive.ts';
+import { requireNonePrepared } from './prepared.ts';
 import { choosePsql } from './psql.ts';
 import type { Server } from './server.ts';
 import { createStandIn, isStandIn } from './stand-in.ts';
@@ -92,6 +93,7 @@ export async function stageDrop(
   const settings = await loadSettings(session, jobs);
   if (loader) await prepareExtensions(stage, loader, signal);
   const loaded = await withinBudget(watch, signal, (within) => load(stage, settings, within));
+  await requireNonePrepared(session, planned.stagingName);
   context.progress(1);
   return { state, loaded: { ...loaded, identity: loader } };
 }

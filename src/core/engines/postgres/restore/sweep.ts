@@ -6,6 +6,7 @@ import { marker } from './create-staging.ts';
 import { dropDatabase } from './drop-database.ts';
 import { applicationName, type DatabaseKind, parseDatabaseName, parseLoadRole } from './names.ts';
 import { parsePlaceholderMark, placeholderMark } from './placeholders.ts';
+import { rollBackPrepared } from './prepared.ts';
 import type { Server } from './server.ts';
 import { dropUnusedStandIns } from './stand-in.ts';
 import type { PostgresRestoreState } from './state.ts';
@@ -48,7 +49,11 @@ export async function sweepLeftovers(
     sought,
     context.signal,
   )) {
-    await attempt(name, () => dropDatabase(session, { name, oid, kind }));
+    await attempt(name, () =>
+      dropDatabase(session, { name, oid, kind }, (found) =>
+        rollBackPrepared(server, session, found, context.signal),
+      ),
+    );
   }
   for (const name of await leftoverRoles(session, server.liveName, ids)) {
     await attempt(name, async () => {

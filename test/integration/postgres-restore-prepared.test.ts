@@ -1,0 +1,127 @@
+import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import type { UnpackedDrop } from '../../src/core/archive/unpacked.ts';
+import { servers } from '../support/testbed.ts';
+import { RestoreBed } from './postgres-restore-bed.ts';
+
+vi.setConfig({ testTimeout: 240_000, hookTimeout: 120_000 });
+
+/**
+ * To a reader of Latin-1 the string goes on to the quote in the comment; the server, which has been
+ * told of Shift-JIS meanwhile, sees a letter of two bytes and the string's end, and runs the rest.
+ */
+const SMUGGLED = (sql: string) => `SET client_encoding = 'LATIN1';
+SELECT pg_catalog.set_config('client_encoding', 'SJIS', false);
+SELECT E'\x83\x5c'; ${sql} --';
+`;
+
+const prepare = (gid: string) =>
+  `BEGIN; CREATE TABLE public.p (i int); LOCK TABLE public.t; PREPARE TRANSACTION $a$${gid}$a$;`;
+
+/** What the owner of a database may do to keep others out. */
+const SHUT = `DO $$ BEGIN
+  EXECUTE format('ALTER DATABASE %I SET role = %L', current_database(), current_user);
+  EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT 0', current_database());
+  EXECUTE format('REVOKE ALL ON DATABASE %I FROM %I', current_database(), current_user);
+  EXECUTE format('ALTER DATABASE %I ALLOW_CONNECTIONS false', current_database());
+END $$;
+`;
+
+describe.each(servers)('a file that prepares a transaction, PostgreSQL $major', (server) => {
+  let bed: RestoreBed;
+  let isPossible: boolean;
+  beforeAll(async () => {
+    bed = await RestoreBed.create(server);
+    await bed.admin.query(`ALTER ROLE ${bed.owner} CREATEDB CREATEROLE`);
+    await bed.sql('CREATE TABLE t (i int); INSERT INTO t VALUES (1)');
+    await bed.sql(`ALTER TABLE t OWNER TO ${bed.owner}`);
+    const most = await bed.value(`SELECT current_setting('max_prepared_transactions')`);
+    isPossible = most !== '0';
+  });
+  afterAll(() => bed[Symbol.asyncDispose]());
+
+  async function script(...parts: readonly string[]): Promise<UnpackedDrop> {
+    const table = 'CREATE TABLE public.t (i integer);\nINSERT INTO public.t VALUES (7);\n';
+    const head = '--\n-- PostgreSQL database dump\n--\n\n';
+    const end = '\n--\n-- PostgreSQL database dump complete\n--\n';
+    const path = join(bed.folder, `script-${randomBytes(4).toString('hex')}.sql`);
+    await writeFile(path, Buffer.from([head, table, ...parts, end].join(''), 'latin1'));
+    return bed.drop('postgres-plain', path);
+  }
+
+  const asOwner = () => ({
+    kind: 'postgres' as const,
+    connection: bed.connection({ user: bed.owner, password: 'pw' }),
+    maintenanceDatabase: 'postgres',
+  });
+  const gids = async () => {
+    const rows = await bed.admin.query<{ gid: string }>(
+      'SELECT gid FROM pg_prepared_xacts WHERE gid LIKE $1',
+      [`${bed.id}%`],
+    );
+    return rows.map(({ gid }) => gid);
+  };
+
+  test.each([
+    ['a superuser', '', {}],
+    ['a superuser, which it shuts out', SHUT, {}],
+    ['a role that is none', '', { as: 'owner' }],
+    ['a role that is none, which it shuts out', SHUT, { as: 'owner' }],
+  ])('is refused before the stop, and staging goes: control is %s', async (_who, more, { as }) => {
+    if (!isPossible) return;
+    const engine = bed.engine(as === 'owner' ? { database: asOwner() } : {});
+    // Two of them, and a name that is no name.
+    const first = prepare(`${bed.id} it's $1 "one"`);
+    const second = `BEGIN; PREPARE TRANSACTION $a$${bed.id} two$a$;`;
+    const drop = await script(SMUGGLED(`${first} ${second}`), more);
+    await expect(bed.restore(engine, drop)).rejects.toMatchObject({
+      code: 'drop/prepared-transaction',
+      message: expect.stringContaining('two'),
+    });
+    expect(await gids()).toEqual([]);
+    expect(await bed.leftovers()).toEqual([]);
+    expect(await bed.value('SELECT i FROM public.t')).toBe('1');
+  });
+
+  test('one that a dead daemon has left is swept by the next one', async () => {
+    if (!isPossible) return;
+    const engine = bed.engine();
+    const drop = await script(SMUGGLED(prepare(`${bed.id} left`)));
+    const context = bed.context();
+    const inspection = await engine.inspect(drop, context);
+    const planned = await engine.plan(inspection, { kind: 'live' }, context);
+    await expect(engine.stage(planned, drop, inspection, context)).rejects.toThrow(/prepared/);
+    expect(await gids()).toEqual([`${bed.id} left`]);
+    expect(await bed.leftovers()).toHaveLength(2);
+    expect(await bed.engine().sweep([], context)).toHaveLength(2);
+    expect(await gids()).toEqual([]);
+    expect(await bed.leftovers()).toEqual([]);
+  });
+
+  test('one that appears in the check is found there, before the stop', async () => {
+    if (!isPossible) return;
+    const engine = bed.engine();
+    const drop = await script();
+    const context = bed.context();
+    const inspection = await engine.inspect(drop, context);
+    const planned = await engine.plan(inspection, { kind: 'live' }, context);
+    const staged = await engine.stage(planned, drop, inspection, context);
+    // As a function could do that has a connection of its own.
+    await using session = await bed.open(String(staged['stagingName']));
+    for (const sql of [
+      'BEGIN',
+      'CREATE TABLE public.q ()',
+      `PREPARE TRANSACTION '${bed.id} late'`,
+    ]) {
+      await session.query(sql);
+    }
+    await expect(engine.check(staged, inspection, context)).rejects.toMatchObject({
+      code: 'drop/prepared-transaction',
+    });
+    await engine.discard(staged, context);
+    expect(await gids()).toEqual([]);
+    expect(await bed.leftovers()).toEqual([]);
+  });
+});
