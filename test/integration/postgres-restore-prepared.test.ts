@@ -65,11 +65,11 @@ describe.each(servers)('a file that prepares a transaction, PostgreSQL $major', 
   };
 
   test.each([
-    ['a superuser', '', {}],
-    ['a superuser, which it shuts out', SHUT, {}],
-    ['a role that is none', '', { as: 'owner' }],
-    ['a role that is none, which it shuts out', SHUT, { as: 'owner' }],
-  ])('is refused before the stop, and staging goes: control is %s', async (_who, more, { as }) => {
+    ['a superuser', '', 'superuser'],
+    ['a superuser, which it shuts out', SHUT, 'superuser'],
+    ['a role that is none', '', 'owner'],
+    ['a role that is none, which it shuts out', SHUT, 'owner'],
+  ])('is refused before the stop, and staging goes: control is %s', async (_who, more, as) => {
     if (!isPossible) return;
     const engine = bed.engine(as === 'owner' ? { database: asOwner() } : {});
     // Two of them, and a name that is no name.

@@ -54,7 +54,7 @@ describe('parseToc', () => {
       databaseVersion: '18.6 (Debian 18.6-1)',
       dumpVersion: '18.6 (Debian 18.6-1)',
     });
-    expect(toc.entries).toHaveLength(21);
+    expect([...toc.entries]).toHaveLength(21);
   });
 
   it.each([
@@ -67,7 +67,7 @@ describe('parseToc', () => {
     [3400, { type: 'DEFAULT ACL', schema: 'sales', name: 'DEFAULT PRIVILEGES FOR TABLES' }],
     [3500, { type: 'BLOBS', schema: undefined, name: 'BLOBS', owner: '' }],
   ])('entry %i', (id, wanted) => {
-    expect(toc.entries.find((entry) => entry.dumpId === id)).toMatchObject(wanted);
+    expect([...toc.entries].find((entry) => entry.dumpId === id)).toMatchObject(wanted);
   });
 
   it('refuses a line that is no entry', () => {

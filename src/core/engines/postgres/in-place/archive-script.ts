@@ -1,8 +1,9 @@
-import { rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { requireProgram } from '../../../runtime/process/find-program.ts';
 import type { Program } from '../../../runtime/process/program.ts';
 import { clientProgram, type PostgresClient } from '../clients.ts';
-import { type Toc, tocList } from '../script/toc.ts';
+import { writeList } from '../restore/list-file.ts';
+import type { Toc, TocFilter } from '../script/toc.ts';
 
 /** Entries that are rows and contents, not objects. */
 const CONTENTS = [
@@ -38,7 +39,7 @@ export interface ScriptPart extends AsyncDisposable {
  * The statements that drop everything the archive knows of, in the order that pg_dump chooses: all that `--clean` prints before the first object is created.
  */
 export function dropsOf(source: ArchiveSource, kept: Kept, listFile: string): Promise<ScriptPart> {
-  const list = tocList(source.toc, { types: [...CONTENTS, 'EXTENSION'], schemas: kept.schemas });
+  const list = { types: [...CONTENTS, 'EXTENSION'], schemas: kept.schemas };
   const edits = ['/^-- Name: /,$d', '1,/^\\\\restrict /{/^\\\\restrict /d;}'];
   return part(source, ['--clean', '--if-exists'], list, edits, listFile);
 }
@@ -49,14 +50,14 @@ export function objectsOf(
   kept: Kept,
   listFile: string,
 ): Promise<ScriptPart> {
-  const list = tocList(source.toc, {
+  const list: TocFilter = {
     types: ['BLOBS'],
     schemas: kept.schemas,
     // Only their owners may comment on extensions; those that are there have their comment.
     also: ({ type, name }) =>
       (type === 'EXTENSION' && kept.extensions.includes(name)) ||
       (type === 'COMMENT' && kept.extensions.some((one) => name === `EXTENSION ${one}`)),
-  });
+  };
   return part(source, [], list, [], listFile);
 }
 
@@ -65,22 +66,22 @@ export function objectsOf(
  * are lines of its own making alone, so that their ends can be taken out by line.
  */
 export function largeObjectsOf(source: ArchiveSource, listFile: string): Promise<ScriptPart> {
-  const list = tocList(source.toc, { types: [], also: ({ type }) => type !== 'BLOBS' });
+  const list: TocFilter = { types: [], also: ({ type }) => type !== 'BLOBS' };
   return part(source, [], list, ['/^BEGIN;$/d', '/^COMMIT;$/d'], listFile);
 }
 
 export function hasLargeObjects(toc: Toc): boolean {
-  return toc.entries.some(({ type }) => type === 'BLOBS');
+  return toc.types.has('BLOBS');
 }
 
 async function part(
   source: ArchiveSource,
   options: readonly string[],
-  list: string,
+  list: TocFilter,
   edits: readonly string[],
   listFile: string,
 ): Promise<ScriptPart> {
-  await writeFile(listFile, list, { mode: 0o600 });
+  await writeList(listFile, source.toc, list);
   const args = [...options, `--use-list=${listFile}`, '--file=-'];
   if (!source.tablespaces) args.push('--no-tablespaces');
   const file = clientProgram(source.client, 'pg_restore');

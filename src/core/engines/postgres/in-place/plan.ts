@@ -80,7 +80,7 @@ export async function planUndoInPlace(
 async function majorOf(path: string, signal: AbortSignal): Promise<number> {
   const client = (await installedClients(signal)).findLast((one) => one.programs.pg_restore);
   if (!client) return 0;
-  const toc = await readToc(client, { path, fileName: path }, signal);
+  const toc = await readToc(client, { path, fileName: path }, { isOurs: true }, signal);
   return parseVersion(toc.dumpVersion ?? '0')[0];
 }
 

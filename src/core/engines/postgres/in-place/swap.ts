@@ -149,7 +149,7 @@ async function sourceOf(
   tablespaces: boolean,
   signal: AbortSignal,
 ): Promise<ArchiveSource> {
-  const toc = await readToc(client, { path, fileName: path }, signal);
+  const toc = await readToc(client, { path, fileName: path }, { isOurs: true }, signal);
   return { path, toc, client, tablespaces, serverMajor };
 }
 

@@ -1,13 +1,13 @@
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { UnpackedDrop } from '../../../archive/unpacked.ts';
 import { DropbackError } from '../../../runtime/errors.ts';
 import { qualified } from '../quoting.ts';
 import { readDependencies } from '../restore/archive-list.ts';
 import { EntryErrors } from '../restore/entry-errors.ts';
+import { writeList } from '../restore/list-file.ts';
 import { type ArchiveLoad, loadArchive } from '../restore/load-archive.ts';
 import { loadError } from '../restore/load-error.ts';
-import { type Toc, type TocEntry, type TocFilter, tocList } from '../script/toc.ts';
+import type { Toc, TocEntry, TocFilter } from '../script/toc.ts';
 import type { Session } from '../session.ts';
 import { isAboutRights, NotRehearsed, notRehearsable } from './not-rehearsed.ts';
 
@@ -45,11 +45,12 @@ export async function loadScratch(load: ScratchLoad, signal: AbortSignal): Promi
   await unforceRowSecurity(load, signal);
   const rows = await loadRows(load, notRehearsed, isViewData, signal);
   const warnings = [...definitions.warnings, ...rows];
-  if (load.toc.entries.some((entry) => isViewData(entry) && !notRehearsed.has(entry.dumpId))) {
+  const views = load.toc.types.has(VIEW_DATA) ? load.toc.entries.filter(isViewData) : [];
+  if (views.some(({ dumpId }) => !notRehearsed.has(dumpId))) {
     const only = (entry: TocEntry) => !isViewData(entry);
-    const views = await loadTolerantly(load, notRehearsed, undefined, signal, only);
-    notRehearsed = views.notRehearsed;
-    warnings.push(...views.warnings);
+    const filled = await loadTolerantly(load, notRehearsed, undefined, signal, only);
+    notRehearsed = filled.notRehearsed;
+    warnings.push(...filled.warnings);
   }
   return { warnings, notRehearsed };
 }
@@ -132,6 +133,6 @@ async function runPart(
   signal: AbortSignal,
 ): Promise<string[]> {
   const listFile = join(workFolder, 'entries.list');
-  await writeFile(listFile, tocList(toc, { ...filter, also }), { mode: 0o600 });
+  await writeList(listFile, toc, { ...filter, also });
   return loadArchive({ ...base, ...part, listFile, exact: false, tablespaces: false }, signal);
 }

@@ -61,8 +61,8 @@ async function readNeeded(
   serverMajor: number,
   signal: AbortSignal,
 ): Promise<{ name: string; schema: string | null }[]> {
+  if (!toc.types.has('EXTENSION')) return [];
   const entries = toc.entries.filter(({ type }) => type === 'EXTENSION');
-  if (entries.length === 0) return [];
   const file = join(workFolder, 'extensions.sql');
   await writeDefinitions(client, archive, { ...toc, entries }, file, signal);
   const { extensions } = await inspectScript(file, { signal, serverMajor });

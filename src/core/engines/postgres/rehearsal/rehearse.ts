@@ -79,7 +79,7 @@ async function load(
     },
     signal,
   );
-  const toc = await readToc(client, archive, signal, manifest.roles);
+  const toc = await readToc(client, archive, { isOurs: true, roles: manifest.roles }, signal);
   await createPlaceholders(session, scratch);
   const jobs = chooseJobs(wantedJobs, (await readConnectionRoom(session)).free);
   const expected = expectedBytes(undefined, manifest);

@@ -1,20 +1,23 @@
+import type { Readable } from 'node:stream';
 import type { UnpackedDrop } from '../../../archive/unpacked.ts';
 import { requireProgram } from '../../../runtime/process/find-program.ts';
 import { capture, runPipeline } from '../../../runtime/process/pipeline.ts';
+import type { Program } from '../../../runtime/process/program.ts';
 import { clientProgram, type PostgresClient } from '../clients.ts';
+import { Listing } from '../script/listing.ts';
 import {
   CONTROL_TYPES,
-  keptEntries,
+  keeping,
   parseDependencies,
-  parseToc,
   type Toc,
-  tocList,
+  type TocFilter,
+  TocReader,
 } from '../script/toc.ts';
 import { reading } from './full-read.ts';
 import { READ_LIMITS } from './limits.ts';
 
-/** Tables of contents of a hundred thousand objects are about 10 MB. */
-const MOST_LIST_BYTES = 512 * 1024 * 1024;
+/** Of our own archives: one large object may be one entry. */
+const MOST_OWN_BYTES = 512 * 1024 * 1024;
 /** Done otherwise, or of no account: nobody misses them. */
 const SILENT = new Set(['ACL', 'DEFAULT ACL', 'EXTENSION', 'COMMENT', 'SECURITY LABEL', 'SCHEMA']);
 
@@ -25,19 +28,28 @@ export interface ListRules {
   readonly existingSchemas: readonly string[];
 }
 
-export interface EntryList {
-  /** For `pg_restore --use-list`. */
-  readonly text: string;
-  readonly warnings: readonly string[];
+export interface TocNeeds {
+  /** An archive of our own: it may be larger. */
+  readonly isOurs: boolean;
+  /** They help to divide names. */
+  readonly roles?: readonly string[];
 }
 
+/** The table of contents. Throws `drop/too-many-objects` for one that can't be held. */
 export async function readToc(
   client: PostgresClient,
   drop: Pick<UnpackedDrop, 'path' | 'fileName'>,
+  { isOurs, roles = [] }: TocNeeds,
   signal: AbortSignal,
-  roles: readonly string[] = [],
 ): Promise<Toc> {
-  return parseToc(await listing(client, drop, ['--list'], signal), { roles });
+  const listing = isOurs ? new Listing(MOST_OWN_BYTES) : new Listing();
+  const reader = new TocReader(listing, { roles });
+  const consume = async (stdout: Readable) => {
+    for await (const chunk of stdout as AsyncIterable<Buffer>) reader.push(chunk);
+  };
+  const program = lister(client, drop, ['--list']);
+  await reading(drop, () => runPipeline([program], { signal, consume }));
+  return reader.end();
 }
 
 /** For each entry's dump id those of the entries that it needs. */
@@ -46,43 +58,42 @@ export async function readDependencies(
   drop: Pick<UnpackedDrop, 'path' | 'fileName'>,
   signal: AbortSignal,
 ): Promise<Map<number, number[]>> {
-  return parseDependencies(await listing(client, drop, ['--list', '--verbose'], signal));
+  const program = lister(client, drop, ['--list', '--verbose']);
+  const listing = await reading(drop, () => capture(program, { signal }, MOST_OWN_BYTES));
+  return parseDependencies(listing);
 }
 
-function listing(
+function lister(
   client: PostgresClient,
-  drop: Pick<UnpackedDrop, 'path' | 'fileName'>,
+  { path }: Pick<UnpackedDrop, 'path'>,
   args: readonly string[],
-  signal: AbortSignal,
-): Promise<string> {
+): Program {
   const file = clientProgram(client, 'pg_restore');
-  const program = {
-    name: 'pg_restore',
-    file,
-    args: [...args, '--', drop.path],
-    limits: READ_LIMITS,
-  };
-  return reading(drop, () => capture(program, { signal }, MOST_LIST_BYTES));
+  return { name: 'pg_restore', file, args: [...args, '--', path], limits: READ_LIMITS };
 }
 
 /** What of the archive is restored: all of our own, of a foreign one what the load role may do. */
-export function entryList(toc: Toc, rules: ListRules): EntryList {
-  if (!rules.foreign) return { text: tocList(toc, { types: [] }), warnings: [] };
-  const filter = { types: CONTROL_TYPES, schemas: rules.existingSchemas };
-  const kept = new Set(keptEntries(toc, filter).map((entry) => entry.dumpId));
+export function entryFilter(rules: ListRules): TocFilter {
+  if (!rules.foreign) return { types: [] };
+  return { types: CONTROL_TYPES, schemas: rules.existingSchemas };
+}
+
+/** For people: what of a foreign archive is not restored, and nobody else restores. */
+export function leftOutOf(toc: Toc, filter: TocFilter): string[] {
+  const isKept = keeping(filter);
   const left = new Map<string, number>();
-  for (const { dumpId, type } of toc.entries) {
-    if (!kept.has(dumpId) && !SILENT.has(type)) left.set(type, (left.get(type) ?? 0) + 1);
+  for (const entry of toc.entries) {
+    const { type } = entry;
+    if (!SILENT.has(type) && !isKept(entry)) left.set(type, (left.get(type) ?? 0) + 1);
   }
-  const warnings = [...left].map(
+  return [...left].map(
     ([type, count]) => `left out, create it by hand: ${type.toLowerCase()} (${count})`,
   );
-  return { text: tocList(toc, filter), warnings };
 }
 
 /** Whether the archive holds rows or large objects. */
-export function holdsData(toc: Toc): boolean {
-  return toc.entries.some(({ type }) => type === 'TABLE DATA' || type === 'BLOBS');
+export function holdsData({ types }: Toc): boolean {
+  return types.has('TABLE DATA') || types.has('BLOBS');
 }
 
 /** Names of tablespaces as the archive's script has them; a few too many are possible. */
@@ -105,7 +116,7 @@ export async function readTablespaces(
       signal,
       consume: async (stdout) => {
         for await (const chunk of stdout as AsyncIterable<Buffer>) {
-          if (printed.length < MOST_LIST_BYTES) printed += chunk.toString();
+          if (printed.length < MOST_OWN_BYTES) printed += chunk.toString();
         }
       },
     }),

@@ -1,11 +1,9 @@
-import { createReadStream } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { Writable } from 'node:stream';
 import type { UnpackedDrop } from '../../../archive/unpacked.ts';
 import type { PostgresClient } from '../clients.ts';
 import type { OwnershipStatement } from '../script/ownership.ts';
-import { rewriteScript } from '../script/rewrite.ts';
 import type { Toc } from '../script/toc.ts';
+import { rewriteDefinitions } from './definitions.ts';
 import { writeDefinitions } from './full-read.ts';
 
 export interface ArchiveOwnership {
@@ -24,9 +22,7 @@ export async function readArchiveOwnership(
   const file = `${drop.path}.owners.sql`;
   try {
     await writeDefinitions(client, drop, toc, file, signal);
-    const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
-    const input = createReadStream(file, { signal }) as AsyncIterable<Buffer>;
-    const result = await rewriteScript(input, nowhere, { signal, serverMajor });
+    const result = await rewriteDefinitions(file, serverMajor, signal);
     const warnings = result.unparsed.map(({ text }) => `not understood and left out: ${text}`);
     return { statements: result.ownership, warnings };
   } finally {

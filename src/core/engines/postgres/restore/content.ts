@@ -2,12 +2,12 @@ import { rm } from 'node:fs/promises';
 import type { UnpackedDrop } from '../../../archive/unpacked.ts';
 import { DropbackError } from '../../../runtime/errors.ts';
 import { installedClients, type PostgresClient, parseVersion } from '../clients.ts';
-import { inspectScript } from '../script/inspection.ts';
 import type { ScriptSummary } from '../script/summary.ts';
 import type { Toc } from '../script/toc.ts';
 import { inspectByTool } from '../script/tool-client.ts';
 import { holdsData, readTablespaces, readToc } from './archive-list.ts';
 import type { TextSize } from './budget.ts';
+import { inspectDefinitions } from './definitions.ts';
 import { readWhole, writeDefinitions } from './full-read.ts';
 import type { Incoming } from './same-application.ts';
 
@@ -66,7 +66,8 @@ async function readPlain(drop: UnpackedDrop, needs: ContentNeeds): Promise<Conte
 async function readArchive(drop: UnpackedDrop, needs: ContentNeeds): Promise<Content> {
   const { signal, serverMajor } = needs;
   const client = await newestRestore(signal);
-  const toc = await readToc(client, drop, signal, needs.trusted ? drop.manifest?.roles : []);
+  const roles = needs.trusted ? (drop.manifest?.roles ?? []) : [];
+  const toc = await readToc(client, drop, { isOurs: needs.trusted, roles }, signal);
   needs.progress(0.1);
   const isProven = needs.trusted && !needs.inPlace;
   const text = isProven ? undefined : await readWhole(client, drop, signal);
@@ -77,13 +78,13 @@ async function readArchive(drop: UnpackedDrop, needs: ContentNeeds): Promise<Con
   const file = `${drop.path}.definitions.sql`;
   try {
     await writeDefinitions(client, drop, toc, file, signal);
-    const summary = await inspectScript(file, { signal, serverMajor });
+    const summary = await inspectDefinitions(file, serverMajor, signal);
     const isEmpty = summary.tables.every((table) => !table.created);
     const hasData = holdsData(toc);
     return {
       ...fromSummary(summary),
       text,
-      dataOnly: hasData && isEmpty && !toc.entries.some((entry) => entry.type === 'TABLE'),
+      dataOnly: hasData && isEmpty && !toc.types.has('TABLE'),
       schemaOnly: !hasData,
     };
   } finally {
@@ -100,6 +101,8 @@ function fromManifest(
 ): Content {
   const { manifest } = drop;
   if (!manifest) throw new RangeError('only an archive with a manifest is trusted');
+  const owners = new Set<string>();
+  for (const { owner } of toc.entries) owners.add(owner);
   return {
     producer: `pg_dump ${toc.dumpVersion ?? manifest.tool.version}`,
     sourceVersion: toc.databaseVersion ?? manifest.database.version,
@@ -107,7 +110,7 @@ function fromManifest(
     text,
     tables: manifest.tables,
     roles: manifest.roles,
-    owners: manifest.roles.filter((role) => toc.entries.some((entry) => entry.owner === role)),
+    owners: manifest.roles.filter((role) => owners.has(role)),
     extensions: manifest.extensions.map((name) => ({ name, schema: null })),
     tablespaces,
     superuserOnly: [],

@@ -1,15 +1,21 @@
-import { rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import type { UnpackedDrop } from '../../../archive/unpacked.ts';
 import { DropbackError } from '../../../runtime/errors.ts';
+import { saysDiskFull } from '../../../runtime/process/disk-full.ts';
 import { requireProgram } from '../../../runtime/process/find-program.ts';
 import { runPipeline } from '../../../runtime/process/pipeline.ts';
 import type { Program } from '../../../runtime/process/program.ts';
 import { clientProgram, type PostgresClient } from '../clients.ts';
-import { type Toc, tocList } from '../script/toc.ts';
+import { tooComplex } from '../script/refusals.ts';
+import type { Toc } from '../script/toc.ts';
 import type { TextSize } from './budget.ts';
 import { READ_LIMITS } from './limits.ts';
+import { writeList } from './list-file.ts';
 
 const CUT = /end of file|unexpected end|could not read from input file: end/i;
+const NO_MEMORY = /out of memory/i;
+/** By its own limit of file size, or by whoever looks after memory. */
+const LIMITS = ['SIGXFSZ', 'SIGKILL'];
 const TOO_NEW = /unsupported version \(([\d.]+)\) in file header/;
 
 /**
@@ -57,8 +63,8 @@ export async function writeDefinitions(
   signal: AbortSignal,
 ): Promise<void> {
   const listFile = `${file}.list`;
-  await writeFile(listFile, tocList(toc, { types: CONTENTS }), { mode: 0o600 });
   try {
+    await writeList(listFile, toc, { types: CONTENTS });
     const program = reader(client, drop, [`--use-list=${listFile}`, `--file=${file}`]);
     await reading(drop, () => runPipeline([program], { signal }));
   } finally {
@@ -88,6 +94,16 @@ function unreadable(drop: Pick<UnpackedDrop, 'fileName'>, cause: DropbackError):
   const said = lines.join('; ') || cause.message;
   const version = TOO_NEW.exec(said)?.[1];
   const facts = { stderr: lines };
+  if (lines.some(saysDiskFull)) {
+    return new DropbackError('disk/full', `no space is left for what is in ${drop.fileName}`, {
+      hint: 'free space on the volume of the drop folder, or make it larger.',
+      facts,
+      cause,
+    });
+  }
+  if (NO_MEMORY.test(said) || LIMITS.includes(String(cause.facts['exitSignal']))) {
+    return tooComplex(cause);
+  }
   if (version !== undefined) {
     return new DropbackError(
       'drop/too-new',

@@ -1,4 +1,4 @@
-import { rm, writeFile } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import type { UnpackedDrop } from '../../../archive/unpacked.ts';
 import type { PostgresConnection } from '../../../config/config.ts';
 import { DropbackError } from '../../../runtime/errors.ts';
@@ -7,12 +7,13 @@ import { chooseClient } from '../clients.ts';
 import type { OwnershipStatement } from '../script/ownership.ts';
 import { readConnectionRoom } from '../server-info.ts';
 import type { Session } from '../session.ts';
-import { entryList, readToc } from './archive-list.ts';
+import { entryFilter, leftOutOf, readToc } from './archive-list.ts';
 import { readArchiveOwnership } from './archive-ownership.ts';
 import { withinBudget } from './budget.ts';
 import { createStaging } from './create-staging.ts';
 import { detailsOf, type InspectionDetails } from './details.ts';
 import { createExtensions } from './extensions.ts';
+import { writeList } from './list-file.ts';
 import { type DatabaseFacts, readDatabase } from './live.ts';
 import { loadArchive } from './load-archive.ts';
 import { DEADLOCK_CODE } from './load-error.ts';
@@ -205,11 +206,11 @@ async function loadPacked(
   const client = await chooseClient(need, signal);
   const foreign = loader !== undefined;
   if (!foreign) await prepareForJobs(drop, jobs, server.options.log, signal);
-  const toc = await readToc(client, drop, signal);
-  const list = entryList(toc, details);
+  const toc = await readToc(client, drop, { isOurs: !foreign }, signal);
+  const filter = entryFilter(details);
   const listFile = `${drop.path}.list`;
-  await writeFile(listFile, list.text, { mode: 0o600 });
   try {
+    await writeList(listFile, toc, filter);
     const warnings = await loadArchive(
       {
         path: drop.path,
@@ -229,7 +230,7 @@ async function loadPacked(
     );
     if (!foreign) return { ownership: [], warnings };
     const owners = await readArchiveOwnership(client, drop, toc, session.major, signal);
-    const all = [...warnings, ...list.warnings, ...owners.warnings];
+    const all = [...warnings, ...leftOutOf(toc, filter), ...owners.warnings];
     return { ownership: owners.statements, warnings: all };
   } catch (error) {
     if (error instanceof DropbackError && error.code === DEADLOCK_CODE) {

@@ -71,6 +71,30 @@ export function tooManyObjects(limit: number): DropbackError {
   });
 }
 
+/** What is found in it has to be told to whoever goes on with it. */
+export function tooManyNames(mostBytes: number): DropbackError {
+  return new DropbackError(
+    'drop/too-many-objects',
+    `the names, owners and grants in the file are more than ${mostBytes} bytes of text`,
+    {
+      hint: 'give db-restore more memory (DROPBACK_MEMORY), or restore a dump of this size by hand.',
+      facts: { mostBytes },
+    },
+  );
+}
+
+/** Its reader came to its limits of memory, or has met a bug of ours. */
+export function tooComplex(cause: unknown): DropbackError {
+  return new DropbackError(
+    'drop/too-complex',
+    'the file could not be read within the memory that its reader may take',
+    {
+      hint: 'pg_dump writes no statement of that size: dump the database again. If pg_dump has written it, give db-restore more memory (DROPBACK_MEMORY).',
+      cause,
+    },
+  );
+}
+
 /** One line of printable text, short enough for a log. */
 export function printable(text: string, most = 80): string {
   const line = text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]+/gu, ' ').trim();

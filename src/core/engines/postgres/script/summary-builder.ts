@@ -3,12 +3,14 @@ import type { Looked } from './disposition.ts';
 import type { OwnershipStatement } from './ownership.ts';
 import { readGrantees } from './privileges.ts';
 import type { QualifiedName, StatementReader } from './reader.ts';
-import { tooManyObjects } from './refusals.ts';
+import { tooManyNames, tooManyObjects } from './refusals.ts';
 import type { ScriptContext } from './script-context.ts';
 import type { StatementHead } from './statement-head.ts';
 import type { ScriptSummary, ScriptTable } from './summary.ts';
 
 const MOST_NAMES = 500_000;
+/** A name has 63 bytes at most; what a file says has as many as it likes. */
+const MOST_NAME_CHARACTERS = 64 * 1024 * 1024;
 /** Trusted languages of the distribution, and those that need no CREATE LANGUAGE. */
 const TRUSTED_LANGUAGES = new Set(['plpgsql', 'plperl', 'pltcl', 'plv8', 'pltrusted', 'plrust']);
 const UNLISTED_LANGUAGES = new Set(['sql', 'internal']);
@@ -42,6 +44,7 @@ export class SummaryBuilder {
   #createsDatabase = false;
   #drops = false;
   #names = 0;
+  #nameCharacters = 0;
 
   constructor(context: ScriptContext) {
     this.#context = context;
@@ -116,7 +119,7 @@ export class SummaryBuilder {
   #extension(name: string, reader: StatementReader): void {
     reader.words('with');
     const schema = reader.words('schema') ? reader.identifier() : undefined;
-    if (!this.#extensions.has(name)) this.#count();
+    if (!this.#extensions.has(name)) this.#count(name, schema);
     this.#extensions.set(name, schema);
   }
 
@@ -200,7 +203,7 @@ export class SummaryBuilder {
     const key = JSON.stringify([qualified.schema, qualified.name]);
     const known = this.#tables.get(key);
     if (known) return known;
-    this.#count();
+    this.#count(qualified.schema, qualified.name);
     const table: TableFacts = { ...qualified, kind: 'table', created: false, rows: 0 };
     this.#tables.set(key, table);
     return table;
@@ -208,12 +211,14 @@ export class SummaryBuilder {
 
   #add(list: Lists | MoreLists, name: string): void {
     const names = this.#lists.get(list) ?? new Set<string>();
-    if (!names.has(name)) this.#count();
+    if (!names.has(name)) this.#count(name);
     this.#lists.set(list, names.add(name));
   }
 
-  #count(): void {
+  #count(...names: readonly (string | undefined)[]): void {
     if (++this.#names > MOST_NAMES) throw tooManyObjects(MOST_NAMES);
+    for (const name of names) this.#nameCharacters += name?.length ?? 0;
+    if (this.#nameCharacters > MOST_NAME_CHARACTERS) throw tooManyNames(MOST_NAME_CHARACTERS);
   }
 
   summary(read: { bytes: number; lines: number; encoding: string }): ScriptSummary {

@@ -1,4 +1,5 @@
 import { DropbackError } from '../../../runtime/errors.ts';
+import { Listing } from './listing.ts';
 
 /** One entry of `pg_restore -l`. */
 export interface TocEntry {
@@ -19,6 +20,11 @@ export interface TocEntry {
   readonly ambiguous: boolean;
 }
 
+/** Arrays are such, too. */
+export interface TocEntries extends Iterable<TocEntry> {
+  filter(wanted: (entry: TocEntry) => boolean): TocEntry[];
+}
+
 export interface Toc {
   readonly databaseName: string | undefined;
   /** `CUSTOM`, `DIRECTORY`, `TAR`. */
@@ -28,7 +34,16 @@ export interface Toc {
   readonly compression: string | undefined;
   readonly databaseVersion: string | undefined;
   readonly dumpVersion: string | undefined;
-  readonly entries: readonly TocEntry[];
+  /** Of its entries: `TABLE`, `TABLE DATA`. */
+  readonly types: ReadonlySet<string>;
+  /** In the archive's order. A look at all of them takes a second for a million. */
+  readonly entries: TocEntries;
+}
+
+/** What helps to divide names with spaces. */
+export interface KnownNames {
+  readonly roles?: readonly string[];
+  readonly schemas?: readonly string[];
 }
 
 /** Every type of more than one word that any pg_dump since 9 writes. */
@@ -71,39 +86,104 @@ const LONG_TYPES = [
   'USER MAPPING',
 ].sort((a, b) => b.length - a.length);
 
+/** Longer ones first. */
+const LONG_BY_WORD = Map.groupBy(LONG_TYPES, (type) => firstWord(type));
+
+/** PostgreSQL has some sixty. */
+const MOST_TYPES = 1000;
+/** Of a name or value in the head of a listing; none that is used is longer. */
+const MOST_HEADER = 1000;
+
 const ENTRY = /^(\d+); (\d+) (\d+) (.*)$/;
 const DEPENDS = /^;\s+depends on: ([\d ]+)$/;
 const HEADER = /^;\s+([A-Za-z][A-Za-z_ ]*): (.*)$/;
 
 /**
- * Parses the output of `pg_restore -l`. Roles and schemas that are known help to divide names with
- * spaces; without them the first word is the schema and the last one the owner.
+ * Takes in the output of `pg_restore -l`, chunk by chunk. Roles and schemas that are known help to
+ * divide names with spaces; without them the first word is the schema and the last one the owner.
+ * A hundred thousand tables are a million entries: their lines are kept, and read anew each time.
  *
- * Throws `archive/unreadable-list` for a line that is neither a comment nor an entry.
+ * Throws `archive/unreadable-list` for a line that is neither a comment nor an entry, and what
+ * `Listing` throws.
  */
-export function parseToc(
-  listing: string,
-  known: { readonly roles?: readonly string[]; readonly schemas?: readonly string[] } = {},
-): Toc {
-  const header = new Map<string, string>();
-  const entries: TocEntry[] = [];
-  for (const line of listing.split('\n')) {
-    const entry = ENTRY.exec(line);
-    if (entry) entries.push(readEntry(entry, known));
-    else if (line.startsWith(';')) {
+export class TocReader {
+  readonly #listing: Listing;
+  readonly #header = new Map<string, string>();
+  readonly #types = new Set<string>();
+  readonly #known: SortedNames;
+
+  constructor(listing: Listing, known: KnownNames = {}) {
+    this.#listing = listing;
+    this.#known = {
+      owners: longestFirst(known.roles).map((role) => ` ${role}`),
+      schemas: longestFirst(known.schemas).map((schema) => `${schema} `),
+    };
+  }
+
+  push(chunk: Buffer): void {
+    for (const line of this.#listing.push(chunk)) this.#take(line);
+  }
+
+  end(): Toc {
+    for (const line of this.#listing.end()) this.#take(line);
+    const header = this.#header;
+    return {
+      databaseName: header.get('dbname'),
+      format: header.get('format'),
+      archiveVersion: header.get('dump version'),
+      compression: header.get('compression'),
+      databaseVersion: header.get('dumped from database version'),
+      dumpVersion: header.get('dumped by pg_dump version'),
+      types: this.#types,
+      entries: new ListedEntries(this.#listing, this.#known),
+    };
+  }
+
+  #take(line: string): void {
+    const rest = ENTRY.exec(line)?.[4];
+    if (rest !== undefined) {
+      this.#types.add(typeOf(rest));
+      if (this.#types.size > MOST_TYPES) throw unreadable(line);
+    } else if (line.startsWith(';')) {
       const [, name, value] = HEADER.exec(line) ?? [];
-      if (name !== undefined && value !== undefined) header.set(name.toLowerCase(), value.trim());
+      if (name !== undefined && value !== undefined) {
+        this.#header.set(
+          name.toLowerCase().slice(0, MOST_HEADER),
+          value.trim().slice(0, MOST_HEADER),
+        );
+      }
     } else if (line.trim() !== '') throw unreadable(line);
   }
-  return {
-    databaseName: header.get('dbname'),
-    format: header.get('format'),
-    archiveVersion: header.get('dump version'),
-    compression: header.get('compression'),
-    databaseVersion: header.get('dumped from database version'),
-    dumpVersion: header.get('dumped by pg_dump version'),
-    entries,
-  };
+}
+
+class ListedEntries implements TocEntries {
+  readonly #listing: Listing;
+  readonly #known: SortedNames;
+
+  constructor(listing: Listing, known: SortedNames) {
+    this.#listing = listing;
+    this.#known = known;
+  }
+
+  *[Symbol.iterator](): Generator<TocEntry> {
+    for (const line of this.#listing.lines()) {
+      const entry = ENTRY.exec(line);
+      if (entry) yield readEntry(entry, this.#known);
+    }
+  }
+
+  filter(wanted: (entry: TocEntry) => boolean): TocEntry[] {
+    const found: TocEntry[] = [];
+    for (const entry of this) if (wanted(entry)) found.push(entry);
+    return found;
+  }
+}
+
+/** The same of a listing that is there as a whole. */
+export function parseToc(listing: string, known: KnownNames = {}): Toc {
+  const reader = new TocReader(new Listing(), known);
+  reader.push(Buffer.from(listing));
+  return reader.end();
 }
 
 /** From the output of `pg_restore -l --verbose`: the dump ids that each entry depends on. */
@@ -147,19 +227,26 @@ export const CONTROL_TYPES: readonly string[] = [
 
 /** The content of a file for `pg_restore -L`: dump ids alone, in the archive's order. */
 export function tocList(toc: Toc, filter: TocFilter): string {
-  return keptEntries(toc, filter)
-    .map((entry) => `${entry.dumpId}; ${entry.catalogOid} ${entry.oid} ${entry.type}\n`)
-    .join('');
+  return [...tocLines(toc, filter)].join('');
 }
 
-export function keptEntries(toc: Toc, filter: TocFilter): TocEntry[] {
+export function* tocLines(toc: Toc, filter: TocFilter): Generator<string> {
+  const isKept = keeping(filter);
+  for (const entry of toc.entries) {
+    if (isKept(entry)) {
+      yield `${entry.dumpId}; ${entry.catalogOid} ${entry.oid} ${entry.type}\n`;
+    }
+  }
+}
+
+export function keeping(filter: TocFilter): (entry: TocEntry) => boolean {
   const types = new Set(filter.types ?? CONTROL_TYPES);
   const schemas = new Set(filter.schemas ?? []);
-  return toc.entries.filter((entry) => {
+  return (entry) => {
     if (types.has(entry.type) || filter.also?.(entry)) return false;
     if (entry.type === 'SCHEMA') return !schemas.has(entry.name);
     return !isAbout(entry, types);
-  });
+  };
 }
 
 /** `COMMENT - EXTENSION hstore`: the object's type is the beginning of the entry's name. */
@@ -169,21 +256,22 @@ function isAbout(entry: TocEntry, types: ReadonlySet<string>): boolean {
   return false;
 }
 
-function readEntry(
-  match: RegExpExecArray,
-  known: { readonly roles?: readonly string[]; readonly schemas?: readonly string[] },
-): TocEntry {
+interface SortedNames {
+  /** Each with the space before it. */
+  readonly owners: readonly string[];
+  /** Each with the space behind it. */
+  readonly schemas: readonly string[];
+}
+
+function readEntry(match: RegExpExecArray, known: SortedNames): TocEntry {
   const [, dumpId = '', catalogOid = '', oid = '', rest = ''] = match;
-  const type =
-    LONG_TYPES.find((long) => rest.startsWith(`${long} `)) ?? rest.split(' ', 1)[0] ?? '';
+  const type = typeOf(rest);
   const names = rest.slice(type.length + 1);
   const schema =
-    longestOf(known.schemas, (name) => names.startsWith(`${name} `)) ??
-    names.split(' ', 1)[0] ??
-    '';
+    known.schemas.find((name) => names.startsWith(name))?.slice(0, -1) ?? firstWord(names);
   const behind = names.slice(schema.length + 1);
   const owner =
-    longestOf(known.roles, (name) => behind.endsWith(` ${name}`)) ??
+    known.owners.find((name) => behind.endsWith(name))?.slice(1) ??
     behind.slice(behind.lastIndexOf(' ') + 1);
   const name = behind.slice(0, Math.max(0, behind.length - owner.length - 1));
   return {
@@ -194,15 +282,23 @@ function readEntry(
     schema: schema === '-' ? undefined : schema,
     name,
     owner,
-    ambiguous: names.split(' ').length > 3,
+    ambiguous: names.split(' ', 4).length > 3,
   };
 }
 
-function longestOf(
-  names: readonly string[] | undefined,
-  fits: (name: string) => boolean,
-): string | undefined {
-  return names?.filter(fits).sort((a, b) => b.length - a.length)[0];
+function typeOf(rest: string): string {
+  const word = firstWord(rest);
+  const longer = LONG_BY_WORD.get(word);
+  return longer?.find((type) => rest.startsWith(type) && rest[type.length] === ' ') ?? word;
+}
+
+function firstWord(text: string): string {
+  const end = text.indexOf(' ');
+  return end < 0 ? text : text.slice(0, end);
+}
+
+function longestFirst(names: readonly string[] = []): string[] {
+  return names.toSorted((a, b) => b.length - a.length);
 }
 
 function unreadable(line: string): DropbackError {

@@ -3,6 +3,7 @@ import { constants, readFileSync } from 'node:fs';
 import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { getHeapStatistics } from 'node:v8';
 import { plausibleContent } from '../../../archive/compression.ts';
 import { readAt } from '../../../archive/detect.ts';
 import { pipeContent } from '../../../archive/packed-content.ts';
@@ -11,9 +12,12 @@ import { DropbackError } from '../../../runtime/errors.ts';
 import type { Program } from '../../../runtime/process/program.ts';
 import { TOLD_ERROR, toldError } from '../../../runtime/process/told-error.ts';
 import type { DispositionOptions } from './disposition.ts';
+import { tooComplex } from './refusals.ts';
 import type { RewriteResult } from './rewrite.ts';
 import type { ScriptSummary } from './summary.ts';
-import type { InspectRequest, RewriteRequest, ToolMessage } from './tool-protocol.ts';
+import type { AnswerLimit, InspectRequest, RewriteRequest, ToolMessage } from './tool-protocol.ts';
+
+const TOOL = 'script tool';
 
 export type Script = Pick<UnpackedDrop, 'path' | 'packed' | 'contentBytes'>;
 
@@ -35,7 +39,7 @@ export async function inspectByTool(
   { signal, onProgress }: InspectOptions,
 ): Promise<ScriptSummary> {
   const limits = script.packed && plausibleContent(script.contentBytes);
-  const request: InspectRequest = limits ? { limits } : {};
+  const request: InspectRequest = { ...answerLimit(), ...(limits ? { limits } : {}) };
   let input: FileHandle | undefined;
   let last: ToolMessage | undefined;
   const work = pipeContent(script, [tool('inspect', request)], {
@@ -63,18 +67,40 @@ export interface RewriteOptions extends DispositionOptions {
  * Reads a script, unpacking it on the way, and has `psql` run what the load role is to run of it.
  * Throws as `rewriteScript` and `inspectByTool` do; where psql fails, `tool/failed`.
  */
-export async function runRewritten(
+export function runRewritten(
   script: Script,
   psql: Program,
+  options: RewriteOptions,
+): Promise<RewriteResult> {
+  return rewriteInto(script, [psql], options);
+}
+
+/** The same, and nobody runs it: for the owners and grants that it tells. */
+export function readRewritten(script: Script, options: RewriteOptions): Promise<RewriteResult> {
+  return rewriteInto(script, [], options);
+}
+
+async function rewriteInto(
+  script: Script,
+  readers: readonly Program[],
   { signal, onStderr, ...options }: RewriteOptions,
 ): Promise<RewriteResult> {
   await using messages = await namelessFile(script.path);
-  const rewriter = { ...tool('rewrite', options), files: [messages.fd] };
-  const failure = await settled(pipeContent(script, [rewriter, psql], { signal, onStderr }));
+  const request = { ...options, ...answerLimit() };
+  const rewriter = { ...tool('rewrite', request), files: [messages.fd] };
+  const programs = [rewriter, ...readers] as const;
+  const failure = await settled(pipeContent(script, programs, { signal, onStderr }));
   const { size } = await messages.stat();
   const said = await readAt(messages, 0, size);
   const last = size === 0 ? undefined : (JSON.parse(said.toString()) as ToolMessage);
   return answerOf(failure, last) as RewriteResult;
+}
+
+/** As text; what it becomes when it is parsed is some times as much. */
+const HEAP_SHARE = 8;
+
+function answerLimit(): AnswerLimit {
+  return { mostAnswerBytes: Math.floor(getHeapStatistics().heap_size_limit / HEAP_SHARE) };
 }
 
 function tool(operation: 'inspect' | 'rewrite', request: InspectRequest | RewriteRequest): Program {
@@ -82,7 +108,7 @@ function tool(operation: 'inspect' | 'rewrite', request: InspectRequest | Rewrit
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const script = fileURLToPath(new URL(`./tool.${extension}`, import.meta.url));
   return {
-    name: 'script tool',
+    name: TOOL,
     file: process.execPath,
     args: ['--disable-warning=ExperimentalWarning', script, operation, JSON.stringify(request)],
     limits: LIMITS,
@@ -107,9 +133,13 @@ function answerOf(failure: unknown, last: ToolMessage | undefined): ScriptSummar
   const isProgram = failure instanceof DropbackError && failure.code === 'tool/failed';
   if (failure !== undefined && !isProgram) throw failure;
   if (last && 'error' in last) throw toldError(last, 'script tool');
-  if (failure !== undefined) throw failure;
+  if (failure !== undefined) throw isOfTool(failure) ? tooComplex(failure) : failure;
   if (last && 'result' in last) return last.result;
   throw toldError(last, 'script tool');
+}
+
+function isOfTool(failure: unknown): boolean {
+  return failure instanceof DropbackError && failure.facts['program'] === TOOL;
 }
 
 /** A new file that has no name any more: nobody has to remove it. */

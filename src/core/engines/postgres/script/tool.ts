@@ -10,8 +10,10 @@ import { Writable } from 'node:stream';
 import { tooLarge } from '../../../archive/compression.ts';
 import { TOLD_ERROR, tellError } from '../../../runtime/process/told-error.ts';
 import { ScriptInspector } from './inspection.ts';
-import { rewriteScript } from './rewrite.ts';
-import type { InspectRequest, RewriteRequest, ToolMessage } from './tool-protocol.ts';
+import { tooManyNames } from './refusals.ts';
+import { type RewriteResult, rewriteScript } from './rewrite.ts';
+import type { ScriptSummary } from './summary.ts';
+import type { AnswerLimit, InspectRequest, RewriteRequest, ToolMessage } from './tool-protocol.ts';
 
 /** One buffer for all of it: memory is the same for every size of script. */
 const BUFFER_BYTES = 256 * 1024;
@@ -32,6 +34,28 @@ function writeWhole(descriptor: number, bytes: Buffer): void {
   for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at);
 }
 
+/** Throws `drop/too-many-objects` instead of what the daemon couldn't hold. */
+function answer(
+  descriptor: number,
+  result: ScriptSummary | RewriteResult,
+  limit: AnswerLimit,
+): void {
+  const { mostAnswerBytes } = limit;
+  const bytes = jsonBytes({ result });
+  if (bytes === undefined || bytes.length > mostAnswerBytes) throw tooManyNames(mostAnswerBytes);
+  writeWhole(descriptor, bytes);
+}
+
+/** Undefined where it is longer than any text can be. */
+function jsonBytes(message: ToolMessage): Buffer | undefined {
+  try {
+    return Buffer.from(`${JSON.stringify(message)}\n`);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
 function say(descriptor: number, message: ToolMessage): void {
   writeWhole(descriptor, Buffer.from(`${JSON.stringify(message)}\n`));
 }
@@ -39,7 +63,7 @@ function say(descriptor: number, message: ToolMessage): void {
 /** What is in a script doesn't depend on which server will run it. */
 const ANY_SERVER = { serverMajor: 0 };
 
-function inspect({ limits }: InspectRequest): void {
+function inspect({ limits, ...answerLimit }: InspectRequest): void {
   const inspector = new ScriptInspector(ANY_SERVER);
   let told = 0;
   for (const chunk of chunksOfInput()) {
@@ -49,7 +73,7 @@ function inspect({ limits }: InspectRequest): void {
     told = inspector.bytes;
     say(STDOUT, { progress: told });
   }
-  say(STDOUT, { result: inspector.end() });
+  answer(STDOUT, inspector.end(), answerLimit);
 }
 
 /** What is written is written when `write` returns: the buffer may be filled again. */
@@ -66,7 +90,7 @@ async function rewrite(options: RewriteRequest): Promise<void> {
   });
   const { signal } = new AbortController();
   const result = await rewriteScript(chunksOfInput(), output, { ...options, signal });
-  say(MESSAGES, { result });
+  answer(MESSAGES, result, options);
 }
 
 async function main(): Promise<number> {
