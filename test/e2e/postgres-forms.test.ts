@@ -17,8 +17,21 @@ const forms: readonly { readonly name: string; readonly args: readonly string[] 
   { name: 'created.dump', args: ['-Fc', '-C', '-c', '--if-exists'] },
 ];
 
-/** Made by pg_dump 14.10, of a server 14, and by 16.4: such clients are hard to come by now. */
-const OF_OTHER_CLIENTS = ['14-inserts', '14-create', '14-clean', '16-inserts'];
+/**
+ * Of one database, by clients that are hard to come by now: pg_dump 14.10 of a server 14, 16.4 of a
+ * server 16, 17.12 (Debian 13) of a server 15 into which the first of them had been loaded. Each
+ * meets the server that is further from it.
+ */
+const OF_OTHER_CLIENTS: Readonly<Record<number, readonly string[]>> = {
+  15: [
+    '14-clean.sql',
+    '16-inserts.sql',
+    '17-create-clean.sql',
+    '17-custom.dump',
+    '17-directory.tar',
+  ],
+  18: ['14-inserts.sql', '14-create.sql', '17-inserts.sql'],
+};
 const dumps = new URL('../support/dumps/', import.meta.url).pathname;
 /** What that server said to this. */
 const CHECKSUM = '8f82dcd9a76e754596d41922256ac651';
@@ -28,7 +41,7 @@ const CHECKSUM_OF_ROWS = `SELECT md5(
   (SELECT string_agg(e::text, '|' ORDER BY id) FROM public.event e) ||
   (SELECT string_agg(t::text, '|' ORDER BY id) FROM public.totals t))`;
 
-/** As the same client writes it from 14.19 on. */
+/** As the same client writes it from 14.19 on; that of 17 has its own pair. */
 function restricted(text: string): string {
   const begin = '--\n-- PostgreSQL database dump\n--\n\n';
   expect(text.startsWith(begin)).toBe(true);
@@ -50,15 +63,15 @@ describe.each(servers)('forms of a dump, PostgreSQL $major', (server) => {
     }
   });
 
-  test('those of clients 14 and 16 restore: --inserts, --create, --clean, a restricted one', async () => {
+  test('those of clients 14, 16 and 17 restore: --inserts, --create, --clean, restricted ones, archives', async () => {
     await using stack = await PostgresStack.create(server);
     const { bed } = stack;
     await using daemon = await stack.restoreDaemon();
-    for (const one of OF_OTHER_CLIENTS) {
-      const name = `pg_dump-${one}.sql`;
+    for (const one of OF_OTHER_CLIENTS[server.major] ?? []) {
+      const name = `pg_dump-${one}`;
       const path = join(bed.folder, name);
-      const text = await readFile(join(dumps, name), 'utf8');
-      await writeFile(path, one === '14-clean' ? restricted(text) : text);
+      const content = await readFile(join(dumps, name));
+      await writeFile(path, one === '14-clean.sql' ? restricted(content.toString()) : content);
       await stack.restored(daemon, path);
       const ask = ['-XqAt', '-c', "SET timezone = 'UTC'", '-c', CHECKSUM_OF_ROWS];
       expect((await bed.tool('psql', ask)).trim(), name).toBe(CHECKSUM);

@@ -1,10 +1,15 @@
 import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import type { UnpackedDrop } from '../../src/core/archive/unpacked.ts';
+import { PostgresInPlaceEngine } from '../../src/core/engines/postgres/in-place/engine.ts';
+import { silentLogger } from '../../src/core/observability/log.ts';
+import { systemClock } from '../../src/core/runtime/clock.ts';
 import { PrivatePostgres } from '../support/private-postgres.ts';
 import { canMount, SmallDisk } from '../support/small-disk.ts';
 import { testbed } from '../support/testbed.ts';
+import { ownBackup } from './postgres-own-backup.ts';
 import { RestoreBed } from './postgres-restore-bed.ts';
 
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 120_000 });
@@ -58,6 +63,60 @@ describe.runIf(hasServer)('a server with few locks', () => {
     });
     expect(await bed.leftovers()).toEqual([]);
     expect(await bed.value('SELECT i FROM public.t')).toBe(before);
+  });
+
+  test('in place, more objects than it can lock are refused before the stop, by an undo too', async () => {
+    const database = await bed.database(`test_in_place_${bed.id}`);
+    /** Some at a time: each statement keeps its locks to its end. */
+    const forEach = async (from: number, to: number, sql: string) => {
+      for (let at = from; at <= to; at += 20) {
+        const many = `DO $$ BEGIN FOR n IN ${at}..${Math.min(to, at + 19)} LOOP
+          EXECUTE format($q$${sql}$q$, n); END LOOP; END $$`;
+        await bed.sql(many, database);
+      }
+    };
+    const table = `CREATE TABLE public.k_%s (i serial PRIMARY KEY, t text CHECK (t <> 'x'))`;
+    const count = () =>
+      bed.value("SELECT count(*) FROM pg_tables WHERE tablename LIKE 'k%'", database);
+    const connection = bed.connection({ database });
+    const safetyFolder = join(bed.folder, 'previous');
+    await mkdir(safetyFolder);
+    const engine = new PostgresInPlaceEngine({
+      database: { kind: 'postgres', connection, maintenanceDatabase: 'postgres' },
+      inPlace: true,
+      safetyFolder,
+      log: silentLogger(),
+      clock: systemClock,
+    });
+    const context = bed.context();
+    const restore = async (drop: UnpackedDrop) => {
+      const inspection = await engine.inspect(drop, context);
+      const planned = await engine.plan(inspection, { kind: 'live' }, context);
+      const state = await engine.stage(planned, drop, inspection, context);
+      await engine.check(state, inspection, context);
+      return engine.swap(state, context);
+    };
+    await forEach(1, 20, table);
+    const few = await ownBackup(bed, database);
+    await forEach(21, 24, table);
+    const { previous } = await restore(few);
+    if (!previous) throw new Error('nothing was kept');
+    expect(await count()).toBe('20');
+
+    await forEach(21, 120, table);
+    const many = await ownBackup(bed, database);
+    const refused = (code: string) => ({
+      code,
+      hint: expect.stringMatching(/set max_locks_per_transaction to \d+ .* is 10;/),
+    });
+    await expect(engine.planUndo(previous, context)).rejects.toMatchObject(
+      refused('request/not-possible-here'),
+    );
+    const notHere = refused('drop/not-possible-here');
+    await expect(engine.inspect(few, context)).rejects.toMatchObject(notHere);
+    await forEach(21, 120, 'DROP TABLE public.k_%s');
+    await expect(engine.inspect(many, context)).rejects.toMatchObject(notHere);
+    expect(await count()).toBe('20');
   });
 
   test('views on views, a thousand deep', async () => {

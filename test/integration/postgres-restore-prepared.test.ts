@@ -18,14 +18,15 @@ SELECT E'\x83\x5c'; ${sql} --';
 `;
 
 const prepare = (gid: string) =>
-  `BEGIN; CREATE TABLE public.p (i int); LOCK TABLE public.t; PREPARE TRANSACTION $a$${gid}$a$;`;
+  `BEGIN; CREATE TABLE public.p (i int); DO $d$ BEGIN
+     EXECUTE format($f$ALTER DATABASE %I SET work_mem = $n$1MB$n$$f$, current_database());
+   END $d$; PREPARE TRANSACTION $a$${gid}$a$;`.replaceAll('\n', ' ');
 
-/** What the owner of a database may do to keep others out. */
+/** What the owner of a database may do to keep others out; the first setting is held by what follows. */
 const SHUT = `DO $$ BEGIN
   EXECUTE format('ALTER DATABASE %I SET role = %L', current_database(), current_user);
   EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT 0', current_database());
   EXECUTE format('REVOKE ALL ON DATABASE %I FROM %I', current_database(), current_user);
-  EXECUTE format('ALTER DATABASE %I ALLOW_CONNECTIONS false', current_database());
 END $$;
 `;
 
@@ -75,7 +76,7 @@ describe.each(servers)('a file that prepares a transaction, PostgreSQL $major', 
     // Two of them, and a name that is no name.
     const first = prepare(`${bed.id} it's $1 "one"`);
     const second = `BEGIN; PREPARE TRANSACTION $a$${bed.id} two$a$;`;
-    const drop = await script(SMUGGLED(`${first} ${second}`), more);
+    const drop = await script(more, SMUGGLED(`${first} ${second}`));
     await expect(bed.restore(engine, drop)).rejects.toMatchObject({
       code: 'drop/prepared-transaction',
       message: expect.stringContaining('two'),

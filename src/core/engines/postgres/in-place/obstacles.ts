@@ -9,6 +9,7 @@ import { readProfile } from '../restore/profile.ts';
 import { controlRights } from '../restore/rights.ts';
 import type { Server } from '../restore/server.ts';
 import type { Session } from '../session.ts';
+import { lockRoom } from './lock-room.ts';
 
 /** Free space that is left to whatever else lies in the folder. */
 const RESERVE_BYTES = 64 * 1024 * 1024;
@@ -42,6 +43,7 @@ export async function requireInPlace(
     ...(await ownership(inLive, role)),
     ...(await immovable(inLive, live.oid)),
     ...(await publicSchema(inLive, role)),
+    ...(await lockRoom(inLive, file.tables)),
   ]);
   await requireRoom(inLive, folder);
 }

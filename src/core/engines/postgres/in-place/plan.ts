@@ -4,10 +4,12 @@ import { installedClients, parseVersion } from '../clients.ts';
 import { readToc } from '../restore/archive-list.ts';
 import { stagingBudget } from '../restore/budget.ts';
 import { detailsOf } from '../restore/details.ts';
+import { requireAll } from '../restore/inspect.ts';
 import { readDatabase } from '../restore/live.ts';
 import { newNames } from '../restore/names.ts';
 import type { Server } from '../restore/server.ts';
 import type { Session } from '../session.ts';
+import { lockRoom } from './lock-room.ts';
 import { identify, measureSafety } from './safety-file.ts';
 import type { InPlaceState } from './state.ts';
 
@@ -53,6 +55,7 @@ export async function planUndoInPlace(
   }
   const live = await readDatabase(session, server.liveName);
   if (!live) throw changedSince(server.liveName);
+  await requireLocks(server, live.name, signal);
   const expectedBytes = live.sizeBytes;
   return {
     engine: 'postgres',
@@ -75,6 +78,12 @@ export async function planUndoInPlace(
       ),
     expectedBytes: live.sizeBytes + expectedBytes,
   };
+}
+
+/** Throws `request/not-possible-here`. */
+async function requireLocks(server: Server, database: string, signal: AbortSignal): Promise<void> {
+  await using inLive = await server.open({ applicationName: 'dropback plan', database, signal });
+  requireAll(await lockRoom(inLive), 'request/not-possible-here');
 }
 
 async function majorOf(path: string, signal: AbortSignal): Promise<number> {

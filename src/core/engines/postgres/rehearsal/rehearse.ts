@@ -148,8 +148,8 @@ async function cleanUp(server: Server, scratch: Scratch, { log }: RehearsalReque
     await using session = await server.open({ applicationName: 'dropback clean up', signal });
     const bounds = { clock, signal, mostMs: TERMINATE_MOST_MS };
     await terminateNamed(session, applicationName(scratch.id), bounds);
-    await dropDatabase(session, { name: scratch.name, kind: 'scratch', oid: null }, (found) =>
-      rollBackPrepared(server, session, found, signal),
+    await dropDatabase(session, { name: scratch.name, kind: 'scratch', oid: null }, (database) =>
+      rollBackPrepared(server, session, database, signal),
     );
     await dropLoadRole(session, scratch.loadRole);
     const left = await dropPlaceholders(session, scratch);

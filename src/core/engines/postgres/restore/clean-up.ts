@@ -43,8 +43,8 @@ export async function discardRestore(
   await terminateNamed(session, ours, bounds);
   if (state.kind === 'restore') {
     const { stagingName: name, stagingOid: oid } = state;
-    await dropDatabase(session, { name, kind: 'staging', oid }, (found) =>
-      rollBackPrepared(server, session, found, signal),
+    await dropDatabase(session, { name, kind: 'staging', oid }, (database) =>
+      rollBackPrepared(server, session, database, signal),
     );
   }
   const left = await dropRoles(session, state);

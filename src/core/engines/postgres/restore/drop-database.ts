@@ -17,7 +17,7 @@ const HALF_DROPPED = -2;
 const NO_SUCH_DATABASE = '3D000';
 
 /** Rolls back what is prepared in a database. */
-export type EndPrepared = (found: { readonly name: string; readonly oid: string }) => Promise<void>;
+export type EndPrepared = (database: string) => Promise<void>;
 
 /**
  * The only place that drops a database. Prefix, exact length and OID must all match; a name that
@@ -50,7 +50,7 @@ export async function dropDatabase(
     }
     if (found.template) await session.query(`ALTER DATABASE ${database} IS_TEMPLATE false`);
     await terminateIn(session, [found.oid]);
-    await endPrepared?.({ name: doomed.name, oid: found.oid });
+    await endPrepared?.(doomed.name);
     await session.query(`DROP DATABASE ${database} WITH (FORCE)`);
   } catch (error) {
     if (error instanceof DropbackError && (error.retryable || error.code === 'run/aborted')) {

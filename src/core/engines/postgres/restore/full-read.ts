@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import type { UnpackedDrop } from '../../../archive/unpacked.ts';
 import { DropbackError } from '../../../runtime/errors.ts';
-import { saysDiskFull } from '../../../runtime/process/disk-full.ts';
+import { diskError } from '../../../runtime/process/disk-full.ts';
 import { requireProgram } from '../../../runtime/process/find-program.ts';
 import { runPipeline } from '../../../runtime/process/pipeline.ts';
 import type { Program } from '../../../runtime/process/program.ts';
@@ -84,8 +84,9 @@ export async function reading<T>(
   try {
     return await work();
   } catch (error) {
-    if (!(error instanceof DropbackError) || error.code !== 'tool/failed') throw error;
-    throw unreadable(drop, error);
+    const told = diskError(error, 'the volume of the drop folder');
+    if (!(told instanceof DropbackError) || told.code !== 'tool/failed') throw told;
+    throw unreadable(drop, told);
   }
 }
 
@@ -94,13 +95,6 @@ function unreadable(drop: Pick<UnpackedDrop, 'fileName'>, cause: DropbackError):
   const said = lines.join('; ') || cause.message;
   const version = TOO_NEW.exec(said)?.[1];
   const facts = { stderr: lines };
-  if (lines.some(saysDiskFull)) {
-    return new DropbackError('disk/full', `no space is left for what is in ${drop.fileName}`, {
-      hint: 'free space on the volume of the drop folder, or make it larger.',
-      facts,
-      cause,
-    });
-  }
   if (NO_MEMORY.test(said) || LIMITS.includes(String(cause.facts['exitSignal']))) {
     return tooComplex(cause);
   }

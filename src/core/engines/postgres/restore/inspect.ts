@@ -40,6 +40,7 @@ export interface FileNeeds {
   readonly foreign: boolean;
   readonly missingRoles: readonly string[];
   readonly owners: readonly string[];
+  readonly tables: number;
 }
 
 /** What depends on the way in which the content gets into the live database. */
@@ -90,7 +91,9 @@ export async function inspectDrop(
     inLive: scene.liveExtensions,
   });
   const roles = await sortRoles(session, content.roles);
-  const file = { foreign: !trusted, missingRoles: roles.missing, owners: content.owners };
+  const { owners } = content;
+  const tables = content.tables.length;
+  const file = { foreign: !trusted, missingRoles: roles.missing, owners, tables };
   await rules.requireRights(server, scene, file, signal);
   return await describe(server, drop, content, scene, { trusted, roles, comparison, inPlace });
 }

@@ -2,9 +2,8 @@ import { DropbackError } from '../../../runtime/errors.ts';
 import { sqlState } from '../connection-errors.ts';
 import { ident, literal } from '../quoting.ts';
 import type { Session } from '../session.ts';
-import { parseDatabaseName } from './names.ts';
+import { applicationName, parseDatabaseName } from './names.ts';
 import type { Server } from './server.ts';
-import { enterStaging } from './staging-sessions.ts';
 
 const NOT_PERMITTED = '42501';
 /** Somebody else has ended it meanwhile. */
@@ -31,20 +30,26 @@ export async function requireNonePrepared(session: Session, database: string): P
 }
 
 /**
- * Ends what content of a file has prepared in a database that is about to be dropped. Only from
- * within that database, and by its owner or a superuser: so control goes in there, as whom it takes.
+ * Ends what content of a file has prepared in a database that is about to be dropped and that nobody
+ * else is in any more. That can be done only from within, by the owner of each or a superuser, and
+ * calls nothing of the content. What was set on the database stays: such a transaction may hold the
+ * very rows that a RESET would change, and could make us its own role at worst.
  */
 export async function rollBackPrepared(
   server: Server,
   maintenance: Session,
-  database: { readonly name: string; readonly oid: string },
+  database: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const prepared = await readPrepared(maintenance, database.name);
+  const prepared = await readPrepared(maintenance, database);
   if (prepared.length === 0) return;
-  await letUsIn(maintenance, database.name);
-  const id = parseDatabaseName(database.name)?.id ?? '';
-  await using inside = await enterStaging(server, maintenance, { id, ...database }, signal);
+  await letUsIn(maintenance, database);
+  const id = parseDatabaseName(database)?.id ?? '';
+  await using inside = await server.open({
+    applicationName: applicationName(id),
+    database,
+    signal,
+  });
   for (const one of prepared) await rollBackOne(inside, one);
 }
 
@@ -61,17 +66,16 @@ function readPrepared(session: Session, database: string): Promise<Prepared[]> {
   );
 }
 
-/** Its owner, the file's own role, may have shut everybody out. */
+/** The file's own role owns it, and may have shut out everybody but superusers. */
 async function letUsIn(maintenance: Session, name: string): Promise<void> {
   const { open } = await maintenance.queryOne<{ open: boolean }>(
-    `SELECT datallowconn AND datconnlimit = -1 AND has_database_privilege(oid, 'CONNECT') AS open
-       FROM pg_database WHERE datname = $1`,
+    `SELECT rolsuper OR datconnlimit = -1 AND has_database_privilege(d.oid, 'CONNECT') AS open
+       FROM pg_database d, pg_roles r WHERE datname = $1 AND rolname = current_user`,
     [name],
   );
-  // Not in vain: such a transaction may hold the very row that these would change.
   if (open) return;
   const database = ident(name);
-  await maintenance.query(`ALTER DATABASE ${database} ALLOW_CONNECTIONS true CONNECTION LIMIT -1`);
+  await maintenance.query(`ALTER DATABASE ${database} CONNECTION LIMIT -1`);
   await maintenance.query(`GRANT CONNECT ON DATABASE ${database} TO CURRENT_USER`);
 }
 

@@ -50,8 +50,8 @@ export async function sweepLeftovers(
     context.signal,
   )) {
     await attempt(name, () =>
-      dropDatabase(session, { name, oid, kind }, (found) =>
-        rollBackPrepared(server, session, found, context.signal),
+      dropDatabase(session, { name, oid, kind }, (database) =>
+        rollBackPrepared(server, session, database, context.signal),
       ),
     );
   }
