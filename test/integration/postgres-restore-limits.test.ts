@@ -103,7 +103,7 @@ describe.runIf(hasServer)('a server with few locks', () => {
     if (!previous) throw new Error('nothing was kept');
     expect(await count()).toBe('20');
 
-    await forEach(21, 120, table);
+    await forEach(21, 60, table);
     const many = await ownBackup(bed, database);
     const refused = (code: string) => ({
       code,
@@ -114,7 +114,7 @@ describe.runIf(hasServer)('a server with few locks', () => {
     );
     const notHere = refused('drop/not-possible-here');
     await expect(engine.inspect(few, context)).rejects.toMatchObject(notHere);
-    await forEach(21, 120, 'DROP TABLE public.k_%s');
+    await forEach(21, 60, 'DROP TABLE public.k_%s');
     await expect(engine.inspect(many, context)).rejects.toMatchObject(notHere);
     expect(await count()).toBe('20');
   });

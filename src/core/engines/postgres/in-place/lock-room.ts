@@ -24,9 +24,10 @@ const DROPPED = [
  * `tables` is how many the archive has; default: as many as the database.
  */
 export async function lockRoom(inLive: Session, tables?: number): Promise<CheckResult[]> {
-  const { dropped, relations, here } = await readObjects(inLive);
+  const { dropped, relations, referenced, here } = await readObjects(inLive);
   const wanted = tables ?? here;
-  const made = here > 0 ? (relations * wanted) / here : wanted * RELATIONS_OF_TABLE;
+  const likeHere = relations + (inLive.major >= 18 ? referenced : 0);
+  const made = here > 0 ? (likeHere * wanted) / here : wanted * RELATIONS_OF_TABLE;
   const needed = Math.ceil(dropped + made);
   const { room, perTransaction } = await readRoom(inLive);
   if (needed <= room * SPARE) return [];
@@ -41,20 +42,34 @@ export async function lockRoom(inLive: Session, tables?: number): Promise<CheckR
   ];
 }
 
-async function readObjects(
-  inLive: Session,
-): Promise<{ dropped: number; relations: number; here: number }> {
+interface Objects {
+  readonly dropped: number;
+  /** What a CREATE takes a lock of. */
+  readonly relations: number;
+  /** The same of a server that locks what new objects depend on: 18. */
+  readonly referenced: number;
+  readonly here: number;
+}
+
+async function readObjects(inLive: Session): Promise<Objects> {
   const each = DROPPED.map(
     (catalog) => `SELECT '${catalog}'::regclass AS class, oid FROM ${catalog} WHERE oid >= 16384`,
   );
-  const { dropped, relations, here } = await inLive.queryOne<Record<string, string>>(
+  const row = await inLive.queryOne<Record<keyof Objects, string>>(
     `SELECT (SELECT count(*) FROM (${each.join(' UNION ALL ')}) o
               WHERE NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = o.class AND e.objid = o.oid
                                    AND e.objsubid = 0 AND e.deptype = 'e')) AS dropped,
+            (SELECT count(*) FROM pg_constraint WHERE oid >= 16384) +
+            (SELECT count(*) FROM pg_type WHERE oid >= 16384 AND typtype = 'c') AS referenced,
             count(*) AS relations, count(*) FILTER (WHERE relkind IN ('r', 'p')) AS here
        FROM pg_class WHERE oid >= 16384 AND relpersistence <> 't'`,
   );
-  return { dropped: Number(dropped), relations: Number(relations), here: Number(here) };
+  return {
+    dropped: Number(row.dropped),
+    relations: Number(row.relations),
+    referenced: Number(row.referenced),
+    here: Number(row.here),
+  };
 }
 
 /** As the server reckons it when it starts (InitLocks): so many for each session that may be. */
