@@ -102,7 +102,7 @@ describe.each(servers)('scripts of PostgreSQL $major', (server) => {
     expect(toc.format).toBe('CUSTOM');
     expect(toc.dumpVersion).toContain(String(server.major));
     const entries = listing.split('\n').filter((line) => /^\d/.test(line));
-    expect(toc.entries).toHaveLength(entries.length);
+    expect([...toc.entries]).toHaveLength(entries.length);
     expect(
       toc.entries.filter((entry) => entry.type === 'TABLE').map((entry) => entry.name),
     ).toContain('customer');
