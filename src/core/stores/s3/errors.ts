@@ -1,5 +1,6 @@
 import type { S3Config } from '../../config/config.ts';
 import { DropbackError, messageOf } from '../../runtime/errors.ts';
+import { Redactor } from '../../runtime/redact.ts';
 
 /** What can be told of an SDK's error, whichever of its layers it comes from. */
 interface S3Failure {
@@ -46,17 +47,24 @@ export function toStoreError(error: unknown, what: string, config: S3Config): Dr
   // The SDK's word where S3 gave no message.
   const silent = failure.message === failure.code || failure.message === 'UnknownError';
   const said = silent ? '' : `: ${failure.message}`;
-  return new DropbackError(code, `${what} failed with ${failure.code}${said}`, {
-    hint,
-    retryable,
-    facts: {
-      s3: failure.code,
-      ...(failure.status === undefined ? {} : { status: failure.status }),
-      bucket: config.bucket,
-      ...(config.endpoint === undefined ? {} : { endpoint: config.endpoint }),
+  // Some endpoints, and proxies before them, repeat the request that they refuse. What they say is told
+  // in places that know no secrets, as /status.
+  const redactor = new Redactor(Object.values(config.credentials ?? {}));
+  return new DropbackError(
+    code,
+    redactor.line(`${what} failed with ${failure.code}${said}`, 1000),
+    {
+      hint,
+      retryable,
+      facts: {
+        s3: redactor.line(failure.code, 100),
+        ...(failure.status === undefined ? {} : { status: failure.status }),
+        bucket: config.bucket,
+        ...(config.endpoint === undefined ? {} : { endpoint: config.endpoint }),
+      },
+      cause: error,
     },
-    cause: error,
-  });
+  );
 }
 
 function describe(error: unknown): S3Failure {
