@@ -21,12 +21,12 @@ export async function noteRemovals(
 }
 
 /**
- * Backups that were uploaded, that nobody of ours has removed, and that are there no more: somebody
- * emptied the bucket, or made it anew. They count as not uploaded again, and are returned, oldest first.
- * `there`: ids that the remote store has just listed; each that seems to be missing is asked for by name.
+ * Backups that were uploaded, that nobody of ours has removed, and that are there no more, oldest first:
+ * somebody emptied the bucket, or made it anew. `there`: ids that the remote store has just listed; each
+ * that seems to be missing is asked for by name.
  */
-export async function noticeLostCopies(
-  { local, remote, clock, log }: UploadDependencies,
+export async function findLostCopies(
+  { local, remote }: Pick<UploadDependencies, 'local' | 'remote'>,
   there: ReadonlySet<string>,
   signal: AbortSignal,
 ): Promise<Manifest[]> {
@@ -36,18 +36,31 @@ export async function noticeLostCopies(
     const state = await local.readState(id);
     if (there.has(id) || !isUploaded(state, remote.identity)) continue;
     if (state.uploads.s3?.removedAt !== undefined || (await remote.lists(id, signal))) continue;
-    const error = errorReport(gone(id, remote.description));
-    log.warn({ id, error }, 'a backup that was uploaded is gone there; it is uploaded again');
-    const upload = { status: 'failed', target: remote.identity, at: clock.now(), error } as const;
-    await local.updateState(id, (known) => withS3Upload(withoutVerdictsOnS3(known), upload));
     lost.push(manifest);
   }
   return lost;
 }
 
-function gone(id: string, where: string): DropbackError {
-  return new DropbackError('store/not-found', `${id} is no longer in ${where}`, {
+/** They count as not uploaded again. Told at once, however many they are. */
+export async function noteLost(
+  { local, remote, clock, log }: UploadDependencies,
+  lost: readonly Manifest[],
+): Promise<void> {
+  if (lost.length === 0) return;
+  const ids = lost.map(({ id }) => id);
+  const error = errorReport(gone(ids, remote.description));
+  log.warn({ error }, 'backups that were uploaded are gone there: they are uploaded again');
+  const upload = { status: 'failed', target: remote.identity, at: clock.now(), error } as const;
+  for (const id of ids) {
+    await local.updateState(id, (known) => withS3Upload(withoutVerdictsOnS3(known), upload));
+  }
+}
+
+function gone(ids: readonly string[], where: string): DropbackError {
+  const [first] = ids;
+  const more = ids.length > 1 ? ` (and ${ids.length - 1} more)` : '';
+  return new DropbackError('store/not-found', `${first}${more} is no longer in ${where}`, {
     hint: 'look who deletes there. Where a rule of the bucket does, set S3_PRUNE=false: then nothing that it takes is uploaded again.',
-    facts: { id, where },
+    facts: { ids, where },
   });
 }

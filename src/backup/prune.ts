@@ -6,14 +6,15 @@ import type { Logger } from '../core/observability/log.ts';
 import { lastRunFailed, ownFolder } from '../core/requests/backup-status.ts';
 import { readFailedRun } from '../core/requests/failed-run.ts';
 import { applyRetention } from '../core/retention/apply.ts';
-import { planRetention } from '../core/retention/plan.ts';
+import { planRetention, type RetentionGuards, type RetentionPlan } from '../core/retention/plan.ts';
 import { OWN_PLACE, type StorePrune } from '../core/retention/report.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import { type ErrorReport, errorReport, isAbort } from '../core/runtime/errors.ts';
 import { forRetention } from '../core/stores/catalogue.ts';
 import type { LocalStore } from '../core/stores/local/store.ts';
 import type { Store } from '../core/stores/store.ts';
-import { noteRemovals, noticeLostCopies } from './lost-copies.ts';
+import { MAY_NOT_DELETE } from '../core/stores/store-errors.ts';
+import { findLostCopies, noteLost, noteRemovals } from './lost-copies.ts';
 import { usualGap } from './schedule.ts';
 import { sweepStates } from './sweep-states.ts';
 
@@ -64,21 +65,53 @@ export async function prune(
   return lost;
 }
 
-/** What the plan was made of is all that lies there. A failure costs a look: the next run has one too. */
+/**
+ * Of the uploaded copies that are gone those that the remote store's policy would keep; the others it would
+ * have removed by now. A failure costs a look: the next run has one too.
+ */
 async function lostBy(
-  { local, remote, clock, log }: PruneDependencies,
+  deps: PruneDependencies,
   { plan }: StorePrune,
   signal: AbortSignal,
 ): Promise<Manifest[]> {
+  const { local, remote, clock, config, log } = deps;
   if (!remote || !plan) return [];
-  const there = new Set([...plan.keep, ...plan.remove].map(({ id }) => id));
   try {
-    return await noticeLostCopies({ local, remote, clock, log }, there, signal);
+    const there = new Set([...plan.keep, ...plan.remove].map(({ id }) => id));
+    const missing = await findLostCopies({ local, remote }, there, signal);
+    if (missing.length === 0) return [];
+    const listed = (await remote.list(signal)).backups.filter(({ id }) => there.has(id));
+    const all = [...listed, ...missing];
+    const { keep } = await planFor(deps, remote, config.retention.s3, all, NO_GUARDS);
+    const kept = new Set(keep.map(({ id }) => id));
+    const lost = missing.filter(({ id }) => kept.has(id));
+    const others = missing.filter(({ id }) => !kept.has(id)).map(({ id }) => id);
+    await noteRemovals({ local, remote, clock }, others);
+    await noteLost({ local, remote, clock, log }, lost);
+    return lost;
   } catch (error) {
     if (isAbort(error)) throw error;
     log.debug({ error }, 'whether uploaded copies are gone could not be seen');
     return [];
   }
+}
+
+const NO_GUARDS = { lastRunFailed: false, requireUploaded: false };
+
+async function planFor(
+  { config, local, remote, clock }: PruneDependencies,
+  { kind }: Store,
+  policy: KeepPolicy,
+  backups: readonly Manifest[],
+  guards: Omit<RetentionGuards, 'usualGapMs'>,
+): Promise<RetentionPlan> {
+  const views = backups.map(async (manifest) => {
+    const state = await local.readState(manifest.id);
+    return forRetention({ manifest, state }, kind, remote?.identity);
+  });
+  const now = clock.now();
+  const usualGapMs = usualGap(config.schedule, now);
+  return planRetention(await Promise.all(views), policy, now, { ...guards, usualGapMs });
 }
 
 /** A store that can't be asked now is asked the next time; what stays are a few bytes. */
@@ -104,11 +137,8 @@ function tellError(log: Logger, { kind, description }: Store, error: ErrorReport
     log.warn({ store: description, error }, 'retention could not be carried out');
     return;
   }
-  const hint =
-    'set S3_PRUNE=false, and let a lifecycle rule of the bucket expire what is old (docs/s3.md); ' +
-    'or allow s3:DeleteObject there.';
   const text = 'retention may not delete there: backups stay until somebody else deletes them';
-  log.warn({ store: description, error: { ...error, hint } }, text);
+  log.warn({ store: description, error: { ...error, hint: MAY_NOT_DELETE } }, text);
 }
 
 /**
@@ -151,26 +181,21 @@ function storesOf({ config, local, remote }: PruneDependencies): Pruned[] {
 }
 
 async function pruneStore(
-  { config, local, remote, clock }: PruneDependencies,
+  deps: PruneDependencies,
   { store, policy, requireUploaded, onlyPlanned }: Pruned,
   dryRun: boolean,
   runFailed: boolean,
   signal: AbortSignal,
 ): Promise<StorePrune> {
+  const { config, local, remote, clock } = deps;
   const base = { where: store.kind, store: store.description, dryRun, removed: [] };
   const note = onlyPlanned === undefined ? {} : { onlyPlanned };
   try {
     const listed = (await store.list(signal)).backups;
     const others = await othersIn(config, store, listed);
     const backups = listed.filter(({ id }) => !others.ids.includes(id));
-    const views = backups.map(async (manifest) => {
-      const state = await local.readState(manifest.id);
-      return forRetention({ manifest, state }, store.kind, remote?.identity);
-    });
-    const now = clock.now();
-    const usualGapMs = usualGap(config.schedule, now);
-    const guards = { lastRunFailed: runFailed, requireUploaded, usualGapMs };
-    const plan = planRetention(await Promise.all(views), policy, now, guards);
+    const guards = { lastRunFailed: runFailed, requireUploaded };
+    const plan = await planFor(deps, store, policy, backups, guards);
     const bytes = Object.fromEntries(backups.map(({ id, archive }) => [id, archive.bytes]));
     const report = { ...base, ...note, ...(others.ids.length > 0 ? { others } : {}), plan, bytes };
     if (dryRun || onlyPlanned !== undefined) return report;

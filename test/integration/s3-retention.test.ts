@@ -106,6 +106,9 @@ describe.skipIf(!testbed.s3)('a bucket with Object Lock in which nothing may be 
     expect((await remote.list(never)).backups).toEqual(made);
     expect((await failureOf(remote.remove(made[0] as never, never))).code).toBe('store/refused');
 
+    const deletion = (await remote.checks(never)).find(({ id }) => id === 's3/delete');
+    expect(deletion).toMatchObject({ status: 'warning', hint: warnings[0]?.hint });
+
     // With the right to delete, a removal that never began is not taken up again without a plan.
     await prefix.client.send(new DeleteBucketPolicyCommand({ Bucket: s3.bucket }));
     expect((await remote.sweep(never)).removed).toEqual([]);

@@ -106,13 +106,21 @@ describe('uploads', () => {
     expect(await pruneBoth()).toEqual([]);
 
     await remote.remove((made[1] as SampleBackup).manifest, never);
-    expect((await pruneBoth()).map(({ id }) => id)).toEqual([newest]);
-    expect((await uploadsTo(remote).backlog(never)).map(({ id }) => id)).toEqual([newest]);
-    const { status, lastError } = (await local.readState(newest ?? '')).uploads.s3 ?? {};
-    expect([status, lastError?.code]).toEqual(['failed', 'store/not-found']);
-    expect((await uploadsTo(remote).drain(never)).uploaded).toEqual([newest]);
+    const next = await make(3, local, remote);
+    await uploadsTo(remote).drain(never);
+    // Somebody else removed it, but the policy there has no place for it any more.
     expect(await pruneBoth()).toEqual([]);
-    expect(await idsIn(local)).toEqual([old, newest]);
+
+    await remote.remove(next.manifest, never);
+    const last = next.manifest.id;
+    expect((await pruneBoth()).map(({ id }) => id)).toEqual([last]);
+    expect((await uploadsTo(remote).backlog(never)).map(({ id }) => id)).toEqual([last]);
+    const { status, lastError } = (await local.readState(last)).uploads.s3 ?? {};
+    expect([status, lastError?.code]).toEqual(['failed', 'store/not-found']);
+    expect((await uploadsTo(remote).drain(never)).uploaded).toEqual([last]);
+    expect(await pruneBoth()).toEqual([]);
+    expect(await idsIn(remote)).toEqual([last]);
+    expect(await idsIn(local)).toEqual([old, newest, last]);
   });
 
   test('a change of bucket, prefix or endpoint is another place; of credentials it is none', () => {

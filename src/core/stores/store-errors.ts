@@ -1,6 +1,11 @@
 import type { Manifest } from '../archive/manifest.ts';
 import { DropbackError, messageOf } from '../runtime/errors.ts';
 
+/** For a writer that lacks the right to delete. */
+export const MAY_NOT_DELETE =
+  'set S3_PRUNE=false, and let a lifecycle rule of the bucket expire what is old (docs/s3.md); ' +
+  'or allow s3:DeleteObject there.';
+
 export function existsAlready(id: string, where: string): DropbackError {
   return new DropbackError('store/exists', `${where} already has ${id}`, {
     hint: 'nothing was overwritten; if that is this same backup, confirm it instead.',

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { CheckResult } from '../../engines/engine.ts';
 import { throwIfAborted, toDropbackError } from '../../runtime/errors.ts';
+import { MAY_NOT_DELETE } from '../store-errors.ts';
 import type { Bucket } from './bucket.ts';
 import { isNotImplemented } from './errors.ts';
 import { type Keys, PROBE_NAME } from './list-bucket.ts';
@@ -31,10 +32,8 @@ export async function s3Checks(
     if (read === undefined || !bytes.equals(read)) throw new Error('it is not what was written');
   });
   const conditional = await conditionalCheck(bucket, key, signal);
-  const deleting = await attempt('s3/delete', 'objects can be deleted', signal, () =>
-    bucket.delete(key, signal),
-  );
-  return [listing, writing, reading, conditional, expectDeletion(bucket, deleting)];
+  const deleting = await deletionCheck(bucket, key, signal);
+  return [listing, writing, reading, conditional, deleting];
 }
 
 async function attempt(
@@ -85,8 +84,22 @@ async function conditionalCheck(
   return { id, status: 'warning', message: weak, hint };
 }
 
-function expectDeletion(bucket: Bucket, deleting: CheckResult): CheckResult {
-  if (deleting.status === 'ok' || bucket.calls.config.prune) return deleting;
-  const message = 'objects cannot be deleted, and S3_PRUNE=false says that nobody will';
-  return { id: deleting.id, status: 'ok', message };
+/** Who may not delete is no worse off for it: backups are made, and stay. */
+async function deletionCheck(
+  bucket: Bucket,
+  key: string,
+  signal: AbortSignal,
+): Promise<CheckResult> {
+  const id = 's3/delete';
+  try {
+    await bucket.delete(key, signal);
+    return { id, status: 'ok', message: 'objects can be deleted' };
+  } catch (error) {
+    throwIfAborted(signal);
+    const { code, message, hint } = toDropbackError(error);
+    if (code !== 'store/refused') return { id, status: 'failed', message, hint };
+    if (bucket.calls.config.prune) return { id, status: 'warning', message, hint: MAY_NOT_DELETE };
+    const expected = 'objects cannot be deleted, and S3_PRUNE=false says that nobody will';
+    return { id, status: 'ok', message: expected };
+  }
 }
