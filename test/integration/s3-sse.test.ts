@@ -20,7 +20,7 @@ const kinds = [
   ['aws:kms', kms, ['aws:kms', KMS_KEY]],
   ['AES256', { serverSideEncryption: 'AES256' }, ['AES256', undefined]],
 ] as const;
-const sizes = [1000, 12 * MIB];
+const sizes = [1000, 6 * MIB];
 
 /** A real endpoint (radosgw) with a key service, which encrypts what it stores. */
 describe.skipIf(!testbed.s3?.container)('server-side encryption', () => {
@@ -74,7 +74,7 @@ describe.skipIf(!testbed.s3?.container)('server-side encryption', () => {
     'parts that go up while the archive is written are encrypted too: %s',
     async (name, changes, told) => {
       await using store = open(changes);
-      const content = randomBytes(12 * MIB);
+      const content = randomBytes(6 * MIB);
       const spool = join(folder, 'spool');
       await writeFile(spool, content);
       const manifest = sampleManifest(content, {
@@ -94,7 +94,7 @@ describe.skipIf(!testbed.s3?.container)('server-side encryption', () => {
   test('what an earlier attempt stored under SSE-S3 is recognised, and does not go up again', async () => {
     await using store = open({ serverSideEncryption: 'AES256' });
     const at = new Date('2026-11-22T05:00:00Z');
-    const { manifest, path } = await sampleBackup(join(folder, 'again'), { bytes: 12 * MIB, at });
+    const { manifest, path } = await sampleBackup(join(folder, 'again'), { bytes: 6 * MIB, at });
     await store.publish(manifest, { path }, never);
     await prefix.drop(`${manifest.id}.json`);
     const { made, again } = gateway.keys.told;
