@@ -74,7 +74,7 @@ export function findPrevious(
   if (found) return found;
   const which = id === undefined ? 'no previous database is kept' : `${id} is not kept`;
   throw new DropbackError('request/no-previous', which, {
-    hint: 'dropback previous shows those that are; backups can be restored at any time.',
+    hint: '`dropback previous` shows those that are; backups can be restored at any time.',
   });
 }
 

@@ -6,6 +6,7 @@ import type { RestoreEngine } from '../core/engines/engine.ts';
 import type { Logger } from '../core/observability/log.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Turnstile } from '../core/runtime/turnstile.ts';
+import type { KnownArchive } from '../core/stores/catalogue.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { Folders } from './drop-folder/folders.ts';
 import type { ScriptLooks } from './drop-folder/script-looks.ts';
@@ -18,8 +19,8 @@ import type { StatusBoard } from './status-board.ts';
 
 /** What a restore needs to know of our own backups. */
 export interface BackupCatalogue {
-  /** The manifest of ours with this checksum: the file is then trusted. */
-  findManifestBySha256(sha256: string, signal: AbortSignal): Promise<Manifest | undefined>;
+  /** The backup of ours with this checksum: the file is then trusted. */
+  findBySha256(sha256: string, signal: AbortSignal): Promise<KnownArchive | undefined>;
   /**
    * Copies a backup (its id, or `latest`) into the new file `destination`, verified against its
    * manifest. Errors: `store/not-found`, `store/corrupt`, `store/unreachable`.

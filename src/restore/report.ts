@@ -75,7 +75,7 @@ function totalRows(tables: readonly { readonly rows: number }[]): number {
 
 /** Input that is at fault, or what was asked for, is refused; everything else failed. */
 export function outcomeOf(error: DropbackError): 'refused' | 'failed' {
-  return /^(drop\/|request\/|hook\/|restore\/(side-|previous-gone)|store\/not-found$)/.test(
+  return /^(drop\/|request\/|hook\/|restore\/(side-|previous-)|store\/(not-found|clock-doubt|origin-doubt)$)/.test(
     error.code,
   )
     ? 'refused'

@@ -121,7 +121,7 @@ function reservedAddresses({ database, admin, containers }: RestoreConfig): Rese
 
 function catalogueFor(catalogue: Catalogue): BackupCatalogue {
   return {
-    findManifestBySha256: (sha256, signal) => catalogue.findBySha256(sha256, signal),
+    findBySha256: (sha256, signal) => catalogue.findBySha256(sha256, signal),
     async fetch(id, destination, signal) {
       const entry = await catalogue.find(id, signal);
       await catalogue.fetch(entry, destination, signal);

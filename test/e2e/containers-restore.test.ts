@@ -64,7 +64,7 @@ function briefDaemon(bench: Bench, { host, project }: TestContainers, name: stri
       lateStopMs: application.lateStopMs,
     },
     catalogue: {
-      findManifestBySha256: async () => undefined,
+      findBySha256: async () => undefined,
       fetch: async (_, destination) => {
         await writeFile(destination, script('from_backup'));
         const manifest = sampleManifest(new Uint8Array());

@@ -70,8 +70,21 @@ describe('catalogue', () => {
     expect((await catalogue.find('latest', never)).manifest).toEqual(b.manifest);
     expect((await catalogue.find(a.manifest.id, never)).manifest).toEqual(a.manifest);
     expect((await failureOf(catalogue.find('app_x', never))).code).toBe('store/not-found');
-    expect(await catalogue.findBySha256(b.manifest.archive.sha256, never)).toEqual(b.manifest);
+    expect(await catalogue.findBySha256(b.manifest.archive.sha256, never)).toEqual({
+      manifest: b.manifest,
+      isListed: true,
+    });
     expect(await catalogue.findBySha256('0'.repeat(64), never)).toBeUndefined();
+  });
+
+  test('an archive that was moved away is still known for ours, and that it is listed no more', async () => {
+    const { manifest } = await make(1, local);
+    await rm(local.archivePath(manifest));
+    expect((await catalogue.list(never)).entries).toEqual([]);
+    const known = await catalogue.findBySha256(manifest.archive.sha256, never);
+    expect(known).toEqual({ manifest, isListed: false });
+    const { code, message } = await failureOf(catalogue.find('latest', never));
+    expect([code, message]).toEqual(['store/not-found', 'there is no backup yet']);
   });
 
   test('two backups under one id are both shown, as a conflict', async () => {
@@ -79,7 +92,10 @@ describe('catalogue', () => {
     const view = await catalogue.list(never);
     expect(view.conflicts).toEqual([a.manifest.id]);
     expect(view.entries.map(({ where }) => where)).toEqual([['local'], ['s3']]);
-    expect(await catalogue.findBySha256(b.manifest.archive.sha256, never)).toEqual(b.manifest);
+    expect(await catalogue.findBySha256(b.manifest.archive.sha256, never)).toEqual({
+      manifest: b.manifest,
+      isListed: true,
+    });
   });
 
   test('a remote store that does not answer hides nothing local', async () => {

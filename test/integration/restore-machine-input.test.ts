@@ -1,9 +1,10 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { link, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { link, mkdir, readdir, readFile, rename, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deflateRawSync, gzipSync } from 'node:zlib';
+import Database from 'better-sqlite3';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { encrypt, newAgeKey } from '../support/age.ts';
 import { script, World } from '../support/restore/world.ts';
@@ -106,6 +107,23 @@ test('a hard link', async () => {
   await writeFile(other, script('other'));
   await link(other, join(world.incoming, 'hard.sql'));
   await expectRefused('hard.sql', 'drop/hard-link');
+});
+
+test.each([
+  ['its -wal', '-wal', 'frames'],
+  ['a journal that is still to be rolled back', '-journal', '\xd9\xd5\x05\xf9\x20\xa1\x63\xd7'],
+])('a SQLite file that was dropped with %s', async (_, suffix, content) => {
+  const made = join(world.root, 'made.db');
+  const database = new Database(made);
+  database.exec('CREATE TABLE t (i)');
+  database.close();
+  await writeFile(join(world.incoming, `app.db${suffix}`), content, 'latin1');
+  await rename(made, join(world.incoming, 'app.db'));
+  await expectRefused('app.db', 'drop/with-log', suffix);
+  // A journal that is done with says nothing: it is for the engine to judge the file.
+  await writeFile(join(world.incoming, 'done.db-journal'), Buffer.alloc(512));
+  await rename(world.path('failed', 'app.db'), join(world.incoming, 'done.db'));
+  expect((await world.report('done.db')).error?.code).not.toBe('drop/with-log');
 });
 
 test('a folder', async () => {

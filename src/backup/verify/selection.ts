@@ -4,7 +4,7 @@ import { newestOf } from '../../core/archive/newest.ts';
 import type { StorePlace } from '../../core/archive/state-file.ts';
 import { DropbackError } from '../../core/runtime/errors.ts';
 import type { CatalogueView } from '../../core/stores/catalogue.ts';
-import { notFound, unreadable } from '../../core/stores/store-errors.ts';
+import { noBackup, notFound, unreadable } from '../../core/stores/store-errors.ts';
 
 /** One copy of a backup: what is to be read, or why it is no longer listed. */
 export type Copy =
@@ -59,7 +59,7 @@ export function selectBackups(
       ? newestOf(all, ({ id }) => new Date(timeOf(id)), now)
       : all.find(({ id }) => id === selection.id);
   if (wanted) return [wanted];
-  throw notFound(selection === 'latest' ? 'a backup' : selection.id, 'the catalogue');
+  throw selection === 'latest' ? noBackup() : notFound(selection.id, 'the catalogue');
 }
 
 function localFirst(a: Copy, b: Copy): number {

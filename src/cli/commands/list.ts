@@ -1,5 +1,6 @@
 import { CLOCK_TOLERANCE_MS } from '../../core/archive/newest.ts';
 import { madeByOthers } from '../../core/archive/origin.ts';
+import { DropbackError } from '../../core/runtime/errors.ts';
 import type { CatalogueEntry } from '../../core/stores/catalogue.ts';
 import type { CliContext } from '../context.ts';
 import { tableLines } from '../table.ts';
@@ -15,6 +16,7 @@ export interface ListOptions {
 export async function list(options: ListOptions, context: CliContext): Promise<void> {
   const { terminal, operations, signal } = context;
   const config = context.config.common();
+  if (options.store === 's3' && !config.s3) throw noS3();
   const catalogue = await operations.catalogue(config);
   const view = await catalogue.list(signal);
   const { store } = options;
@@ -23,6 +25,7 @@ export async function list(options: ListOptions, context: CliContext): Promise<v
   else if (entries.length === 0) terminal.out(`no backups of ${config.name} are listed`);
   else printEntries(entries, context);
   for (const stray of view.strays) {
+    if (store && stray.where !== store) continue;
     terminal.err(`note: ${printable(stray.name)} (${stray.where}): ${stray.reason}; left alone`);
   }
   for (const { where, error } of view.unreachable) {
@@ -30,6 +33,12 @@ export async function list(options: ListOptions, context: CliContext): Promise<v
     terminal.err(`  hint: ${printable(error.hint)}`);
   }
   if (view.unreachable.length > 0) context.setExitCode(1);
+}
+
+function noS3(): DropbackError {
+  return new DropbackError('request/no-s3', 'backups are not kept in S3: S3_BUCKET is not set', {
+    hint: 'set it for both daemons; `dropback list` shows the local ones.',
+  });
 }
 
 function printEntries(entries: readonly CatalogueEntry[], { terminal }: CliContext): void {

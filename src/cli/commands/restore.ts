@@ -67,7 +67,7 @@ async function sourceOf(source: string): Promise<Pick<Ask, 'file' | 'backupId'>>
       'cli/no-such-file',
       `${path} ${found ? 'is not a file' : 'does not exist'}`,
       {
-        hint: 'give a dump file, the id of a backup (`dropback list`), or `latest`.',
+        hint: 'give a dump file, the id of a backup (`dropback list`), or `latest`. In a container ./restore is /restore, and ./backups is /backups.',
       },
     );
   }

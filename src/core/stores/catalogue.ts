@@ -19,7 +19,7 @@ import type { Clock } from '../runtime/clock.ts';
 import { DropbackError, type ErrorReport, errorReport, throwIfAborted } from '../runtime/errors.ts';
 import type { LocalStore } from './local/store.ts';
 import type { Listing, Store, Stray } from './store.ts';
-import { notFound } from './store-errors.ts';
+import { noBackup, notFound } from './store-errors.ts';
 
 /** One backup, wherever it lies. */
 export interface CatalogueEntry {
@@ -35,6 +35,13 @@ export interface CatalogueEntry {
   readonly ageMs: number;
   /** Of the archive as stored. */
   readonly bytes: number;
+}
+
+/** What is known of a file by its checksum. */
+export interface KnownArchive {
+  readonly manifest: Manifest;
+  /** Not where its archive is no longer beside its manifest, or is another one. */
+  readonly isListed: boolean;
 }
 
 export interface CatalogueView {
@@ -109,7 +116,7 @@ export class Catalogue {
         : view.entries.find(({ id }) => id === idOrLatest);
     if (found) return found;
     const [failed] = view.unreachable;
-    if (!failed) throw notFound(idOrLatest, 'the catalogue');
+    if (!failed) throw idOrLatest === 'latest' ? noBackup() : notFound(idOrLatest, 'the catalogue');
     throw new DropbackError(
       'store/unreachable',
       `${idOrLatest} not found, and ${failed.where} failed`,
@@ -122,12 +129,20 @@ export class Catalogue {
   }
 
   /**
-   * The manifest of the archive with this sha256 (hex), if it is one of our own backups: the ground
-   * on which a dropped file is trusted. A store that can't be asked vouches for nothing.
+   * The backup of our own whose archive has this sha256 (hex), if there is one: the ground on which a
+   * dropped file is trusted. Its manifest is ground enough: whoever moved the archive into the drop folder
+   * has taken it off the list. A store that can't be asked vouches for nothing.
    */
-  async findBySha256(sha256: string, signal: AbortSignal): Promise<Manifest | undefined> {
-    const { entries } = await this.list(signal);
-    return entries.findLast(({ manifest }) => manifest.archive.sha256 === sha256)?.manifest;
+  async findBySha256(sha256: string, signal: AbortSignal): Promise<KnownArchive | undefined> {
+    const { entries, strays } = await this.list(signal);
+    const isIt = ({ archive }: Manifest) => archive.sha256 === sha256;
+    const listed = entries.findLast(({ manifest }) => isIt(manifest));
+    if (listed) return { manifest: listed.manifest, isListed: true };
+    for (const { name, where } of strays) {
+      const manifest = where === 'local' ? await this.#local.strayManifest(name) : undefined;
+      if (manifest && isIt(manifest)) return { manifest, isListed: false };
+    }
+    return undefined;
   }
 
   /**

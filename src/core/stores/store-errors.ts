@@ -20,6 +20,13 @@ export function notFound(id: string, where: string): DropbackError {
   });
 }
 
+/** Where `latest` is asked for. */
+export function noBackup(): DropbackError {
+  return new DropbackError('store/not-found', 'there is no backup yet', {
+    hint: '`dropback backup` makes one; `dropback list` shows what else lies there. BACKUP_NAME and BACKUP_DIR must be those of db-backup.',
+  });
+}
+
 /** What the system says when it, and not the file or its disk, is why something can't be read now. */
 const OF_THE_MOMENT = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR', 'ENOENT']);
 

@@ -10,6 +10,7 @@ import {
 } from '../drop-folder/claim.ts';
 import { safeName } from '../drop-folder/drop-name.ts';
 import { lookAt, signatureOf } from '../drop-folder/scan.ts';
+import { requireWithoutLog } from '../drop-folder/sqlite-log.ts';
 import type { Job } from '../job.ts';
 import type { JobDescription, JobRecord } from '../journal/record.ts';
 import type { MachineParts } from '../parts.ts';
@@ -62,6 +63,7 @@ async function takeIn(job: Job, parts: MachineParts, signal: AbortSignal): Promi
     return describeClaimed(path, signal);
   }
   const source = sourcePath(job.description, parts);
+  await requireWithoutLog(source);
   const signature = job.record.sourceSignature ?? (await signatureNow(source));
   await job.save({ sourceSignature: signature }, 'source signature');
   const { checkpoint } = parts;

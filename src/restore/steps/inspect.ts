@@ -60,8 +60,11 @@ async function lookUp(
   signal: AbortSignal,
 ): Promise<Manifest | undefined> {
   try {
-    const manifest = await parts.catalogue.findManifestBySha256(sha256, signal);
-    if (manifest) job.note({ backupOfOurs: manifest.id });
+    const known = await parts.catalogue.findBySha256(sha256, signal);
+    if (!known) return undefined;
+    const { manifest, isListed } = known;
+    job.note({ backupOfOurs: manifest.id });
+    if (!isListed) job.warn(movedAway(manifest));
     return manifest;
   } catch (error) {
     if (isAbort(error)) throw error;
@@ -70,6 +73,11 @@ async function lookUp(
     );
     return undefined;
   }
+}
+
+/** `mv` instead of `cp`: nobody would notice before that backup is looked for. */
+function movedAway({ id, archive }: Manifest): string {
+  return `${id} is no longer among the backups: its archive was moved into the drop folder. To keep it, copy the file back beside its manifest, as ${archive.file}`;
 }
 
 function requireEngine(format: ArchiveFormat, kind: EngineKind): void {

@@ -161,7 +161,10 @@ export class World {
         options.application ??
         new Application(this.runtime, containers, systemClock, log, undefined),
       catalogue: {
-        findManifestBySha256: async (sha256) => manifests.get(sha256),
+        findBySha256: async (sha256) => {
+          const manifest = manifests.get(sha256);
+          return manifest && { manifest, isListed: true };
+        },
         fetch: async (id, destination) => {
           const manifest = [...manifests.values()].find((one) => id === 'latest' || one.id === id);
           if (!manifest) throw new DropbackError('store/not-found', `no ${id}`, { hint: 'list.' });

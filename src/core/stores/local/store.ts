@@ -1,6 +1,6 @@
 import { rename } from 'node:fs/promises';
 import { basename } from 'node:path';
-import type { BackupFile } from '../../archive/archive-name.ts';
+import { type BackupFile, parseBackupFile } from '../../archive/archive-name.ts';
 import type { Manifest } from '../../archive/manifest.ts';
 import { isSameBackup } from '../../archive/manifest-file.ts';
 import {
@@ -74,6 +74,15 @@ export class LocalStore implements Store {
   async list(signal: AbortSignal): Promise<Listing> {
     throwIfAborted(signal);
     return await listFolder(this.#folder).catch(rethrow);
+  }
+
+  /** The manifest in a file that `list` names as a stray; undefined where it holds none that is whole. */
+  async strayManifest(file: string): Promise<Manifest | undefined> {
+    const known = parseBackupFile(this.#folder.name, file);
+    if (known?.kind !== 'manifest') return undefined;
+    return await this.#folder
+      .readManifest(this.#folder.file(file), known.id)
+      .catch(() => undefined);
   }
 
   /** The newest that is listed, without a look at all the others. Undefined where there is none. */

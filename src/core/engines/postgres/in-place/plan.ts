@@ -1,5 +1,6 @@
 import { DropbackError } from '../../../runtime/errors.ts';
 import type { Inspection, PreviousDatabase, RestoreTarget } from '../../engine.ts';
+import { requireKeptOf } from '../../kept-of.ts';
 import { installedClients, parseVersion } from '../clients.ts';
 import { readToc } from '../restore/archive-list.ts';
 import { stagingBudget } from '../restore/budget.ts';
@@ -49,6 +50,7 @@ export async function planUndoInPlace(
   previous: PreviousDatabase,
   signal: AbortSignal,
 ): Promise<InPlaceState> {
+  requireKeptOf(previous, server.liveName);
   const bytes = await measureSafety(folder, previous);
   if (bytes === undefined || (await identify(previous.name, signal)) !== previous.identity) {
     throw previousGone(previous, bytes);

@@ -186,7 +186,7 @@ async function loadPlain(
   for (const kind of ['event trigger', 'publication', 'subscription'] as const) {
     const count = result.leftOut[kind] ?? 0;
     if (count > 0)
-      warnings.push(`${count} statements about a ${kind} were left out: create it by hand`);
+      warnings.push(`${kind}s are left out, create them by hand (${count} in the file)`);
   }
   return { ownership: result.ownership, warnings };
 }

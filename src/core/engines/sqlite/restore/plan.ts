@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { DropbackError } from '../../../runtime/errors.ts';
 import type { Inspection, PreviousDatabase, RestoreTarget } from '../../engine.ts';
+import { requireKeptOf } from '../../kept-of.ts';
 import { newId, ourName, SIDE_SUFFIXES } from '../names.ts';
 import type { Location } from '../owner.ts';
 import type { SqliteTool } from '../tool-client.ts';
@@ -35,7 +36,8 @@ export async function planUndo(
   previous: PreviousDatabase,
   signal: AbortSignal,
 ): Promise<SqliteState> {
-  const { runAs } = location;
+  const { runAs, path: live } = location;
+  requireKeptOf(previous, live);
   const [kept] = await tool.ask('identify', { paths: [previous.name] }, { runAs, signal });
   if (kept?.identity !== previous.identity) {
     throw new DropbackError(
@@ -46,9 +48,8 @@ export async function planUndo(
       },
     );
   }
-  const live = await lookAtLive(tool, location, signal);
   return {
-    ...describe(location, live, 'rollback'),
+    ...describe(location, await lookAtLive(tool, location, signal), 'rollback'),
     kind: 'undo',
     staging: previous.name,
     stagingIdentity: previous.identity,
