@@ -6,6 +6,7 @@ import { BackupHistory } from './history.ts';
 import { prune } from './prune.ts';
 import { BackupRun, type FinishedRun, type RunProgress } from './run.ts';
 import { RunMarks } from './run-marks.ts';
+import { sweepNotes } from './sweep-notes.ts';
 import { tellFinished } from './tell-finished.ts';
 import { notRehearsed, notUploaded } from './unfinished.ts';
 import { UntoldRuns } from './untold-runs.ts';
@@ -23,13 +24,14 @@ export class SingleBackup {
   readonly #alerts: BackupAlerts;
   readonly #history: BackupHistory;
   readonly #marks: RunMarks;
+  readonly #folder: string;
 
   constructor(deps: BackupDependencies) {
     this.#deps = deps;
     this.#alerts = new BackupAlerts(deps);
-    const folder = ownFolder(deps.config.backupDir, deps.config.name);
-    this.#history = new BackupHistory(folder, deps);
-    this.#marks = new RunMarks(folder, deps);
+    this.#folder = ownFolder(deps.config.backupDir, deps.config.name);
+    this.#history = new BackupHistory(this.#folder, deps);
+    this.#marks = new RunMarks(this.#folder, deps);
   }
 
   /** Throws what went wrong; a failed upload or rehearsal too, though the backup itself is then listed. */
@@ -46,11 +48,13 @@ export class SingleBackup {
     return finished;
   }
 
-  /** Where nobody can be told here, unfinished runs are left for whoever can. */
+  /** At what earlier processes have left. Unfinished runs, where nobody can be told here, stay for whoever can. */
   async #lookBack(signal: AbortSignal): Promise<void> {
     const { alerts, log } = this.#deps;
     const history = this.#history;
     await history.readFailure();
+    // Nothing is lost by what stays.
+    await sweepNotes(this.#folder).catch(() => {});
     try {
       await history.readLastGood(signal);
     } catch (error) {

@@ -1,8 +1,8 @@
-import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../core/observability/log.ts';
 import { BACKUP_STATUS_FILE, type BackupStatus } from '../core/requests/backup-status.ts';
-import { ensureFolder, nameOfTemporary, writeDurably } from '../core/runtime/durable-files.ts';
+import { ensureFolder, writeDurably } from '../core/runtime/durable-files.ts';
+import { sweepNotes } from './sweep-notes.ts';
 
 /** Keeps what the daemon says of itself in a file; one write at a time, and only of what is new. */
 export class StatusFile {
@@ -31,25 +31,14 @@ export class StatusFile {
   async #write(text: string): Promise<void> {
     try {
       await ensureFolder(this.#folder);
-      if (!this.#isSwept) await this.#sweep();
+      if (!this.#isSwept) await sweepNotes(this.#folder);
+      this.#isSwept = true;
       await writeDurably(join(this.#folder, BACKUP_STATUS_FILE), text);
       this.#isBroken = false;
     } catch (error) {
       // Told once: it would come with every change.
       if (!this.#isBroken) this.#log.warn({ error }, 'the status file could not be written');
       this.#isBroken = true;
-    }
-  }
-
-  /**
-   * What a process that was killed while it wrote has left: the folder is our own, and so are all
-   * notes in it. Whoever else is writing one right now writes it once more (`writeDurably`).
-   */
-  async #sweep(): Promise<void> {
-    this.#isSwept = true;
-    for (const name of await readdir(this.#folder)) {
-      if (!nameOfTemporary(name)?.endsWith('.json')) continue;
-      await rm(join(this.#folder, name), { force: true });
     }
   }
 }

@@ -76,8 +76,12 @@ test('a run that is killed is told by the next start, though that makes no backu
   });
   expect(backupHealth(status, new Date())).toBe('degraded');
   await daemon.stop();
-  // Known once, it is told once.
+  // Known once, it is told once; what it was writing just then goes with the next run of any process.
+  const notes = ['backups', '.dropback', 'app'];
+  await writeFile(stack.bench.path(...notes, '.status.json.7eb187ff6f01.tmp'), 'torn');
   expect((await stack.run('db-backup', ['--once'], settings())).code).toBe(0);
+  const left = (await stack.bench.files(...notes)).filter((name) => /tmp$|^run-/.test(name));
+  expect(left).toEqual([]);
   expect(alerts()).toEqual([
     expect.stringMatching(/^backup-failed backup failed: the backup begun at \S+ was cut short/),
     expect.stringMatching(/^backup-recovered backups work again/),
