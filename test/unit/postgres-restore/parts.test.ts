@@ -160,6 +160,13 @@ test('counts differ by rows, by missing tables, and by tables that nobody expect
   expect(countDifferences(expected, found)).toHaveLength(3);
 });
 
+test('a hundred thousand tables have room, however little their script is', () => {
+  const script = { bytes: 7_000_000, lines: 200_000 };
+  expect(stagingBudget(expectedBytes(script, undefined, 100_000), 0, undefined)).toBeGreaterThan(
+    3.5e9,
+  );
+});
+
 test('the budget follows the larger of live size and content, with room for small ones', () => {
   const GIB = 2 ** 30;
   expect(stagingBudget(4 * GIB, 2 * GIB, undefined)).toBe(6 * GIB);

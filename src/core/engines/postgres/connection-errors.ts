@@ -1,4 +1,5 @@
 import { DropbackError, messageOf } from '../../runtime/errors.ts';
+import { outOfLocks } from './out-of-locks.ts';
 
 /** What we use of the errors that the driver throws: the server's fields, or a system code. */
 export interface DriverError extends Error {
@@ -12,6 +13,7 @@ export interface DriverError extends Error {
 }
 
 const SQLSTATE = /^[0-9A-Z]{5}$/;
+const OUT_OF_MEMORY = '53200';
 
 /** The server's SQLSTATE, or undefined for an error that didn't come from a server. */
 export function sqlState(error: unknown): string | undefined {
@@ -70,6 +72,12 @@ export function queryError(error: unknown, where: string): DropbackError {
   if (error instanceof DropbackError) return error;
   const state = sqlState(error);
   if (state === undefined || isPassing(state)) return unreachable(where, error);
+  if (state === OUT_OF_MEMORY && /shared memory/.test(messageOf(error))) {
+    return outOfLocks(`${where}: ${messageOf(error)}`, '', {
+      facts: facts(error, state),
+      cause: error,
+    });
+  }
   return new DropbackError('database/query-failed', `${where}: ${messageOf(error)} [${state}]`, {
     hint: (error as DriverError).hint ?? queryHint(state),
     facts: facts(error, state),

@@ -1,5 +1,6 @@
 import { DropbackError, toDropbackError } from '../../../runtime/errors.ts';
 import { saysDiskFull } from '../../../runtime/process/disk-full.ts';
+import { outOfLocks, saysOutOfLocks } from '../out-of-locks.ts';
 
 const MOST_WARNINGS = 100;
 
@@ -57,6 +58,10 @@ export function dumpError(error: unknown): DropbackError {
       retryable: true,
       cause: error,
     });
+  }
+  if (saysOutOfLocks(said)) {
+    const so = 'pg_dump locks every table that it saves, and some of what belongs to them.';
+    return outOfLocks(message, so, { facts: known.facts, cause: error });
   }
   if (/permission denied|query would be affected by row-level security/.test(said)) {
     return new DropbackError('backup/not-permitted', message, {

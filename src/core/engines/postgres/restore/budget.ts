@@ -9,6 +9,8 @@ const FACTOR = 1.5;
 /** Catalogs, WAL-logged indexes and round numbers: small databases need room beyond proportion. */
 const LEAST_BYTES = 256 * MIB;
 const EMPTY_DATABASE_BYTES = 8 * MIB;
+/** A key, a sequence, the index of its long values, a page each; and what the catalogs say of it. */
+const EMPTY_TABLE_BYTES = 24 * 1024;
 /** A row's header, item pointer and alignment; text has none of it. */
 const ROW_OVERHEAD_BYTES = 32;
 const POLL_MS = 500;
@@ -25,12 +27,17 @@ export interface TextSize {
 
 /**
  * Bytes that the content will take in a database, at a guess: every line a row with its overhead,
- * and indexes as large as the rows. Where our own manifest knows the source's size, that.
+ * indexes as large as the rows, and what so many tables take without any. Where our own manifest knows the source's size, that.
  */
-export function expectedBytes(text: TextSize | undefined, manifest: Manifest | undefined): number {
+export function expectedBytes(
+  text: TextSize | undefined,
+  manifest: Manifest | undefined,
+  tables = 0,
+): number {
   if (manifest) return Math.max(manifest.database.sizeBytes, EMPTY_DATABASE_BYTES);
   const { bytes, lines } = text ?? { bytes: 0, lines: 0 };
-  return EMPTY_DATABASE_BYTES + 2 * (bytes + ROW_OVERHEAD_BYTES * lines);
+  const rows = 2 * (bytes + ROW_OVERHEAD_BYTES * lines);
+  return EMPTY_DATABASE_BYTES + rows + EMPTY_TABLE_BYTES * tables;
 }
 
 /** RESTORE_MAX_STAGING_BYTES, else 1.5 times the larger of live size and expected size. */

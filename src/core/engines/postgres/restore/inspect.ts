@@ -175,7 +175,7 @@ async function describe(
 ): Promise<Inspection> {
   const { live, session } = scene;
   const manifest = found.trusted ? drop.manifest : undefined;
-  const expected = expectedBytes(content.text, manifest);
+  const expected = expectedBytes(content.text, manifest, content.tables.length);
   const missing = await missingTablespaces(session, content.tablespaces);
   const extensionSchemas = content.extensions.flatMap(({ schema }) => schema ?? []);
   const details: InspectionDetails = {

@@ -1,8 +1,8 @@
 import { DropbackError } from '../../../runtime/errors.ts';
 import { saysDiskFull } from '../../../runtime/process/disk-full.ts';
+import { outOfLocks, saysOutOfLocks } from '../out-of-locks.ts';
 
 const CONNECTION = /server closed the connection|connection to server|terminating connection/;
-const LOCKS = /ERROR: +out of shared memory|max_locks_per_transaction/;
 /**
  * Seen with parallel jobs where publications, partitions or foreign keys make two entries lock the
  * same tables in different order: the workers' fault, not the file's.
@@ -38,16 +38,9 @@ export function loadError(
       cause,
     });
   }
-  if (lines.some((line) => LOCKS.test(line))) {
-    return new DropbackError(
-      'database/out-of-locks',
-      `the server's table of locks is full: ${first}`,
-      {
-        hint: 'raise max_locks_per_transaction on the server (64 by default; it needs a restart): its product with max_connections is how many tables can be locked at a time. The live database is unchanged.',
-        facts: { program, stderr: lines },
-        cause,
-      },
-    );
+  if (lines.some(saysOutOfLocks)) {
+    const facts = { program, stderr: lines };
+    return outOfLocks(first, 'The live database is unchanged.', { facts, cause });
   }
   if (lines.some((line) => DEADLOCK.test(line))) {
     return new DropbackError(
