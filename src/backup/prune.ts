@@ -48,7 +48,8 @@ export async function prune(
 ): Promise<Manifest[]> {
   const { log } = deps;
   let lost: Manifest[] = [];
-  for (const target of storesOf(deps)) {
+  // The remote store first: what is found gone there is kept here.
+  for (const target of storesOf(deps).toReversed()) {
     if (target.onlyPlanned !== undefined) continue;
     const report = await pruneStore(deps, target, false, runFailed, signal);
     const { store, plan, removed, error } = report;

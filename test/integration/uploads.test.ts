@@ -123,6 +123,19 @@ describe('uploads', () => {
     expect(await idsIn(local)).toEqual([old, newest, last]);
   });
 
+  test('local retention keeps what has just been found gone from the bucket, until it is there again', async () => {
+    const made = [await make(1, local), await make(2, local)];
+    const [old, newest] = made.map(({ manifest }) => manifest.id);
+    await uploadsTo(remote).drain(never);
+    await remote.remove((made[0] as SampleBackup).manifest, never);
+    await pruneLocal();
+    expect(await idsIn(local)).toEqual([old, newest]);
+    expect((await uploadsTo(remote).drain(never)).uploaded).toEqual([old]);
+    await pruneLocal();
+    expect(await idsIn(local)).toEqual([newest]);
+    expect(await idsIn(remote)).toEqual([old, newest]);
+  });
+
   test('a change of bucket, prefix or endpoint is another place; of credentials it is none', () => {
     const place = {
       bucket: 'b',
