@@ -188,12 +188,12 @@ async function pruneStore(
   runFailed: boolean,
   signal: AbortSignal,
 ): Promise<StorePrune> {
-  const { config, local, remote, clock } = deps;
+  const { local, remote, clock } = deps;
   const base = { where: store.kind, store: store.description, dryRun, removed: [] };
   const note = onlyPlanned === undefined ? {} : { onlyPlanned };
   try {
     const listed = (await store.list(signal)).backups;
-    const others = await othersIn(config, store, listed);
+    const others = await othersIn(deps, store, listed, signal);
     const backups = listed.filter(({ id }) => !others.ids.includes(id));
     const guards = { lastRunFailed: runFailed, requireUploaded };
     const plan = await planFor(deps, store, policy, backups, guards);
@@ -216,12 +216,19 @@ async function pruneStore(
   }
 }
 
-/** In the local folder there can be none: whoever writes there has its origin. */
+/**
+ * In the local folder there can be none: whoever writes there has its origin. What lies there says since
+ * when we are here, where nothing of ours is left in the remote store.
+ */
 async function othersIn(
-  { backupDir, name }: BackupConfig,
+  { config, local }: PruneDependencies,
   { kind }: Store,
   listed: readonly Manifest[],
+  signal: AbortSignal,
 ): Promise<Others> {
   if (kind === 'local') return { ids: [], areWriting: false };
-  return madeByOthers(await readOrigin(ownFolder(backupDir, name)), listed);
+  const own = await readOrigin(ownFolder(config.backupDir, config.name));
+  const ids = new Set(listed.map(({ id }) => id));
+  const here = (await local.list(signal)).backups.filter(({ id }) => !ids.has(id));
+  return madeByOthers(own, [...here, ...listed]);
 }

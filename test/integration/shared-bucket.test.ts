@@ -49,9 +49,9 @@ describe('two stacks whose databases have one name, in one bucket', () => {
     const origin = await ownOrigin(ownFolder(config.backupDir, 'app'));
     return { config, local, remote, clock, log: silentLogger(), origin };
   };
-  const make = async ({ local, origin }: Site, day: number, hour: number): Promise<Manifest> => {
-    const at = new Date(Date.UTC(2026, 10, day, hour));
-    const source = join(root, `${origin}-${day}-${hour}`);
+  const make = async ({ local, origin }: Site, day: number, hour: number, minute = 0) => {
+    const at = new Date(Date.UTC(2026, 10, day, hour, minute));
+    const source = join(root, `${origin}-${at.getTime()}`);
     const { manifest } = await sampleBackup(source, { at, bytes: 100, origin });
     for (const store of [local, remote]) await store.publish(manifest, { path: source }, never);
     const upload = { status: 'uploaded', target: remote.identity, at } as const;
@@ -76,6 +76,19 @@ describe('two stacks whose databases have one name, in one bucket', () => {
     const reports = await pruneOnDemand(a, true, never);
     const told = reports.find(({ where }) => where === 's3')?.others;
     expect(told).toEqual({ ids: ids(ofB.slice(2)), areWriting: true });
+  });
+
+  test('set up within minutes of each other, neither takes the other for its predecessor', async () => {
+    const [a, b] = [await site('a'), await site('b')];
+    const ofA = await make(a, 1, 1, 0);
+    const ofB = [await make(b, 1, 1, 4), await make(b, 1, 1, 5), await make(b, 1, 1, 6)];
+    await prune(b, false, never);
+    expect(await inBucket()).toEqual(ids([ofA, ...ofB.slice(1)]));
+    // Also where somebody has removed what it had there.
+    await remote.remove(ofA, never);
+    const [, inS3] = await pruneOnDemand(a, true, never);
+    expect(inS3?.others).toEqual({ ids: ids(ofB.slice(1)), areWriting: true });
+    expect(inS3?.plan).toMatchObject({ keep: [], remove: [] });
   });
 
   test('of who had stopped before we began, retention goes on', async () => {

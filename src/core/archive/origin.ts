@@ -3,7 +3,6 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ensureFolder, writeDurably } from '../runtime/durable-files.ts';
 import type { Manifest } from './manifest.ts';
-import { CLOCK_TOLERANCE_MS } from './newest.ts';
 
 /**
  * Two stacks that have the same BACKUP_NAME and write into one bucket must not take each other's backups
@@ -35,16 +34,20 @@ export interface Others {
   readonly areWriting: boolean;
 }
 
+/** Two stacks may be set up at the same time. */
+const TOGETHER_MS = 3_600_000;
+
 /**
- * What is not `own` though it lies among ours: of whoever has made a backup after our first one. Who had
- * stopped before is whom we took over from (another machine, a new volume): those are ours to keep.
+ * What is not `own` though it lies among ours: of whoever has made a backup after our first one, or not
+ * long before it. Who had stopped by then is whom we took over from (another machine, a new volume): those
+ * are ours to keep, and to remove.
  */
 export function madeByOthers(own: string | undefined, backups: readonly Made[]): Others {
   const ours = timesOf(backups.filter(({ origin }) => origin !== undefined && origin === own));
   const [first] = ours;
   if (first === undefined) return { ids: [], areWriting: false };
   const beside = new Set(
-    backups.filter((one) => timeOf(one) > first + CLOCK_TOLERANCE_MS).map(({ origin }) => origin),
+    backups.filter((one) => timeOf(one) > first - TOGETHER_MS).map(({ origin }) => origin),
   );
   const theirs = backups.filter(
     ({ origin }) => origin !== undefined && origin !== own && beside.has(origin),
