@@ -23,7 +23,7 @@ export function recordForDrop(drop: QueuedDrop, now: Date): JobRecord {
   return { ...newRecord(job), sourceSignature: signature };
 }
 
-/** Throws `request/*` for what doesn't make sense. */
+/** Throws `request/*` for what doesn't make sense. Of what is kept, an undo means the first. */
 export function recordForRequest(
   request: RestoreRequest,
   kept: readonly PreviousRecord[],

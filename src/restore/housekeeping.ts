@@ -1,5 +1,7 @@
-import { isAbort } from '../core/runtime/errors.ts';
+import { DropbackError, isAbort } from '../core/runtime/errors.ts';
 import type { Gates } from './gates.ts';
+import type { PreviousRecord } from './journal/previous-records.ts';
+import { keptOfAnother, sortKept } from './kept.ts';
 import { notePrevious } from './note-previous.ts';
 import type { MachineParts } from './parts.ts';
 import { PreviousExpiry } from './previous-expiry.ts';
@@ -15,6 +17,8 @@ export class Housekeeping {
   readonly #inbox: RequestInbox;
   readonly #board: StatusBoard;
   readonly #expiry: PreviousExpiry;
+  /** Ids of kept databases. */
+  readonly #told = new Set<string>();
 
   constructor(parts: MachineParts, gates: Gates, inbox: RequestInbox, board: StatusBoard) {
     this.#parts = parts;
@@ -44,15 +48,28 @@ export class Housekeeping {
   async #expirePrevious(signal: AbortSignal): Promise<void> {
     const { engine, previous, log } = this.#parts;
     const { records, unusable } = await previous.list();
-    for (const { previous: kept } of records) {
+    const { ours, others } = await sortKept(records, engine);
+    this.#tellOf(others);
+    for (const { previous: kept } of ours) {
       if (!this.#expiry.isOver(kept)) continue;
       const context = { signal, log, progress: () => {}, save: async () => {} };
       await engine.dropPrevious(kept, context);
       await previous.remove(kept);
       log.info({ previous: kept.name, replacedAt: kept.replacedAt }, 'its time is over: dropped');
     }
-    if (unusable.length > 0) throw new Error(`records can't be read: ${unusable.join(', ')}`);
     await notePrevious(this.#parts, this.#board);
+    if (unusable.length > 0) throw damaged(unusable);
+  }
+
+  /** Once: it stays until somebody acts. */
+  #tellOf(others: readonly PreviousRecord[]): void {
+    const { log, engine } = this.#parts;
+    for (const { previous: kept } of others) {
+      if (this.#told.has(kept.id)) continue;
+      this.#told.add(kept.id);
+      const { message, hint } = keptOfAnother(kept, engine);
+      log.warn({ previous: kept.name, hint }, message);
+    }
   }
 
   async #chore(kind: string, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
@@ -64,4 +81,15 @@ export class Housekeeping {
       this.#board.problem(`chore ${kind}`, error, `${kind}: could not be done; trying again`);
     }
   }
+}
+
+function damaged(files: readonly string[]): DropbackError {
+  return new DropbackError(
+    'previous/damaged',
+    `records of kept databases can't be read: ${files.join(', ')}`,
+    {
+      hint: 'nothing is swept meanwhile. Each names a kept database that no command brings back any more: look for it (dropback_p_…), then remove the record from previous/ by hand.',
+      facts: { files },
+    },
+  );
 }

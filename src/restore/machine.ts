@@ -7,6 +7,7 @@ import { removeWorkFolder } from './drop-folder/filing.ts';
 import { HeldLock } from './held-lock.ts';
 import { Job, type OnProgress } from './job.ts';
 import type { JobRecord } from './journal/record.ts';
+import { requireKeptOfLive } from './kept.ts';
 import { type Ending, lateSignal } from './late-signal.ts';
 import type { MachineParts } from './parts.ts';
 import { outcomeOf } from './report.ts';
@@ -92,6 +93,7 @@ export class RestoreMachine {
     if (job.description.kind === 'undo') {
       const { previous } = job.description;
       if (!previous) throw nothingToUndo();
+      await requireKeptOfLive(previous, parts.previous, parts.engine);
       const state = await parts.engine.planUndo(previous, job.context(signal));
       await job.save({ state, step: 'stop', phase: 'intent' }, 'plan undo');
       await parts.news.started(job);

@@ -24,6 +24,17 @@ export async function returnOrphans(
   }
 }
 
+/** Whether one of them is of a restore that may have stopped the application: nobody else knows. */
+export async function mayHaveStopped({ folders }: Pick<MachineParts, 'folders'>): Promise<boolean> {
+  for (const name of await readdir(folders.work)) {
+    const folder = join(folders.work, name);
+    const job = await describedBy(folder);
+    const isRestore = job?.kind === 'restore' && job.target?.kind === 'live';
+    if (isRestore || (!job && (await lookAt(claimedPath(folder))))) return true;
+  }
+  return false;
+}
+
 async function returnDrop(folder: string, id: string, parts: MachineParts): Promise<void> {
   const path = claimedPath(folder);
   if (!(await lookAt(path))) return;

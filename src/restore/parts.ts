@@ -31,7 +31,14 @@ export interface BackupCatalogue {
 /** The application's containers; what ran is remembered by the machine. */
 export type ApplicationControl = Pick<
   Application,
-  'isConfigured' | 'resolve' | 'running' | 'stop' | 'confirmStopped' | 'start' | 'lateStopMs'
+  | 'isConfigured'
+  | 'resolve'
+  | 'listed'
+  | 'running'
+  | 'stop'
+  | 'confirmStopped'
+  | 'start'
+  | 'lateStopMs'
 >;
 
 export interface MachineSettings {

@@ -1,17 +1,18 @@
 import { DropbackError, messageOf } from '../core/runtime/errors.ts';
 import { type Backoff, retry } from '../core/runtime/retry.ts';
+import type { BringBackOptions } from './bring-back.ts';
 import { complete } from './complete.ts';
 import { conclude } from './conclude.ts';
 import { removeInterruptedWrites } from './interrupted-writes.ts';
 import { Job, type OnProgress } from './job.ts';
 import type { JobRecord } from './journal/record.ts';
 import { nextAttempt } from './machine.ts';
-import { returnOrphans } from './orphans.ts';
+import { Meanwhile } from './meanwhile.ts';
+import { mayHaveStopped, returnOrphans } from './orphans.ts';
 import type { MachineParts } from './parts.ts';
-import { discardStaging, freeWorkFolder, startAgain, stopsOf } from './roll-back.ts';
+import { discardStaging, freeWorkFolder, stopsOf } from './roll-back.ts';
 import { startEveryListed } from './start-listed.ts';
 import { finishFiling } from './steps/file-away.ts';
-import type { BringBackOptions } from './steps/start.ts';
 import { sweepLeftovers } from './sweep.ts';
 
 export type RecoveryEnd =
@@ -36,12 +37,29 @@ export async function recover(
   signal: AbortSignal,
   onProgress: OnProgress,
 ): Promise<RecoveryEnd> {
+  try {
+    return await fromJournal(parts, signal, onProgress);
+  } catch (error) {
+    if (signal.aborted) throw error;
+    // Which database is live is known, or never will be: the application need not wait for a disk.
+    await startEveryListed(parts, signal, 'noted', 'broken-off');
+    throw error;
+  }
+}
+
+async function fromJournal(
+  parts: MachineParts,
+  signal: AbortSignal,
+  onProgress: OnProgress,
+): Promise<RecoveryEnd> {
   const condition = await parts.journal.load();
   if (condition.kind === 'unusable') return blocked(condition.why, parts, signal);
   if (condition.warning) parts.log.error(condition.warning);
   const { record } = condition.body;
   if (!record) {
-    await startEveryNoted(parts, signal, 'earlier');
+    if (condition.isNew) await noteForLostJournal(parts, signal);
+    // It was another daemon that stopped them, and nobody says how far it came.
+    await startEveryNoted(parts, signal, 'broken-off');
     await tidy(parts, undefined, signal);
     return { kind: 'clean' };
   }
@@ -63,6 +81,13 @@ async function resolve(
     await finishFiling(job, parts);
     return undefined;
   }
+  const { state } = job.record;
+  if (state && state.engine !== parts.engine.kind) {
+    // Only the database that it was of could say what became of it.
+    await startEveryNoted(parts, signal, stopsOf(job.record));
+    await conclude(job, parts, { outcome: 'failed', error: ofAnother(job, parts) }, signal);
+    return undefined;
+  }
   if (job.record.swapped || (await isSwapped(job, parts, signal))) {
     if (!job.record.swapped) await job.save({ swapped: true }, 'swapped, says the database');
     job.warn(`${interrupted(job)}, with the databases swapped: went on from there`);
@@ -72,6 +97,10 @@ async function resolve(
   await startEveryNoted(parts, signal, stopsOf(job.record));
   await discardStaging(job, parts, { signal, soonSignal: signal });
   await freeWorkFolder(job);
+  if (state && !(await parts.engine.isOfLive(state))) {
+    await conclude(job, parts, { outcome: 'failed', error: ofAnother(job, parts) }, signal);
+    return undefined;
+  }
   job.warn(`${interrupted(job)}: undone, and begun again`);
   const wasParked = job.record.parked === true;
   if (wasParked || job.record.attempt < parts.settings.mostAttempts) {
@@ -89,6 +118,8 @@ function interrupted(job: Job): string {
   return `interrupted at the step ${step} of attempt ${attempt}, because db-restore ended`;
 }
 
+const ASKING = 'asking the database what became of the restore';
+
 /**
  * Before the swap was begun the answer is no, and the application need not wait for it; the engine
  * is asked all the same, since that ends what a dead daemon may have left running.
@@ -97,21 +128,33 @@ async function isSwapped(job: Job, parts: MachineParts, signal: AbortSignal): Pr
   const { state, step } = job.record;
   if (step !== 'swap') await startEveryNoted(parts, signal, stopsOf(job.record));
   if (!state) return false;
+  await using meanwhile = new Meanwhile(signal);
   const since = parts.clock.monotonic();
-  let isBack = step !== 'swap';
   const outcome = await retry(() => parts.engine.outcome(state, signal), {
     clock: parts.clock,
     signal,
     backoff: patient,
     isRetryable: () => !signal.aborted,
     onRetry: (error, attempt, delayMs) => {
-      job.log.warn({ attempt, delayMs, error }, 'asking the database what became of the restore');
-      if (isBack || parts.clock.monotonic() - since < APPLICATION_WAITS_MS) return;
-      isBack = true;
-      void startAgain(job, parts, signal);
+      job.log.warn({ attempt, delayMs, error }, ASKING);
+      parts.board.problem('recovery', error, ASKING);
+      if (step !== 'swap' || parts.clock.monotonic() - since < APPLICATION_WAITS_MS) return;
+      meanwhile.begin((until) => startEveryListed(parts, until, 'noted', stopsOf(job.record)));
     },
   });
   return outcome === 'swapped';
+}
+
+/** Somebody has lost journal and stopped.json in the middle of a restore: all that is listed is owed. */
+async function noteForLostJournal(parts: MachineParts, signal: AbortSignal): Promise<void> {
+  const isKnown = (await parts.stopped.read()).kind !== 'none';
+  if (isKnown || !(await mayHaveStopped(parts))) return;
+  const names = await parts.application.listed(signal);
+  parts.log.error(
+    { containers: names },
+    'the journal of a restore is lost: starting what is listed',
+  );
+  await parts.stopped.write({ restoreId: 'lost', names, at: parts.clock.now().toISOString() });
 }
 
 async function startEveryNoted(
@@ -156,6 +199,18 @@ async function tidy(
     parts.leftovers.found = true;
     parts.log.warn(`left-overs are still to be removed: ${messageOf(error)}`);
   }
+}
+
+/** What was dropped for one database is not restored into another. */
+function ofAnother({ record }: Job, { engine }: MachineParts): DropbackError {
+  return new DropbackError(
+    'restore/of-another-database',
+    `interrupted at the step ${record.step}, it was of another database than the one that is configured now (${engine.description})`,
+    {
+      hint: 'that database is wholly the old one or the new one; with DATABASE_URL as it was, db-restore removes what it left there. To restore it here, drop the file again.',
+      facts: { step: record.step },
+    },
+  );
 }
 
 function tooOften(record: JobRecord): DropbackError {

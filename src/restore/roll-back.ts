@@ -1,11 +1,11 @@
 import { removeUnpacked } from '../core/archive/unpack.ts';
 import { type DropbackError, isAbort, messageOf, toDropbackError } from '../core/runtime/errors.ts';
 import { type Backoff, retry } from '../core/runtime/retry.ts';
+import { bringBack } from './bring-back.ts';
 import type { Job } from './job.ts';
 import type { JobRecord } from './journal/record.ts';
 import type { Ending } from './late-signal.ts';
 import type { MachineParts } from './parts.ts';
-import { bringBack } from './steps/start.ts';
 
 /** While it isn't known which database is live, the application waits; but not for ever. */
 const asking: Backoff = { firstMs: 500, mostMs: 5000, attempts: 15 };
@@ -74,9 +74,9 @@ export async function startAgain(
   }
 }
 
-/** Whether every container of this attempt was seen stopped. */
-export function stopsOf({ stoppedAt }: JobRecord): 'seen' | 'broken-off' {
-  return stoppedAt === undefined ? 'broken-off' : 'seen';
+/** Whether every stop of this attempt was seen to its end. */
+export function stopsOf({ stoppedAt, stoppingAgain }: JobRecord): 'seen' | 'broken-off' {
+  return stoppedAt === undefined || stoppingAgain ? 'broken-off' : 'seen';
 }
 
 /** What can't be removed now is a warning, and swept later. Never throws. */

@@ -51,6 +51,10 @@ export class StatusBoard {
     this.#log.error({ error }, message);
   }
 
+  has(kind: string): boolean {
+    return this.#problems.has(kind);
+  }
+
   solved(kind: string, message: string): void {
     this.#news.solved(kind);
     if (this.#problems.delete(kind)) this.#log.info(message);

@@ -1,9 +1,11 @@
 import { EXIT_CODES, type RestoreRequest } from '../core/requests/protocol.ts';
 import type { RestoreReport } from '../core/requests/report.ts';
 import { DropbackError, errorReport, toDropbackError } from '../core/runtime/errors.ts';
+import { OWED } from './bring-back.ts';
 import { findPrevious, recordForRequest } from './describe-job.ts';
 import type { JobProgress } from './job.ts';
 import type { JobRecord } from './journal/record.ts';
+import { keptOfAnother, sortKept } from './kept.ts';
 import { type JobEnd, RestoreMachine } from './machine.ts';
 import { notePrevious } from './note-previous.ts';
 import type { MachineParts } from './parts.ts';
@@ -48,8 +50,7 @@ export class Worker {
     if (record.job.source.kind !== 'request') return;
     // Whoever asks for the kept databases next must find this one.
     await notePrevious(this.#parts, this.#board);
-    const isOwed = (await this.#parts.stopped.read()).kind !== 'none';
-    await this.#inbox.finish(record.job.source.requestId, resultFor(report, isOwed));
+    await this.#inbox.finish(record.job.source.requestId, resultFor(report, this.#board.has(OWED)));
   }
 
   /** The record of a request's job, or undefined when the request is answered already. */
@@ -60,7 +61,8 @@ export class Worker {
         await this.#dropPrevious(request, signal);
         return undefined;
       }
-      const record = recordForRequest(request, records, this.#parts.clock.now());
+      const { ours, others } = await sortKept(records, this.#parts.engine);
+      const record = recordForRequest(request, [...ours, ...others], this.#parts.clock.now());
       return (await this.#inbox.take(request.id)) ? record : undefined;
     } catch (error) {
       if (signal.aborted) throw error;
@@ -107,7 +109,9 @@ export class Worker {
   async #dropPrevious(request: RestoreRequest, signal: AbortSignal): Promise<void> {
     const { engine, previous, log } = this.#parts;
     const { records } = await previous.list();
-    const kept = findPrevious(records, request.previousId).previous;
+    const { ours, others } = await sortKept(records, engine);
+    const { previous: kept, state } = findPrevious([...ours, ...others], request.previousId);
+    if (!(await engine.isOfLive(state))) throw keptOfAnother(kept, engine);
     const context = { signal, log, progress: () => {}, save: async () => {} };
     await engine.dropPrevious(kept, context);
     await previous.remove(kept);

@@ -258,11 +258,13 @@ describe.each(servers)('restoring in place into PostgreSQL $major', (server) => 
     expect(await engine.measurePrevious(previous, never)).toBe(previous.bytes);
     const ofAnother = engine.planUndo({ ...previous, of: 'another' }, bed.context());
     await expect(ofAnother).rejects.toMatchObject({ code: 'restore/previous-of-another' });
+    const moved = { ...previous, name: `/mounted/elsewhere/${previous.id}.dump` };
+    expect(await engine.measurePrevious(moved, never)).toBe(previous.bytes);
     await writeFile(previous.name, 'something else', { flag: 'a' });
     await expect(engine.planUndo(previous, bed.context())).rejects.toMatchObject({
       code: 'restore/previous-gone',
     });
-    await engine.dropPrevious(previous, bed.context());
+    await engine.dropPrevious(moved, bed.context());
     expect(await engine.measurePrevious(previous, never)).toBeUndefined();
     expect(await readdir(place.folder)).toEqual([]);
   });

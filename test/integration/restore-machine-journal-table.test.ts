@@ -85,6 +85,7 @@ async function look(state: string, second: string, note: string): Promise<void> 
     });
     // Once everything that it speaks of runs, nothing is owed any more.
     const isDone = async () => !(await readdir(world.path())).includes('stopped.json');
+    await world.pass(25_000);
     await world.until(isDone);
     if (journal !== 'blocked') return;
     // A person has to look first: what an earlier restore took in stays where it is.

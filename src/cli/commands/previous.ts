@@ -32,10 +32,17 @@ export async function previous(options: PreviousOptions, context: CliContext): P
   const lines = rows.map((row) => [
     row.id,
     `${durationText(now - Date.parse(row.replacedAt))} ago`,
-    durationText(Date.parse(row.keptUntil) - now),
+    row.ofAnother ? 'see below' : durationText(Date.parse(row.keptUntil) - now),
     bytesText(row.bytes),
     printable(row.replacedBy),
   ]);
   for (const line of tableLines(columns, lines)) terminal.out(line);
-  terminal.out(`\`${undoCommand(config)}\` brings the newest back`);
+  for (const { id, name } of rows.filter((row) => row.ofAnother)) {
+    terminal.out(
+      `${id} was kept of another database than the one that is configured now: it stays until ${printable(name)} and previous/${id}.json are removed by hand`,
+    );
+  }
+  if (rows.some((row) => !row.ofAnother)) {
+    terminal.out(`\`${undoCommand(config)}\` brings the newest back`);
+  }
 }

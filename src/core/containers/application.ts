@@ -2,7 +2,7 @@ import type { ContainersConfig } from '../config/config.ts';
 import type { CheckResult } from '../engines/engine.ts';
 import type { Logger } from '../observability/log.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { DropbackError, errorReport, isAbort } from '../runtime/errors.ts';
+import { DropbackError, errorReport, isAbort, toDropbackError } from '../runtime/errors.ts';
 import { type Backoff, retry } from '../runtime/retry.ts';
 import { ownContainerId } from './own-container.ts';
 import type { ReservedAddress } from './reserved.ts';
@@ -23,7 +23,7 @@ export interface StopOptions {
   /** Told each name once its container is seen stopped. */
   readonly onStopped?: (name: string) => void | Promise<void>;
   /** Told those that ran again after they had been stopped, before they are stopped once more. */
-  readonly onCameBack?: (names: readonly string[]) => void;
+  readonly onCameBack?: (names: readonly string[]) => void | Promise<void>;
 }
 
 /** A hiccup of the socket should not fail a restore; a longer outage should, with nothing swapped. */
@@ -91,6 +91,24 @@ export class Application {
     return { stop: await this.#resolve(stop, signal), start: await this.#resolve(start, signal) };
   }
 
+  /**
+   * The containers of RESTORE_STOP_CONTAINERS that there are, whatever is wrong with the others, which
+   * is logged: for when what ran has to come back and nobody knows what that was. Throws what is
+   * `retryable`, that Docker is away.
+   */
+  async listed(signal: AbortSignal): Promise<string[]> {
+    const names = new Set<string>();
+    for (const selector of this.#config.stop) {
+      try {
+        for (const name of await this.#resolve([selector], signal)) names.add(name);
+      } catch (error) {
+        if (isAbort(error) || toDropbackError(error).retryable) throw error;
+        this.#log.error({ selector, error }, 'listed, and not to be started');
+      }
+    }
+    return [...names];
+  }
+
   /** Those of the names that are up (running, paused or restarting), in the same order. */
   async running(names: readonly string[], signal: AbortSignal): Promise<string[]> {
     const up: string[] = [];
@@ -125,7 +143,7 @@ export class Application {
       if (back.length === 0) return;
       if (round > STOP_ROUNDS) throw keepsComingBack(back);
       this.#log.warn({ containers: back }, 'containers came back; stopping them again');
-      options.onCameBack?.(back);
+      await options.onCameBack?.(back);
       for (const name of back) await this.#stopOne(name, options.signal);
     }
   }

@@ -68,3 +68,50 @@ export function answerOf(error: unknown): string {
   const text = typeof said === 'string' ? said : messageOf(error);
   return text.replace(/\s+/g, ' ').trim().slice(0, 300);
 }
+
+/** 304: stopped, or started, already. */
+export function alreadyDone(error: unknown): true | undefined {
+  return statusOf(error) === 304 ? true : undefined;
+}
+
+/** Throws what only a start can meet. */
+export function startError(name: string, error: unknown): undefined {
+  const status = statusOf(error);
+  if (status === 404 && /no such container/i.test(answerOf(error))) throw notFound(name);
+  // 400, 404 and 409 also stand for a missing program, network or image of the container.
+  if (status === 500 || status === 400 || status === 404 || status === 409) {
+    throw startFailed(name, answerOf(error), error);
+  }
+  return undefined;
+}
+
+export function notFound(name: string): DropbackError {
+  return new DropbackError('containers/not-found', `there is no container called ${name}`, {
+    hint: 'docker ps -a --format "{{.Names}}" shows the exact names.',
+    facts: { container: name },
+  });
+}
+
+export function stopFailed(name: string, reason: string, cause?: unknown): DropbackError {
+  return new DropbackError(
+    'containers/stop-failed',
+    `the container ${name} could not be stopped: ${reason}`,
+    {
+      hint: `try docker stop ${name} by hand, and look at docker logs ${name}.`,
+      facts: { container: name },
+      cause,
+    },
+  );
+}
+
+export function startFailed(name: string, reason: string, cause?: unknown): DropbackError {
+  return new DropbackError(
+    'containers/start-failed',
+    `the container ${name} could not be started: ${reason}`,
+    {
+      hint: `docker logs ${name} says why; then docker start ${name}.`,
+      facts: { container: name },
+      cause,
+    },
+  );
+}

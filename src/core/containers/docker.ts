@@ -2,9 +2,18 @@ import { randomBytes } from 'node:crypto';
 import type { ContainerInspectInfo } from 'dockerode';
 import type { CheckResult } from '../engines/engine.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { DropbackError, errorReport } from '../runtime/errors.ts';
+import { errorReport } from '../runtime/errors.ts';
 import { DockerConnection } from './docker-connection.ts';
-import { answerOf, statusOf } from './docker-errors.ts';
+import {
+  alreadyDone,
+  answerOf,
+  notFound,
+  startError,
+  startFailed,
+  statusOf,
+  stopFailed,
+} from './docker-errors.ts';
+import { isUp, stateOf } from './docker-state.ts';
 import type { ContainerRuntime, ContainerState, ContainerSummary } from './runtime.ts';
 import { isName } from './selectors.ts';
 
@@ -180,84 +189,4 @@ export class DockerRuntime implements ContainerRuntime {
 /** The types leave out that it takes options, as every call does. */
 interface VersionCall {
   version(options: object): Promise<{ Version: string }>;
-}
-
-function stateOf(info: ContainerInspectInfo, name: string): ContainerState {
-  const { State: state, Config: config } = info;
-  const status = state.Status as ContainerState['status'];
-  return {
-    id: info.Id,
-    name,
-    labels: config.Labels ?? {},
-    running: isUp(status),
-    status,
-    health: (state.Health?.Status ?? 'none') as ContainerState['health'],
-    exitCode: state.ExitCode,
-    autoRemove: info.HostConfig.AutoRemove === true,
-    addresses: addressesOf(info),
-    publishedPorts: publishedPortsOf(info),
-    startedAt: state.StartedAt,
-    image: config.Image,
-  };
-}
-
-function addressesOf({ NetworkSettings: settings }: Partial<ContainerInspectInfo>): string[] {
-  return Object.values(settings?.Networks ?? {})
-    .flatMap(({ IPAddress, GlobalIPv6Address }) => [IPAddress, GlobalIPv6Address])
-    .filter((address) => address);
-}
-
-function publishedPortsOf({ NetworkSettings: settings }: Partial<ContainerInspectInfo>): number[] {
-  const bindings = Object.values(settings?.Ports ?? {}).flatMap((ports) => ports ?? []);
-  return bindings.map(({ HostPort }) => Number(HostPort));
-}
-
-/** Paused and restarting ones hold the database too, and come back by themselves. */
-function isUp(status: string): boolean {
-  return status === 'running' || status === 'paused' || status === 'restarting';
-}
-
-function alreadyDone(error: unknown): true | undefined {
-  return statusOf(error) === 304 ? true : undefined;
-}
-
-function startError(name: string, error: unknown): undefined {
-  const status = statusOf(error);
-  if (status === 404 && /no such container/i.test(answerOf(error))) throw notFound(name);
-  // 400, 404 and 409 also stand for a missing program, network or image of the container.
-  if (status === 500 || status === 400 || status === 404 || status === 409) {
-    throw startFailed(name, answerOf(error), error);
-  }
-  return undefined;
-}
-
-export function notFound(name: string): DropbackError {
-  return new DropbackError('containers/not-found', `there is no container called ${name}`, {
-    hint: 'docker ps -a --format "{{.Names}}" shows the exact names.',
-    facts: { container: name },
-  });
-}
-
-function stopFailed(name: string, reason: string, cause?: unknown): DropbackError {
-  return new DropbackError(
-    'containers/stop-failed',
-    `the container ${name} could not be stopped: ${reason}`,
-    {
-      hint: `try docker stop ${name} by hand, and look at docker logs ${name}.`,
-      facts: { container: name },
-      cause,
-    },
-  );
-}
-
-function startFailed(name: string, reason: string, cause?: unknown): DropbackError {
-  return new DropbackError(
-    'containers/start-failed',
-    `the container ${name} could not be started: ${reason}`,
-    {
-      hint: `docker logs ${name} says why; then docker start ${name}.`,
-      facts: { container: name },
-      cause,
-    },
-  );
 }

@@ -96,35 +96,49 @@ export class Starter {
     return { containers, warnings };
   }
 
-  /** What was given up, and why. */
+  /**
+   * What was given up, and why. Docker that doesn't answer is asked for ever; but one container whose
+   * start hangs holds up none of the others.
+   */
   async #inRounds(
     names: readonly string[],
     options: StartOptions,
   ): Promise<Map<string, ErrorReport>> {
-    let left = new Map<string, unknown>(names.map((name) => [name, undefined]));
+    const givenUp = new Map<string, ErrorReport>();
+    const failures = new Map<string, number>();
+    let left = names;
     for (let round = 1; ; round++) {
       const failed = new Map<string, unknown>();
-      for (const name of left.keys()) {
+      for (const name of left) {
         const error = await this.#startOne(name, options);
-        if (error !== undefined) failed.set(name, error);
+        if (error === undefined) continue;
+        const times = (failures.get(name) ?? 0) + (isUnanswered(error) ? 0 : 1);
+        failures.set(name, times);
+        if (times < failing.attempts) failed.set(name, error);
+        else givenUp.set(name, errorReport(error));
       }
-      if (failed.size === 0 || round >= failing.attempts) {
-        return new Map([...failed].map(([name, error]) => [name, errorReport(error)]));
-      }
-      left = failed;
-      const delayMs = backoffDelay(failing, round);
-      for (const [name, error] of failed) this.#report(name, round, error, delayMs, options);
+      left = [...failed.keys()];
+      if (left.length === 0) return givenUp;
+      const isAway = [...failed.values()].every(isUnanswered);
+      const delayMs = backoffDelay(isAway ? away : failing, round);
+      // Where Docker is away, one of them says it all.
+      const told = isAway ? [...failed].slice(0, 1) : failed;
+      for (const [name, error] of told) this.#report(name, round, error, delayMs, options);
       await this.#clock.sleep(delayMs, options.signal);
     }
   }
 
   /** Undefined when it runs, else what was wrong. */
-  #startOne(name: string, options: StartOptions): Promise<unknown> {
-    return this.#onceReachable(name, options, async () => {
-      const sentAt = this.#clock.now();
+  async #startOne(name: string, options: StartOptions): Promise<unknown> {
+    const sentAt = this.#clock.now();
+    try {
       await this.#runtime.start(name, options.signal);
-      options.onStart?.(name, sentAt);
-    });
+    } catch (error) {
+      if (isAbort(error) || options.signal.aborted) throw error;
+      return error;
+    }
+    options.onStart?.(name, sentAt);
+    return undefined;
   }
 
   async #extras(
@@ -155,7 +169,7 @@ export class Starter {
         return undefined;
       } catch (error) {
         if (isAbort(error) || options.signal.aborted) throw error;
-        if (!(error instanceof DropbackError && error.retryable)) return error;
+        if (!isUnanswered(error)) return error;
         const delayMs = backoffDelay(away, attempt);
         this.#report(what, attempt, error, delayMs, options);
         await this.#clock.sleep(delayMs, options.signal);
@@ -173,4 +187,8 @@ export class Starter {
     this.#log.warn({ container, attempt, delayMs, error }, 'not started yet; trying again');
     options.onAttempt?.({ container, attempt, error, delayMs });
   }
+}
+
+function isUnanswered(error: unknown): boolean {
+  return error instanceof DropbackError && error.retryable;
 }

@@ -282,6 +282,12 @@ export interface RestoreEngine extends Engine {
    */
   replaced(state: RestoreState, signal: AbortSignal): Promise<SwapResult>;
 
+  /**
+   * Whether a restore with this state was one of the live database that is configured now; of one
+   * beside it, whether it could be begun anew here. False for another engine's. Never throws.
+   */
+  isOfLive(state: RestoreState): Promise<boolean>;
+
   /** Removes what the restore needed only while it ran (load role, placeholders). Idempotent. */
   finish(state: RestoreState, context: StepContext): Promise<void>;
 

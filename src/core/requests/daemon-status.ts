@@ -29,7 +29,7 @@ export interface RestoreDaemonStatus {
   /** How many wait in all. */
   readonly queued: number;
   readonly last?: RestoreReport;
-  /** Kept databases, newest first. */
+  /** Kept databases, newest first; those of another database last. */
   readonly previous: readonly KeptDatabase[];
   /** What stands in the way of restores now. */
   readonly problems: readonly DaemonProblem[];
@@ -40,6 +40,8 @@ export interface KeptDatabase extends PreviousDatabase {
   readonly keptUntil: string;
   /** Name of the drop that replaced it. */
   readonly replacedBy: string;
+  /** Of a database that db-restore was set to before: neither swapped in nor dropped. */
+  readonly ofAnother?: true;
 }
 
 export interface DaemonProblem {

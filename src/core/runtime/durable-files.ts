@@ -94,9 +94,9 @@ export async function removeDurably(path: string): Promise<void> {
 /**
  * Creates a folder and its parents; existing ones keep their mode and owner, and others may make the
  * same at the same time. Not Node's recursive mkdir: where a file system answers ENOENT below a folder
- * that exists (/proc), it never returns.
+ * that exists (/proc), it never returns. Whether it was made.
  */
-export async function ensureFolder(path: string, mode = 0o700): Promise<void> {
+export async function ensureFolder(path: string, mode = 0o700): Promise<boolean> {
   try {
     return await makeFolder(path, mode);
   } catch (error) {
@@ -104,15 +104,17 @@ export async function ensureFolder(path: string, mode = 0o700): Promise<void> {
     if (code !== 'ENOENT' || dirname(path) === path) throw error;
   }
   await ensureFolder(dirname(path), mode);
-  await makeFolder(path, mode);
+  return await makeFolder(path, mode);
 }
 
-async function makeFolder(path: string, mode: number): Promise<void> {
+async function makeFolder(path: string, mode: number): Promise<boolean> {
   try {
     await mkdir(path, { mode });
+    return true;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'EEXIST' || !(await isFolder(path))) throw error;
+    return false;
   }
 }
 

@@ -95,6 +95,13 @@ export function toDropbackError(error: unknown): DropbackError {
       cause: error,
     });
   }
+  if (systemCode === 'EISDIR') {
+    return new DropbackError('disk/not-a-file', `a folder, not a file: ${messageOf(error)}`, {
+      hint: 'Docker makes a folder where the file of a bind mount is missing: remove it, and mount the folder that the file belongs in.',
+      facts: { path: (error as NodeJS.ErrnoException).path },
+      cause: error,
+    });
+  }
   return new DropbackError('internal/unexpected', messageOf(error), {
     hint: 'this is a bug in dropback or a fault of the machine: the log has the stack.',
     ...(systemCode === undefined ? {} : { facts: { system: systemCode } }),

@@ -27,8 +27,12 @@ export function foldersOf(config: Parameters<typeof restorePlace>[0]): Folders {
   };
 }
 
-/** Creates what is missing (0700, ours); what is there keeps its mode and owner. */
+/**
+ * Creates what is missing (0700, ours); what is there keeps its mode and owner. A failing disk is no
+ * reason not to begin where all of them are there: containers may have to be brought back.
+ */
 export async function ensureFolders(folders: Folders): Promise<void> {
-  for (const folder of Object.values(folders)) await ensureFolder(folder);
-  await syncFolder(dirname(folders.incoming));
+  let isNew = false;
+  for (const folder of Object.values(folders)) isNew = (await ensureFolder(folder)) || isNew;
+  if (isNew) await syncFolder(dirname(folders.incoming));
 }

@@ -92,9 +92,12 @@ export async function lookAt(path: Buffer | string): Promise<BigIntStats | undef
   }
 }
 
-/** Device, inode, size and time of the last change of the content. */
+/**
+ * Inode, size and time of the last change of the content. Without the device, which may have another
+ * number once the host was restarted.
+ */
 export function signatureOf(stats: BigIntStats): string {
-  return [stats.dev, stats.ino, stats.size, stats.mtimeNs].join(':');
+  return [stats.ino, stats.size, stats.mtimeNs].join(':');
 }
 
 export function typeOf(stats: BigIntStats): string {

@@ -13,7 +13,13 @@ import { readSealed, type SealKind, seal, type Unsealed } from './sealed.ts';
 const KIND: SealKind = { format: 'dropback-journal', version: 1 };
 
 export type JournalCondition =
-  | { readonly kind: 'usable'; readonly body: JournalBody; readonly warning?: string }
+  | {
+      readonly kind: 'usable';
+      readonly body: JournalBody;
+      readonly warning?: string;
+      /** There is none yet, or it was lost. */
+      readonly isNew?: true;
+    }
   /** Nothing that can be relied on: `why` says what was found in each of the two files. */
   | { readonly kind: 'unusable'; readonly why: string };
 
@@ -110,7 +116,7 @@ function judge(current: Unsealed<JournalBody>, before: Unsealed<JournalBody>): J
   const absent = (file: Unsealed<JournalBody>) => file.kind === 'missing' || file.kind === 'empty';
   // A bind-mounted state file begins as an empty one; a second generation would belie that.
   if (absent(current) && before.kind === 'missing') {
-    return { kind: 'usable', body: { record: null, last: null } };
+    return { kind: 'usable', body: { record: null, last: null }, isNew: true };
   }
   return {
     kind: 'unusable',

@@ -73,6 +73,8 @@ export interface JobRecord {
   readonly stopped?: readonly string[];
   /** ISO 8601, UTC; both for the downtime of a restore that a restart finishes. */
   readonly stoppedAt?: string;
+  /** Some came back before the swap, and their second stop has not been seen to its end. */
+  readonly stoppingAgain?: boolean;
   readonly downtimeMs?: number;
   /** A container that should be up again isn't, or isn't healthy: a warning says which. */
   readonly needsAttention?: boolean;

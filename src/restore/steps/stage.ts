@@ -1,6 +1,7 @@
 import type { RestoreTarget } from '../../core/engines/engine.ts';
 import type { Job } from '../job.ts';
 import type { JobRecord } from '../journal/record.ts';
+import { sortKept } from '../kept.ts';
 import type { MachineParts } from '../parts.ts';
 import type { Inspected } from './inspect.ts';
 
@@ -25,13 +26,14 @@ function targetOf({ description: { kind, target } }: Job): RestoreTarget {
 
 /**
  * One database more than the live one is all that the server must have room for: an older previous
- * one goes before staging. A check and a side target leave it alone: they don't make another.
+ * one goes before staging. A check and a side target leave it alone: they don't make another; and what
+ * is kept of another database isn't ours to drop.
  */
 async function makeRoom(job: Job, parts: MachineParts, signal: AbortSignal): Promise<void> {
   const { kind, target } = job.description;
   if (kind !== 'restore' || target.kind !== 'live') return;
-  const { records } = await parts.previous.list();
-  for (const { previous } of records) {
+  const { ours } = await sortKept((await parts.previous.list()).records, parts.engine);
+  for (const { previous } of ours) {
     await parts.engine.dropPrevious(previous, job.context(signal));
     await parts.previous.remove(previous);
     const since = previous.replacedAt;

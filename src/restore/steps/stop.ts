@@ -100,7 +100,16 @@ export async function confirmStopped(
 ): Promise<void> {
   const names = job.record.stopped ?? [];
   if (names.length === 0) return;
-  await parts.application.confirmStopped(names, { signal, onCameBack: tellIn(job) });
+  const tell = tellIn(job);
+  await parts.application.confirmStopped(names, {
+    signal,
+    async onCameBack(back) {
+      tell(back);
+      await job.save({ stoppingAgain: true }, 'stopping again');
+    },
+  });
+  // Durable with the next write.
+  if (job.record.stoppingAgain) job.note({ stoppingAgain: false });
 }
 
 function tellIn(job: Job): (names: readonly string[]) => void {

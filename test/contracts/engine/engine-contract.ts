@@ -159,6 +159,10 @@ export function describeEngine(kind: string, create: () => Promise<EngineUnderTe
         expect(await it.content()).toBe(changed);
         expect(await it.restore.outcome(state, never)).toBe('not-swapped');
 
+        expect(await it.restore.isOfLive(state)).toBe(true);
+        for (const other of [{ liveName: 'other', path: '/other.db' }, { engine: 'other' }]) {
+          expect(await it.restore.isOfLive({ ...state, ...other } as RestoreState)).toBe(false);
+        }
         const result = await it.restore.swap(state, context);
         const previous = result.previous;
         if (!previous) throw new Error('nothing was kept');

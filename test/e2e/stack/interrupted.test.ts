@@ -43,11 +43,25 @@ describe.skipIf(!engine)('docker compose down in the middle', () => {
   const stagings = () =>
     sql("SELECT count(*) FROM pg_database WHERE datname LIKE 'dropback\\_s\\_%'");
 
+  /** Until the server goes down. */
+  const hold = (database: string, lock: string) => {
+    const text = `BEGIN; ${lock}; SELECT pg_sleep(3600)`;
+    const psql = ['psql', '-U', 'app', '-d', database, '-Xqc', text];
+    void stack.exec('postgres', psql, { check: false });
+  };
+  const holds = (table: string) =>
+    `SELECT count(*) FROM pg_locks WHERE relation = '${table}'::regclass AND granted
+        AND mode IN ('ShareLock', 'AccessExclusiveLock')`;
+
   test('of a backup: nothing half-made is listed, and the next one is made', async () => {
     const listed = await stack.backups();
+    // Nothing but pg_dump reads it: the dump has begun, and stays where it is.
+    hold('app', 'LOCK TABLE pg_description IN ACCESS EXCLUSIVE MODE');
+    await until('the lock', async () => (await sql(holds('pg_description'))) === '1');
     const backup = stack.exec('db-backup', ['dropback', 'backup'], { check: false });
-    const running = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '%dump%'";
-    await until('a dump', async () => Number(await stack.sql(running)) > 0, 60, 50);
+    const waiting = `SELECT count(*) FROM pg_stat_activity
+                      WHERE wait_event_type = 'Lock' AND application_name LIKE '%dump%'`;
+    await until('a dump', async () => Number(await sql(waiting)) > 0, 120);
     await stack.compose(['down']);
     await backup;
     expect(await stack.backups()).toEqual(listed);
@@ -63,12 +77,8 @@ describe.skipIf(!engine)('docker compose down in the middle', () => {
     swap: async () => {
       await reach.stop();
       // The renames need what this has; it goes down with the server.
-      const hold = 'BEGIN; LOCK TABLE pg_database IN SHARE MODE; SELECT pg_sleep(3600)';
-      const psql = ['psql', '-U', 'app', '-d', 'postgres', '-Xqc', hold];
-      void stack.exec('postgres', psql, { check: false });
-      const held =
-        "SELECT count(*) FROM pg_locks WHERE relation = 'pg_database'::regclass AND mode = 'ShareLock' AND granted";
-      await until('the lock', async () => (await sql(held)) === '1');
+      hold('postgres', 'LOCK TABLE pg_database IN SHARE MODE');
+      await until('the lock', async () => (await sql(holds('pg_database'))) === '1');
       await letStop(stack);
       const waiting =
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name LIKE 'dropback%'";

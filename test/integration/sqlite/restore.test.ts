@@ -169,6 +169,41 @@ test('a kept file that was replaced by another is not dropped', async () => {
   expect(await site.restore.measurePrevious(previous, never)).toBe(previous.bytes);
 });
 
+test('devices are numbered anew by a restart of the host: what is kept is known by its inode', async () => {
+  site.fill('wal');
+  const old = site.content();
+  const elsewhere = (identity: unknown) => String(identity).replace(/^\d+:/, '987654:');
+  const staged = await site.staged(foreign());
+  const state = { ...staged, stagingIdentity: elsewhere(staged['stagingIdentity']) };
+  const swapped = await site.restore.swap(state, site.context);
+  expect(await site.restore.outcome({ ...state, phase: 'swapping' }, never)).toBe('swapped');
+  await site.restore.finish({ ...state, phase: 'swapping' }, site.context);
+  if (!swapped.previous) throw new Error('nothing was kept');
+  const kept = { ...swapped.previous, identity: elsewhere(swapped.previous.identity) };
+  expect(await site.restore.measurePrevious(kept, never)).toBe(kept.bytes);
+  const undone = await site.restore.swap(
+    await site.restore.planUndo(kept, site.context),
+    site.context,
+  );
+  expect(site.content()).toBe(old);
+  if (!undone.previous) throw new Error('nothing was kept');
+  const last = { ...undone.previous, identity: elsewhere(undone.previous.identity) };
+  await site.restore.dropPrevious(last, site.context);
+  expect(site.leftovers()).toEqual([]);
+});
+
+test('restores of another database are not its own, and are left alone by a sweep', async () => {
+  site.fill('wal');
+  const state = await site.staged(foreign());
+  const other = { ...state, path: join(dirname(site.path), 'other.db') };
+  const postgres = { engine: 'postgres', id: '0'.repeat(16) } as const;
+  expect(await site.restore.isOfLive(state)).toBe(true);
+  expect(await site.restore.isOfLive(other)).toBe(false);
+  expect(await site.restore.isOfLive(postgres)).toBe(false);
+  expect(await site.restore.sweep([state, postgres], site.context)).toEqual([]);
+  await site.restore.discard(state, site.context);
+});
+
 test('a second name of the live file is swept; a kept file that no record names is not', async () => {
   site.fill('wal');
   const { previous } = await site.swapped(foreign());

@@ -84,7 +84,7 @@ export class FileEngine implements RestoreEngine {
     await this.#fault('plan');
     const id = randomBytes(8).toString('hex');
     const side = target.kind === 'side' ? target.name : '';
-    return { engine: 'sqlite', id, side, old: (await inode(this.#live)) ?? '' };
+    return { engine: 'sqlite', live: this.#live, id, side, old: (await inode(this.#live)) ?? '' };
   }
 
   async planUndo(previous: PreviousDatabase): Promise<RestoreState> {
@@ -94,7 +94,16 @@ export class FileEngine implements RestoreEngine {
     }
     const id = randomBytes(8).toString('hex');
     const old = (await inode(this.#live)) ?? '';
-    return { engine: 'sqlite', id, side: '', old, staged: previous.identity, undo: previous.name };
+    const undo = previous.name;
+    return {
+      engine: 'sqlite',
+      live: this.#live,
+      id,
+      side: '',
+      old,
+      staged: previous.identity,
+      undo,
+    };
   }
 
   async stage(state: RestoreState, drop: UnpackedDrop, _i: Inspection, context: StepContext) {
@@ -149,6 +158,10 @@ export class FileEngine implements RestoreEngine {
     };
   }
 
+  async isOfLive(state: RestoreState): Promise<boolean> {
+    return state.engine === this.kind && (state['live'] ?? this.#live) === this.#live;
+  }
+
   async finish(): Promise<void> {
     await this.#fault('finish');
   }
@@ -172,8 +185,9 @@ export class FileEngine implements RestoreEngine {
     await this.#fault('sweep');
     const kept = new Set(known.map((state) => basename(this.#previous(state))));
     const swept: string[] = [];
+    const ours = `${basename(this.#live)}.dropback_`;
     for (const name of await readdir(dirname(this.#live))) {
-      if (!/\.dropback_[sp]_/.test(name) || kept.has(name)) continue;
+      if (!name.startsWith(ours) || kept.has(name)) continue;
       await rm(join(dirname(this.#live), name));
       swept.push(name);
     }

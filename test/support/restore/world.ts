@@ -32,6 +32,8 @@ export interface WorldOptions {
   readonly hooks?: HooksConfig;
   readonly alerts?: Alerts;
   readonly log?: Logger;
+  /** Name of the live database in `data/`; default: `app.db`. */
+  readonly database?: string;
   /** The daemon's; where it is stepped, waiting lets its time pass. */
   readonly clock?: Clock;
 }
@@ -43,7 +45,7 @@ export function script(...tables: string[]): string {
 }
 
 /** One folder with a database, containers and a drop folder; a daemon on it when asked for. */
-export class World {
+export class World implements AsyncDisposable {
   readonly root: string;
   readonly live: string;
   readonly incoming: string;
@@ -56,7 +58,7 @@ export class World {
 
   constructor(root: string, options: WorldOptions = {}) {
     this.root = root;
-    this.live = join(root, 'data', 'app.db');
+    this.live = join(root, 'data', options.database ?? 'app.db');
     this.incoming = join(root, 'restore', 'incoming');
     this.runtime = new FileRuntime(join(root, 'containers'), options.containerFault);
     this.engine = new FileEngine(this.live, options.engineFault, options.clock);
@@ -67,8 +69,8 @@ export class World {
   static async create(options: WorldOptions = {}): Promise<World> {
     const root = options.root ?? mkdtempSync(join(tmpdir(), 'dropback-machine-'));
     await mkdir(join(root, 'data'), { recursive: true });
-    await writeFile(join(root, 'data', 'app.db'), script('old'));
     const world = new World(root, options);
+    await writeFile(world.live, script('old'));
     await mkdir(world.incoming, { recursive: true });
     for (const name of ['web', 'worker']) world.runtime.set(name, 'running');
     return world;
@@ -87,6 +89,10 @@ export class World {
   async remove(): Promise<void> {
     await this.stop();
     await rm(this.root, { recursive: true, force: true });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.remove();
   }
 
   path(...parts: string[]): string {
@@ -124,6 +130,11 @@ export class World {
       if (Date.now() > until) throw new Error(`waited in vain: ${await this.describe()}`);
       await this.#pause();
     }
+  }
+
+  /** Where the clock is stepped: so many milliseconds, in great steps. */
+  async pass(ms: number): Promise<void> {
+    if (this.#clock instanceof SteppedClock) await this.#clock.advance(ms);
   }
 
   async #pause(): Promise<void> {

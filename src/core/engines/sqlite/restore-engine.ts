@@ -15,7 +15,7 @@ import { type InspectSettings, inspect } from './restore/inspect.ts';
 import { outcome, replaced } from './restore/outcome.ts';
 import { plan, planUndo } from './restore/plan.ts';
 import { stage } from './restore/stage.ts';
-import { parseState } from './restore/state.ts';
+import { isOf, parseState } from './restore/state.ts';
 import { swap } from './restore/swap.ts';
 import { SqliteEngine, type SqliteEngineOptions } from './sqlite-engine.ts';
 
@@ -78,6 +78,13 @@ export class SqliteRestoreEngine extends SqliteEngine implements RestoreEngine {
     return replaced(this.tool, parseState(state), signal);
   }
 
+  async isOfLive(state: RestoreState): Promise<boolean> {
+    if (state.engine !== 'sqlite') return false;
+    const location = await this.locate().catch(() => undefined);
+    // Where it can't be looked at, nothing speaks against it.
+    return !location || isOf(parseState(state), location);
+  }
+
   finish(state: RestoreState, context: StepContext): Promise<void> {
     return finish(this.tool, parseState(state), context);
   }
@@ -98,6 +105,7 @@ export class SqliteRestoreEngine extends SqliteEngine implements RestoreEngine {
   }
 
   async sweep(known: readonly RestoreState[], context: StepContext): Promise<string[]> {
-    return sweep(this.tool, await this.locate(), known.map(parseState), context);
+    const ours = known.filter(({ engine }) => engine === 'sqlite').map(parseState);
+    return sweep(this.tool, await this.locate(), ours, context);
   }
 }

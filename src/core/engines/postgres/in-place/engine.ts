@@ -26,7 +26,7 @@ import { checksInPlace } from './checks.ts';
 import { requireInPlace } from './obstacles.ts';
 import { readOutcomeInPlace, readReplacedInPlace } from './outcome.ts';
 import { planInPlace, planUndoInPlace } from './plan.ts';
-import { isSafety, measureSafety, parseUnfinished } from './safety-file.ts';
+import { isSafety, measureSafety, parseUnfinished, safetyPaths } from './safety-file.ts';
 import { fromState, isInPlace, toState } from './state.ts';
 import { removeSafety, swapInPlace } from './swap.ts';
 
@@ -104,7 +104,7 @@ export class PostgresInPlaceEngine implements RestoreEngine {
   }
 
   async planUndo(previous: PreviousDatabase, context: StepContext): Promise<RestoreState> {
-    if (!this.#isSafety(previous)) return this.#staging.planUndo(previous, context);
+    if (!isSafety(previous)) return this.#staging.planUndo(previous, context);
     const { signal } = context;
     const { safetyFolder } = this.#options;
     await using session = await this.#server.open({ applicationName: 'dropback plan', signal });
@@ -150,6 +150,10 @@ export class PostgresInPlaceEngine implements RestoreEngine {
     return readReplacedInPlace(this.#server, safetyFolder, fromState(state), signal);
   }
 
+  isOfLive(state: RestoreState): Promise<boolean> {
+    return this.#staging.isOfLive(state);
+  }
+
   async finish(state: RestoreState, context: StepContext): Promise<void> {
     if (!isInPlace(state)) return this.#staging.finish(state, context);
     const { kind, archive } = fromState(state);
@@ -169,13 +173,13 @@ export class PostgresInPlaceEngine implements RestoreEngine {
     previous: PreviousDatabase,
     signal: AbortSignal,
   ): Promise<number | undefined> {
-    if (!this.#isSafety(previous)) return this.#staging.measurePrevious(previous, signal);
+    if (!isSafety(previous)) return this.#staging.measurePrevious(previous, signal);
     return measureSafety(this.#options.safetyFolder, previous);
   }
 
   async dropPrevious(previous: PreviousDatabase, context: StepContext): Promise<void> {
-    if (!this.#isSafety(previous)) return this.#staging.dropPrevious(previous, context);
-    await removeDurably(previous.name);
+    if (!isSafety(previous)) return this.#staging.dropPrevious(previous, context);
+    await removeDurably(safetyPaths(this.#options.safetyFolder, previous.id).final);
   }
 
   async sweep(known: readonly RestoreState[], context: StepContext): Promise<string[]> {
@@ -200,10 +204,6 @@ export class PostgresInPlaceEngine implements RestoreEngine {
       removed.push(name);
     }
     return removed;
-  }
-
-  #isSafety(previous: PreviousDatabase): boolean {
-    return isSafety(this.#options.safetyFolder, previous);
   }
 }
 

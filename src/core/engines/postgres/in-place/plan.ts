@@ -5,13 +5,13 @@ import { installedClients, parseVersion } from '../clients.ts';
 import { readToc } from '../restore/archive-list.ts';
 import { stagingBudget } from '../restore/budget.ts';
 import { detailsOf } from '../restore/details.ts';
-import { requireAll } from '../restore/inspect.ts';
 import { readDatabase } from '../restore/live.ts';
 import { newNames } from '../restore/names.ts';
+import { requireAll } from '../restore/require-all.ts';
 import type { Server } from '../restore/server.ts';
 import type { Session } from '../session.ts';
 import { lockRoom } from './lock-room.ts';
-import { identify, measureSafety } from './safety-file.ts';
+import { identify, measureSafety, safetyPaths } from './safety-file.ts';
 import type { InPlaceState } from './state.ts';
 
 /** Old and new content lie side by side until COMMIT: the budget is for both. */
@@ -52,7 +52,8 @@ export async function planUndoInPlace(
 ): Promise<InPlaceState> {
   requireKeptOf(previous, server.liveName);
   const bytes = await measureSafety(folder, previous);
-  if (bytes === undefined || (await identify(previous.name, signal)) !== previous.identity) {
+  const { final: archive } = safetyPaths(folder, previous.id);
+  if (bytes === undefined || (await identify(archive, signal)) !== previous.identity) {
     throw previousGone(previous, bytes);
   }
   const live = await readDatabase(session, server.liveName);
@@ -66,8 +67,8 @@ export async function planUndoInPlace(
     id: newNames().id,
     liveName: live.name,
     liveOid: live.oid,
-    archive: previous.name,
-    archiveMajor: await majorOf(previous.name, signal),
+    archive,
+    archiveMajor: await majorOf(archive, signal),
     tablespaces: true,
     expected: null,
     transaction: null,

@@ -1,5 +1,5 @@
 import { lstat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { sha256OfFile } from '../../../runtime/process/sha256.ts';
 import type { PreviousDatabase } from '../../engine.ts';
 
@@ -25,9 +25,9 @@ export async function measureSafety(
   folder: string,
   previous: PreviousDatabase,
 ): Promise<number | undefined> {
-  if (!isSafety(folder, previous)) return undefined;
+  if (!isSafety(previous)) return undefined;
   try {
-    const stats = await lstat(previous.name);
+    const stats = await lstat(safetyPaths(folder, previous.id).final);
     return stats.isFile() ? stats.size : undefined;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
@@ -35,11 +35,12 @@ export async function measureSafety(
   }
 }
 
-/** Name and id belong together, in this folder: nothing else is ever removed. */
-export function isSafety(folder: string, previous: PreviousDatabase): boolean {
-  return (
-    /^[0-9a-f]{16}$/.test(previous.id) && previous.name === safetyPaths(folder, previous.id).final
-  );
+/**
+ * Name and id belong together: nothing else is ever removed. Where it lies now is known by its id
+ * alone, since the folder may be mounted elsewhere than when it was kept.
+ */
+export function isSafety({ id, name }: PreviousDatabase): boolean {
+  return /^[0-9a-f]{16}$/.test(id) && basename(name) === `${id}.dump`;
 }
 
 /** `sha256:` and the checksum of the whole file. */

@@ -143,6 +143,10 @@ export class PostgresRestoreEngine implements RestoreEngine {
     return readReplaced(this.#server, fromState(state), signal);
   }
 
+  async isOfLive({ engine, target, liveName }: RestoreState): Promise<boolean> {
+    return engine === 'postgres' && (target === 'side' || liveName === this.#server.liveName);
+  }
+
   finish(state: RestoreState, context: StepContext): Promise<void> {
     return finishRestore(this.#server, fromState(state), context);
   }

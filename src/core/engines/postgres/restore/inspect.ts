@@ -1,39 +1,25 @@
 import type { Manifest } from '../../../archive/manifest.ts';
 import type { UnpackedDrop } from '../../../archive/unpacked.ts';
 import { DropbackError } from '../../../runtime/errors.ts';
-import type { CheckResult, Inspection, StepContext } from '../../engine.ts';
-import { readExtensions } from '../catalog.ts';
+import type { Inspection, StepContext } from '../../engine.ts';
 import { chooseClient } from '../clients.ts';
-import { readServerInfo, type ServerInfo } from '../server-info.ts';
+import { readServerInfo } from '../server-info.ts';
 import type { Session } from '../session.ts';
 import { expectedBytes, stagingBudget } from './budget.ts';
 import { type Content, readContent } from './content.ts';
 import { type InspectionDetails, toDetails } from './details.ts';
 import { isGiven, requireExtensions } from './extensions.ts';
-import { type DatabaseFacts, readDatabase } from './live.ts';
+import { readDatabase } from './live.ts';
 import { loadRoleChecks } from './load-url.ts';
 import { leftBehind, liveObstacles } from './obstacles.ts';
 import { readProfile } from './profile.ts';
 import { choosePsql } from './psql.ts';
+import { requireAll } from './require-all.ts';
 import { controlRights } from './rights.ts';
-import {
-  type Comparison,
-  compareWithLive,
-  type LiveTable,
-  readLiveTables,
-} from './same-application.ts';
+import { type Comparison, compareWithLive } from './same-application.ts';
+import { readScene, type Scene } from './scene.ts';
 import type { Server } from './server.ts';
 import { needsStandIn } from './stand-in.ts';
-
-/** What the server says, before and besides the file. */
-export interface Scene {
-  readonly session: Session;
-  readonly info: ServerInfo;
-  readonly live: DatabaseFacts | undefined;
-  readonly liveTables: readonly LiveTable[];
-  readonly liveExtensions: readonly string[];
-  readonly owner: string;
-}
 
 /** What of the file decides which rights are needed. */
 export interface FileNeeds {
@@ -96,28 +82,6 @@ export async function inspectDrop(
   const file = { foreign: !trusted, missingRoles: roles.missing, owners, tables };
   await rules.requireRights(server, scene, file, signal);
   return await describe(server, drop, content, scene, { trusted, roles, comparison, inPlace });
-}
-
-async function readScene(
-  session: Session,
-  server: Server,
-  info: ServerInfo,
-  signal: AbortSignal,
-): Promise<Scene> {
-  const live = await readDatabase(session, server.liveName);
-  const owner = live?.owner ?? server.applicationUser;
-  const base = { session, info, live, owner };
-  if (!live) return { ...base, liveTables: [], liveExtensions: [] };
-  const database = server.liveName;
-  await using inLive = await server.open({
-    applicationName: 'dropback inspect',
-    database,
-    signal,
-    lockTimeoutMs: 30_000,
-  });
-  const liveTables = await readLiveTables(inLive);
-  const liveExtensions = (await readExtensions(inLive)).map(({ name }) => name);
-  return { ...base, liveTables, liveExtensions };
 }
 
 /** The programs of the later steps, so that a missing one is found now. */
@@ -237,16 +201,6 @@ async function missingTablespaces(session: Session, names: readonly string[]): P
   );
   const there = new Set(rows.map((row) => row.name));
   return names.filter((name) => !there.has(name));
-}
-
-/** Everything that is wrong at once: nobody wants to hear of the next one after each attempt. */
-export function requireAll(results: readonly CheckResult[], code = 'drop/not-possible-here'): void {
-  const failed = results.filter((result) => result.status === 'failed');
-  if (failed.length === 0) return;
-  throw new DropbackError(code, failed.map((one) => one.message).join('; '), {
-    hint: failed.flatMap((one) => one.hint ?? []).join(' '),
-    facts: { checks: failed },
-  });
 }
 
 function needsSuperuser(content: Content): DropbackError {

@@ -1,8 +1,8 @@
 import { readServerInfo } from '../server-info.ts';
 import type { Session } from '../session.ts';
-import { requireAll } from './inspect.ts';
 import { readDatabase } from './live.ts';
 import { liveObstacles } from './obstacles.ts';
+import { requireAll } from './require-all.ts';
 import { signalRight } from './rights.ts';
 import type { Server } from './server.ts';
 

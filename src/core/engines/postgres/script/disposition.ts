@@ -1,9 +1,9 @@
 import type { ScriptEncoding } from './encoding.ts';
 import type { StatementEvent } from './events.ts';
+import { LargeObjectTransaction } from './large-object-transaction.ts';
 import { MetaCommands } from './meta-commands.ts';
 import { type OwnershipStatement, parseOwnership } from './ownership.ts';
 import { StatementReader } from './reader.ts';
-import { transactionControl } from './refusals.ts';
 import { ScriptContext } from './script-context.ts';
 import { readHead, type StatementHead } from './statement-head.ts';
 
@@ -78,8 +78,7 @@ export class Dispositions {
   readonly #leaveOut: ReadonlySet<string>;
   /** pg_dump --clean puts its DROPs before the first object; staging is empty, so they are moot. */
   #cleaning = true;
-  #transaction: 'none' | 'opened' | 'large-objects' = 'none';
-  #openedAt: StatementEvent | undefined;
+  readonly #transaction = new LargeObjectTransaction();
 
   constructor(options: DispositionOptions) {
     this.#options = options;
@@ -94,7 +93,7 @@ export class Dispositions {
   /** Rows: a COPY block or an INSERT. */
   data(): void {
     this.#cleaning = false;
-    this.#requireNoTransaction();
+    this.#transaction.requireNone();
   }
 
   statement(event: StatementEvent, encoding: ScriptEncoding, standardStrings: boolean): Looked {
@@ -113,9 +112,11 @@ export class Dispositions {
     encoding: ScriptEncoding,
   ): Disposition {
     const behindHead = reader.position;
-    if (head.verb === 'transaction') return this.#transactionControl(event);
+    if (head.verb === 'transaction') {
+      return this.#transaction.control(event) === 'opened' ? { action: 'hold' } : KEEP;
+    }
     if (head.verb === 'select') return this.#select(reader);
-    this.#requireNoTransaction();
+    this.#transaction.requireNone();
     if (head.verb === 'set' || head.verb === 'reset') return this.#set(reader);
     if (head.verb === 'grant' || head.verb === 'revoke')
       return this.#ownership(event, encoding, 'grant');
@@ -178,10 +179,9 @@ export class Dispositions {
     const name = reader.symbol('*') && reader.words('from') ? undefined : reader.qualifiedName();
     if (name && LARGE_OBJECT_CALLS.has(name.name)) {
       this.#cleaning = false;
-      if (this.#transaction === 'opened') this.#transaction = 'large-objects';
       return KEEP;
     }
-    this.#requireNoTransaction();
+    this.#transaction.requireNone();
     if (this.#cleaning && name?.name === 'lo_unlink') {
       return { action: 'leave-out', reason: 'clean' };
     }
@@ -191,26 +191,6 @@ export class Dispositions {
       return { action: 'leave-out', reason: 'statistics' };
     }
     return KEEP;
-  }
-
-  /** pg_dump writes BEGIN and COMMIT around the contents of large objects, and nowhere else. */
-  #transactionControl(event: StatementEvent): Disposition {
-    const text = event.bytes.toString('latin1').trim().toUpperCase();
-    if (text === 'BEGIN;' && this.#transaction === 'none') {
-      this.#transaction = 'opened';
-      this.#openedAt = { ...event, bytes: Buffer.from(event.bytes) };
-      return { action: 'hold' };
-    }
-    if (text === 'COMMIT;' && this.#transaction !== 'none') {
-      this.#transaction = 'none';
-      return KEEP;
-    }
-    throw transactionControl(event.bytes.toString('utf8'), event);
-  }
-
-  #requireNoTransaction(): void {
-    if (this.#transaction === 'none' || !this.#openedAt) return;
-    throw transactionControl(this.#openedAt.bytes.toString('utf8'), this.#openedAt);
   }
 
   #ownership(

@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import { DropbackError } from '../../../runtime/errors.ts';
 import type { PreviousDatabase, StepContext } from '../../engine.ts';
 import { isOurName, ourPrefix, SIDE_SUFFIXES } from '../names.ts';
+import { isNoted } from '../noted.ts';
 import type { Location } from '../owner.ts';
 import type { SqliteTool } from '../tool-client.ts';
 import { outcome } from './outcome.ts';
@@ -56,7 +57,7 @@ async function removeStaging(tool: SqliteTool, state: SqliteState, signal: Abort
   const runAs = actorOf(state);
   const { path, staging } = state;
   const [live, staged] = await tool.ask('identify', { paths: [path, staging] }, { runAs, signal });
-  if (!staged || staged.identity !== state.stagingIdentity) return;
+  if (!staged || !isNoted(staged, state.stagingIdentity)) return;
   const isName = isOurName(basename(staging), baseOf(state), state.kind === 'undo' ? 'p' : 's');
   if (state.kind !== 'side' && !isName) return;
   // A second name of the live file goes alone: side files of that name were never made.
@@ -71,7 +72,7 @@ export async function measurePrevious(
   signal: AbortSignal,
 ): Promise<number | undefined> {
   const [kept] = await tool.ask('identify', { paths: [previous.name] }, { runAs, signal });
-  return kept?.identity === previous.identity ? kept.bytes : undefined;
+  return isNoted(kept, previous.identity) ? kept?.bytes : undefined;
 }
 
 export async function dropPrevious(
@@ -87,7 +88,7 @@ export async function dropPrevious(
   const paths = [previous.name, path];
   const [kept, live] = await tool.ask('identify', { paths }, { runAs, signal });
   if (!kept) return;
-  if (kept.identity !== previous.identity || kept.identity === live?.identity) {
+  if (!isNoted(kept, previous.identity) || kept.identity === live?.identity) {
     throw notOurs(previous);
   }
   await tool.ask('remove', { paths: withSideFiles(previous.name) }, { runAs, signal });

@@ -1,4 +1,5 @@
 import type { SwapResult } from '../../engine.ts';
+import { isNoted } from '../noted.ts';
 import type { SqliteTool } from '../tool-client.ts';
 import { actorOf, type SqliteState } from './state.ts';
 
@@ -20,7 +21,7 @@ export async function outcome(
   const paths = [path, staging, previous];
   const [live, staged, kept] = await tool.ask('identify', { paths }, { runAs, signal });
   if (state.method !== 'overwrite') {
-    return live && live.identity === state.stagingIdentity ? 'swapped' : 'not-swapped';
+    return isNoted(live, state.stagingIdentity) ? 'swapped' : 'not-swapped';
   }
   // Before the kept copy was complete nothing had been written.
   if (state.phase === 'swapping') return 'not-swapped';

@@ -4,6 +4,7 @@ import { DropbackError } from '../../../runtime/errors.ts';
 import type { Inspection, PreviousDatabase, RestoreTarget } from '../../engine.ts';
 import { requireKeptOf } from '../../kept-of.ts';
 import { newId, ourName, SIDE_SUFFIXES } from '../names.ts';
+import { isNoted } from '../noted.ts';
 import type { Location } from '../owner.ts';
 import type { SqliteTool } from '../tool-client.ts';
 import { type Live, lookAtLive } from './live.ts';
@@ -39,7 +40,7 @@ export async function planUndo(
   const { runAs, path: live } = location;
   requireKeptOf(previous, live);
   const [kept] = await tool.ask('identify', { paths: [previous.name] }, { runAs, signal });
-  if (kept?.identity !== previous.identity) {
+  if (!isNoted(kept, previous.identity)) {
     throw new DropbackError(
       'restore/previous-gone',
       `the previous file ${previous.name} is no longer there`,

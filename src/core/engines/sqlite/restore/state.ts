@@ -2,7 +2,7 @@ import { basename, dirname, join } from 'node:path';
 import { DropbackError } from '../../../runtime/errors.ts';
 import type { UserIdentity } from '../../../runtime/process/program.ts';
 import type { RestoreState } from '../../engine.ts';
-import { actingAs } from '../owner.ts';
+import { actingAs, type Location } from '../owner.ts';
 import type { JournalMode } from '../protocol.ts';
 
 /**
@@ -47,6 +47,11 @@ export function parseState(state: RestoreState): SqliteState {
     hint: 'this journal was written for another kind of database: point RESTORE_STATE_FILE elsewhere.',
     facts: { engine: state.engine },
   });
+}
+
+/** Whether it is of the database at this place; of a side file, whether it lies beside it. */
+export function isOf(state: SqliteState, { path, folder }: Location): boolean {
+  return state.kind === 'side' ? folderOf(state) === folder : state.path === path;
 }
 
 export function actorOf(state: SqliteState): UserIdentity | undefined {

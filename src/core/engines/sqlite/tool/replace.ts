@@ -1,6 +1,7 @@
 import { existsSync, linkSync, lstatSync, renameSync, rmSync, unlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DropbackError, messageOf } from '../../../runtime/errors.ts';
+import { isNoted } from '../noted.ts';
 import type { ReplaceAnswer, ReplaceRequest } from '../protocol.ts';
 import { pragma, untilFree } from './connection.ts';
 import { inUse, openAlone } from './exclusive.ts';
@@ -114,7 +115,7 @@ function madeDurable(path: string): string[] {
 }
 
 function requireStaged(request: ReplaceRequest): void {
-  if (identityAt(request.staging)?.identity === request.stagingIdentity) return;
+  if (isNoted(identityAt(request.staging), request.stagingIdentity)) return;
   throw new DropbackError('restore/staging-lost', `${request.staging} is not what was staged`, {
     hint: 'something removed or replaced the staged file; drop the dump again.',
   });
