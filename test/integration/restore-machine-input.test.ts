@@ -120,6 +120,7 @@ test.each([
   await writeFile(join(world.incoming, `app.db${suffix}`), content, 'latin1');
   await rename(made, join(world.incoming, 'app.db'));
   await expectRefused('app.db', 'drop/with-log', suffix);
+  if (suffix === '-wal') return;
   // A journal that is done with says nothing: it is for the engine to judge the file.
   await writeFile(join(world.incoming, 'done.db-journal'), Buffer.alloc(512));
   await rename(world.path('failed', 'app.db'), join(world.incoming, 'done.db'));

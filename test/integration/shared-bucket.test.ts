@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type PruneDependencies, prune, pruneOnDemand } from '../../src/backup/prune.ts';
+import { selectBackups } from '../../src/backup/verify/selection.ts';
 import type { Manifest } from '../../src/core/archive/manifest.ts';
 import { ownOrigin, readOrigin } from '../../src/core/archive/origin.ts';
 import { withS3Upload } from '../../src/core/archive/state-file.ts';
@@ -119,6 +120,8 @@ describe('two stacks whose databases have one name, in one bucket', () => {
     expect((await new Catalogue(a.local, remote, clock).find('latest', never)).id).toBe(lastA.id);
     const lastB = await make(b, 2, 2);
     const elsewhere = new LocalStore(join(root, 'new-host', 'app'), 'app');
+    const seenByA = await new Catalogue(a.local, remote, clock).list(never);
+    expect(selectBackups(seenByA, 'app', 'latest', now).map(({ id }) => id)).toEqual([lastA.id]);
     for (const local of [a.local, elsewhere]) {
       const catalogue = new Catalogue(local, remote, clock);
       const error = await failureOf(catalogue.find('latest', never));

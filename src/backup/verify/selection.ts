@@ -1,6 +1,7 @@
 import { parseArchiveId, parseBackupFile } from '../../core/archive/archive-name.ts';
 import type { Manifest } from '../../core/archive/manifest.ts';
 import { newestOf } from '../../core/archive/newest.ts';
+import { madeByOthers } from '../../core/archive/origin.ts';
 import type { StorePlace } from '../../core/archive/state-file.ts';
 import { DropbackError } from '../../core/runtime/errors.ts';
 import type { CatalogueView } from '../../core/stores/catalogue.ts';
@@ -54,12 +55,21 @@ export function selectBackups(
   const all = [...found].map(([id, copies]) => ({ id, copies: copies.toSorted(localFirst) }));
   all.sort((a, b) => timeOf(a.id) - timeOf(b.id));
   if (selection === 'all') return all;
+  const others = ofOthers(view);
+  const ours = all.filter(({ id }) => !others.includes(id));
   const wanted =
     selection === 'latest'
-      ? newestOf(all, ({ id }) => new Date(timeOf(id)), now)
+      ? newestOf(ours, ({ id }) => new Date(timeOf(id)), now)
       : all.find(({ id }) => id === selection.id);
   if (wanted) return [wanted];
   throw selection === 'latest' ? noBackup() : notFound(selection.id, 'the catalogue');
+}
+
+/** That another stack's backup is good says nothing of ours; what lies here is ours. */
+function ofOthers({ entries }: CatalogueView): readonly string[] {
+  const here = entries.findLast(({ where }) => where.includes('local'));
+  const manifests = entries.map(({ manifest }) => manifest);
+  return madeByOthers(here?.manifest.origin, manifests).ids;
 }
 
 function localFirst(a: Copy, b: Copy): number {
