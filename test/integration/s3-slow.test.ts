@@ -47,8 +47,8 @@ test.skipIf(!testbed.s3)(
     const patient = resources.use(open(prefix, proxy.endpoint, log, 12));
     const make = (hour: number, bytes: number) =>
       sampleBackup(join(folder, `${hour}`), { at: new Date(Date.UTC(2026, 10, 22, hour)), bytes });
-    const there = await make(1, 6 * MIB);
-    const arriving = await make(2, 12 * MIB);
+    const there = await make(1, 2 * MIB);
+    const arriving = await make(2, 6 * MIB);
     await patient.publish(there.manifest, { path: there.path }, never);
     told.length = 0;
 
