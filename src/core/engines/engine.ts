@@ -243,8 +243,7 @@ export interface RestoreEngine extends Engine {
 
   /**
    * A plan that swaps a kept database back in; `check` and `stage` are skipped for it. Throws
-   * `restore/previous-gone` where that is not there any more, `restore/previous-of-another` where it was
-   * another database.
+   * `restore/previous-gone` where that is not there any more.
    */
   planUndo(previous: PreviousDatabase, context: StepContext): Promise<RestoreState>;
 
@@ -380,8 +379,6 @@ export interface PreviousDatabase {
   readonly name: string;
   /** OID, or inode, with which it is identified; never by name alone. */
   readonly identity: string;
-  /** The database (or file, absolute) that it was live as: no other is undone with it. */
-  readonly of?: string;
   /** ISO 8601, UTC. */
   readonly replacedAt: string;
   readonly bytes: number;

@@ -81,7 +81,6 @@ export async function readReplacedInPlace(
     engine: 'postgres',
     name,
     identity: '',
-    of: state.liveName,
     replacedAt: server.options.clock.now().toISOString(),
     bytes: 0,
   };

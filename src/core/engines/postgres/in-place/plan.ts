@@ -1,6 +1,5 @@
 import { DropbackError } from '../../../runtime/errors.ts';
 import type { Inspection, PreviousDatabase, RestoreTarget } from '../../engine.ts';
-import { requireKeptOf } from '../../kept-of.ts';
 import { installedClients, parseVersion } from '../clients.ts';
 import { readToc } from '../restore/archive-list.ts';
 import { stagingBudget } from '../restore/budget.ts';
@@ -50,7 +49,6 @@ export async function planUndoInPlace(
   previous: PreviousDatabase,
   signal: AbortSignal,
 ): Promise<InPlaceState> {
-  requireKeptOf(previous, server.liveName);
   const bytes = await measureSafety(folder, previous);
   const { final: archive } = safetyPaths(folder, previous.id);
   if (bytes === undefined || (await identify(archive, signal)) !== previous.identity) {

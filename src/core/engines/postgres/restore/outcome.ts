@@ -72,7 +72,6 @@ export async function readReplaced(
     engine: 'postgres',
     name: state.previousName,
     identity: state.liveOid,
-    of: state.liveName,
     replacedAt: server.options.clock.now().toISOString(),
     bytes: 0,
   };

@@ -1,6 +1,5 @@
 import { DropbackError } from '../../../runtime/errors.ts';
 import type { Inspection, PreviousDatabase, RestoreTarget } from '../../engine.ts';
-import { requireKeptOf } from '../../kept-of.ts';
 import { fitsName } from '../quoting.ts';
 import type { Session } from '../session.ts';
 import { detailsOf, type InspectionDetails } from './details.ts';
@@ -61,7 +60,6 @@ export async function planUndo(
   server: Server,
   previous: PreviousDatabase,
 ): Promise<PostgresRestoreState> {
-  requireKeptOf(previous, server.liveName);
   if ((await measure(session, previous)) === undefined) {
     throw new DropbackError(
       'restore/previous-gone',

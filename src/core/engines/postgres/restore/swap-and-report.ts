@@ -68,7 +68,6 @@ async function report(
       engine: 'postgres',
       name: state.previousName,
       identity: state.liveOid,
-      of: state.liveName,
       replacedAt: server.options.clock.now().toISOString(),
       bytes: 0,
     };

@@ -44,9 +44,6 @@ export async function replaced(
   if (!kept) return { warnings: [] };
   const replacedAt = state.swapAt ?? new Date(0).toISOString();
   const { identity, bytes } = kept;
-  const { id, previous: name, path: of } = state;
-  return {
-    previous: { id, engine: 'sqlite', name, identity, of, replacedAt, bytes },
-    warnings: [],
-  };
+  const { id, previous: name } = state;
+  return { previous: { id, engine: 'sqlite', name, identity, replacedAt, bytes }, warnings: [] };
 }

@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { DropbackError } from '../../../runtime/errors.ts';
 import type { Inspection, PreviousDatabase, RestoreTarget } from '../../engine.ts';
-import { requireKeptOf } from '../../kept-of.ts';
 import { newId, ourName, SIDE_SUFFIXES } from '../names.ts';
 import { isNoted } from '../noted.ts';
 import type { Location } from '../owner.ts';
@@ -37,8 +36,7 @@ export async function planUndo(
   previous: PreviousDatabase,
   signal: AbortSignal,
 ): Promise<SqliteState> {
-  const { runAs, path: live } = location;
-  requireKeptOf(previous, live);
+  const { runAs } = location;
   const [kept] = await tool.ask('identify', { paths: [previous.name] }, { runAs, signal });
   if (!isNoted(kept, previous.identity)) {
     throw new DropbackError(
