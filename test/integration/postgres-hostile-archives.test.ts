@@ -12,7 +12,7 @@ vi.setConfig({ hookTimeout: 240_000 });
 
 const reader = new URL('../support/restore/read-archive.ts', import.meta.url).pathname;
 /** Megabytes, a fraction of what a daemon has: one that holds what the files say doesn't end well. */
-const HEAP = ['--max-old-space-size=48', '--max-semi-space-size=4'];
+const HEAP = ['--max-old-space-size=32', '--max-semi-space-size=4'];
 const MEGABYTE = 1024 * 1024;
 
 interface Archive {
@@ -27,7 +27,7 @@ function inspected(entries: Iterable<HostileEntry>, count?: number): Archive {
 
 function* manyEntries(): Generator<HostileEntry> {
   yield { type: 'TABLE', tag: 't', definition: 'CREATE TABLE public.t (i integer);\n' };
-  for (let n = 0; n < 150_000; n++) yield { definition: 'SELECT 1;\n' };
+  for (let n = 0; n < 200_000; n++) yield { definition: 'SELECT 1;\n' };
 }
 
 function* longNames(): Generator<HostileEntry> {
