@@ -28,6 +28,8 @@ export interface WorldOptions {
   readonly root?: string;
   readonly stop?: readonly string[];
   readonly start?: readonly string[];
+  /** Default: 1. */
+  readonly stopGraceSeconds?: number;
   readonly manifests?: ReadonlyMap<string, Manifest>;
   readonly hooks?: HooksConfig;
   readonly alerts?: Alerts;
@@ -153,7 +155,7 @@ export class World implements AsyncDisposable {
       dockerHost: 'unix:///nowhere',
       stop: options.stop ?? ['web', 'worker'],
       start: options.start ?? [],
-      stopGraceSeconds: 1,
+      stopGraceSeconds: options.stopGraceSeconds ?? 1,
     };
     const manifests = options.manifests ?? new Map<string, Manifest>();
     return new RestoreDaemon({
