@@ -152,6 +152,7 @@ describe.concurrent('what is found at the start', () => {
 
   test('a container came back and was being stopped again: started when that takes effect', async () => {
     await using world = await found({
+      ...LATE,
       engineFault: (call) => (call === 'inspect' ? refuse() : undefined),
     });
     await interrupt(world, { step: 'swap', change: { stoppingAgain: true } });
