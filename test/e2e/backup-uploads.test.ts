@@ -144,7 +144,7 @@ describe.skipIf(!s3)('db-backup with S3', () => {
     expect(await daemon.stop()).toMatchObject({ code: 0 });
     expect(begun).toHaveLength(2);
     const seconds = (Math.max(...ended) - Math.min(...begun)) / 1000;
-    // A tenth of a second's worth may go at once. Each with a limit of its own takes half as long.
-    expect(seconds * most).toBeGreaterThan(2 * bytes - most / 10);
+    // Some of it is on its way before the first request is seen. With limits of their own they take half as long.
+    expect(seconds * most).toBeGreaterThan(1.6 * bytes);
   });
 });

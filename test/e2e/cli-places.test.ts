@@ -29,8 +29,10 @@ test.each(['db-backup', 'db-restore'] as const)('%s tells how it is called', asy
 
 test('what db-restore does is refused where there is none, with the way to it', async () => {
   await using stack = await SqliteStack.create();
+  // As in a container that has no drop folder: where there is one, db-restore may be about to begin.
+  const elsewhere = { RESTORE_WATCH_DIR: stack.bench.path('nowhere', 'restore', 'incoming') };
   for (const command of [['previous'], ['undo'], ['restore', 'latest'], ['check', 'latest']]) {
-    const { code, output } = await stack.run('dropback', command);
+    const { code, output } = await stack.run('dropback', command, elsewhere);
     expect(code, output).toBe(75);
     expect(output).toMatch(/no db-restore here: .*requests/);
     expect(output).toContain('docker compose exec db-restore dropback');

@@ -30,6 +30,21 @@ async function fileOf(name: string, content: string): Promise<string> {
   return path;
 }
 
+test('a request to a daemon that is about to begin waits for it', async () => {
+  world = await World.create();
+  const client = new RequestClient(world.path('requests'), systemClock);
+  const asking = ask(client, { kind: 'restore', file: await fileOf('app.sql', script('fresh')) });
+  world.start();
+  expect(await asking).toMatchObject({ exitCode: 0, report: { outcome: 'restored' } });
+});
+
+test('where no drop folder is, there is no daemon to wait for', async () => {
+  world = await World.create();
+  const client = new RequestClient(join(world.root, 'nowhere', 'requests'), systemClock);
+  const asking = client.submit({ kind: 'undo' }, AbortSignal.timeout(5000));
+  await expect(asking).rejects.toMatchObject({ code: 'request/no-daemon' });
+});
+
 test('restore, undo, undo again, drop-previous', async () => {
   const client = await started();
   const file = await fileOf('app.sql', script('fresh'));

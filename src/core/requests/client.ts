@@ -1,5 +1,6 @@
+import { existsSync } from 'node:fs';
 import { chown, copyFile, mkdir, readFile, rm, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Clock } from '../runtime/clock.ts';
 import { renameDurably, writeAndSync } from '../runtime/durable-files.ts';
 import { DropbackError, throwIfAborted } from '../runtime/errors.ts';
@@ -21,6 +22,9 @@ export interface Ask
   readonly file?: string;
 }
 
+/** `docker compose up -d` returns before the daemon has begun its work. */
+const STARTING_MS = 15_000;
+
 /** The caller's side of the protocol: hands requests to the daemon and follows them. */
 export class RequestClient {
   readonly #folder: string;
@@ -32,9 +36,9 @@ export class RequestClient {
     this.#clock = clock;
   }
 
-  /** Returns the request's id. Throws `request/no-daemon` where the folder doesn't exist. */
+  /** Returns the request's id. Throws `request/no-daemon` where the folder isn't there, nor made meanwhile. */
   async submit(ask: Ask, signal: AbortSignal): Promise<string> {
-    const owner = await this.#owner();
+    const owner = await this.#owner(signal);
     const id = newRequestId();
     const { file, ...rest } = ask;
     const fixed = { format: 'dropback-request', version: 1, id } as const;
@@ -125,12 +129,21 @@ export class RequestClient {
     await giveTo(folder, owner);
   }
 
-  async #owner(): Promise<Owner> {
-    try {
-      const { uid, gid } = await stat(this.#folder);
-      return { uid, gid };
-    } catch (error) {
-      throw noDaemon(this.#folder, error);
+  /** A daemon that has just been started makes the folder in a moment, beside those that are mounted. */
+  async #owner(signal: AbortSignal): Promise<Owner> {
+    const since = this.#clock.monotonic();
+    for (;;) {
+      try {
+        const { uid, gid } = await stat(this.#folder);
+        return { uid, gid };
+      } catch (error) {
+        const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+        const isOver = this.#clock.monotonic() - since >= STARTING_MS;
+        if (!isMissing || isOver || !existsSync(dirname(this.#folder))) {
+          throw noDaemon(this.#folder, error);
+        }
+      }
+      await this.#clock.sleep(200, signal);
     }
   }
 }
