@@ -190,7 +190,10 @@ export class Stack implements AsyncDisposable {
 
   /** `cp FILE ./restore/incoming/`, as the user whom the folder belongs to. */
   async drop(file: string, name?: string): Promise<void> {
-    const target = join(this.folder, 'restore/incoming', name ?? '');
+    const incoming = join(this.folder, 'restore/incoming');
+    // db-restore makes it at its start; before that, cp would make a file of that name.
+    await until('the drop folder', async () => (await readdir(incoming)) !== undefined, 120);
+    const target = join(incoming, name ?? '');
     await run('cp', ['--', file, target], process.getuid?.() === 0 ? user : {});
   }
 
