@@ -1,7 +1,8 @@
 /**
  * Before a daemon starts, in its own process (`node --import`), so that what both need is loaded once:
  * waits for the configured PostgreSQL server, at most 30 s, saying so. The daemons wait by themselves
- * too, without end; this only spares them a first failure when a whole stack starts at once. Configuration problems are theirs to tell.
+ * too, without end; this only spares them a first failure when a whole stack starts at once.
+ * Configuration problems are theirs to tell.
  */
 import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -9,6 +10,7 @@ import { loadCliConfig } from '../dist/core/config/load.js';
 import { installedClients } from '../dist/core/engines/postgres/clients.js';
 import { createLogger } from '../dist/core/observability/log.js';
 import { capture } from '../dist/core/runtime/process/pipeline.js';
+import { ensureFolders, foldersOf } from '../dist/restore/drop-folder/folders.js';
 
 const MOST_MS = 30_000;
 const program = basename(process.argv[1], '.js');
@@ -28,8 +30,12 @@ async function waitFor(program) {
   const config = loadCliConfig();
   const { database, log: logOptions } = config.common();
   if (database.kind !== 'postgres') return;
-  // The application is down and must come back first, database or not.
-  if (program === 'db-restore' && isInterrupted(config.restore().stateFile)) return;
+  if (program === 'db-restore') {
+    // The application is down and must come back first, database or not.
+    if (isInterrupted(config.restore().stateFile)) return;
+    // A drop that comes meanwhile needs its folder: `cp` would make a file of that name.
+    await ensureFolders(foldersOf(config.restore()));
+  }
   const { host, port, user } = database.connection;
   const log = createLogger({ ...logOptions, program });
   const newest = (await installedClients(signal)).at(-1);

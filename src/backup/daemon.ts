@@ -163,7 +163,7 @@ export class BackupDaemon {
   /** Of `dropback verify` too; what the rehearsals here find is told by them. */
   async #readDoubts(): Promise<void> {
     this.#inDoubt = await this.#doubts.read().catch(() => this.#inDoubt);
-    const told = this.#inDoubt.filter(({ kind }) => kind === 'archive' || !this.#rehearsals);
+    const told = this.#inDoubt.filter(({ onSchedule }) => !(onSchedule && this.#rehearsals));
     await this.#alerts.inDoubt(told);
   }
 

@@ -105,7 +105,7 @@ export class SingleBackup {
     const { config, verifier } = this.#deps;
     if (config.verify.mode !== 'restore' || config.verify.schedule) return;
     const told = (message: string) => onProgress({ step: 'rehearse', message });
-    const report = await verifier.rehearse(manifest, 'local', told, signal);
+    const report = await verifier.rehearse({ manifest, where: 'local' }, told, signal);
     await this.#alerts.rehearsed(report);
     const { status, error } = report;
     if (status !== 'ok' && error) throw notRehearsed(manifest.id, status, error);

@@ -88,6 +88,30 @@ test('a run that is killed is told by the next start, though that makes no backu
   ]);
 });
 
+test('a backup that is found bad by hand is told by the daemon, which tells once what it finds itself', async () => {
+  await using own = await SqliteStack.create();
+  const rehearsing = { ...settings(), BACKUP_VERIFY: 'restore', BACKUP_ON_START: 'false' };
+  const wrong = { ...rehearsing, BACKUP_VERIFY_SQL: 'SELECT count(*) = 4 FROM t' };
+  const failed = () => alerts().filter((line) => line.startsWith('verification-failed'));
+  expect((await own.run('dropback', ['backup'])).code).toBe(0);
+  const verified = await own.run('dropback', ['verify', '--restore'], wrong);
+  expect(verified.code, verified.output).toBe(1);
+  const daemon = own.start('db-backup', [], rehearsing);
+  await daemon.until('the alert of what was found by hand', () => failed()[0]);
+  await daemon.stop();
+  expect(failed()).toEqual([expect.stringMatching(/ is not good: .*count/)]);
+
+  sink.received.length = 0;
+  expect((await own.run('dropback', ['backup'])).code).toBe(0);
+  const finder = own.start('db-backup', [], wrong);
+  await finder.until('the alert of its own', () => failed()[0]);
+  await finder.stop();
+  const again = own.start('db-backup', [], wrong);
+  await again.says(/next backup/);
+  await again.stop();
+  expect(failed()).toEqual([expect.stringMatching(/ does not restore as it should: .*count/)]);
+}, 120_000);
+
 test('receivers that hang hold up neither a backup nor a restore', async () => {
   sink.always = 'hang';
   const once = stack.start('db-backup', ['--once'], {

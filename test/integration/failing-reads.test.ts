@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { BackupAlerts } from '../../src/backup/backup-alerts.ts';
+import { REMOVED } from '../../src/backup/verify/errors.ts';
 import type { Rehearsals } from '../../src/backup/verify/rehearsal.ts';
-import { REMOVED, Verifier } from '../../src/backup/verify/verifier.ts';
+import { Verifier } from '../../src/backup/verify/verifier.ts';
 import { type News, noAlerts } from '../../src/core/alerts/alert.ts';
 import { testCompressed } from '../../src/core/archive/compression.ts';
 import type { Manifest } from '../../src/core/archive/manifest.ts';
@@ -131,6 +132,32 @@ onFailingDisk('a disk that fails', () => {
       return kept?.inDoubt;
     });
     expect(told).toMatchObject([{ id: manifest.id, status: 'unreadable' }]);
+  });
+});
+
+describe('a backup that is read wrongly', () => {
+  async function verifyDamaged(onProgress: (path: string, sound: Buffer) => void) {
+    const local = new LocalStore(join(folder, 'app'), 'app');
+    const manifest = await publish(local);
+    const path = join(folder, 'app', manifest.archive.file);
+    const sound = readFileSync(path);
+    const damaged = Buffer.from(sound);
+    damaged.writeUInt8(damaged.readUInt8(10) ^ 1, 10);
+    writeFileSync(path, damaged);
+    const asked = { ...request, onProgress: () => onProgress(path, sound) };
+    const { reports } = await verifierOf(local).verifier.verify(asked, never);
+    return reports;
+  }
+
+  test('once, and well the second time, is not called bad', async () => {
+    const reports = await verifyDamaged(writeFileSync);
+    const error = { code: 'verify/read-differently', facts: { first: { code: 'store/corrupt' } } };
+    expect(reports).toMatchObject([{ status: 'inconclusive', error }]);
+  });
+
+  test('twice is', async () => {
+    const reports = await verifyDamaged(() => {});
+    expect(reports).toMatchObject([{ status: 'failed', error: { code: 'store/corrupt' } }]);
   });
 });
 

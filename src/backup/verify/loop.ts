@@ -10,7 +10,8 @@ import { backoffDelay } from '../../core/runtime/retry.ts';
 import type { Turnstile } from '../../core/runtime/turnstile.ts';
 import type { LocalStore } from '../../core/stores/local/store.ts';
 import { nextTime } from '../schedule.ts';
-import { REMOVED, type Verifier } from './verifier.ts';
+import { REMOVED } from './errors.ts';
+import type { Verifier } from './verifier.ts';
 
 export interface VerifyLoopDependencies {
   readonly verify: VerifyConfig;
@@ -155,11 +156,8 @@ export class VerifyLoop {
     log.info({ id }, 'rehearsal started');
     try {
       const told = (message: string) => log.debug({ id }, message);
-      const {
-        bytes: _,
-        warnings,
-        ...report
-      } = await verifier.rehearse(newest, 'local', told, signal);
+      const rehearsed = { manifest: newest, where: 'local', onSchedule: true } as const;
+      const { bytes: _, warnings, ...report } = await verifier.rehearse(rehearsed, told, signal);
       if (report.error?.code === REMOVED) return log.info({ id }, 'it was removed meanwhile');
       this.#remember(report);
       onReport?.(report);

@@ -12,6 +12,8 @@ import { DropbackError, errorReport, isAbort } from '../../core/runtime/errors.t
 import type { Catalogue } from '../../core/stores/catalogue.ts';
 import type { LocalStore } from '../../core/stores/local/store.ts';
 import type { Store } from '../../core/stores/store.ts';
+import { removed, unreadableHere } from './errors.ts';
+import { readTwiceIfBad } from './read-twice.ts';
 import type { Rehearsals } from './rehearsal.ts';
 import { type Copy, type Selected, type Selection, selectBackups } from './selection.ts';
 import { verdictOf } from './verdict.ts';
@@ -45,8 +47,15 @@ const LONGEST = 500;
 const NOT_DECRYPTED =
   'it is encrypted: read whole and its checksum compared, but not decrypted, for want of the identity; `dropback check` in db-restore does that';
 
-/** Of a backup that was removed while it was read: nothing is known of it, and nothing needs to be. */
-export const REMOVED = 'verify/removed';
+/** One listed backup, and the copy of it. */
+interface Rehearsed {
+  readonly manifest: Manifest;
+  readonly where: StorePlace;
+  /** The daemon's own loop alerts of what it finds. */
+  readonly onSchedule?: true;
+}
+
+const RESTORE = { kind: 'restore' } as const;
 
 /** What a verification found besides that all is well. */
 interface Findings extends Pick<Verification, 'tables' | 'rows'> {
@@ -86,13 +95,13 @@ export class Verifier {
 
   /** Restores one listed backup into a scratch database. */
   async rehearse(
-    manifest: Manifest,
-    where: StorePlace,
+    { manifest, where, onSchedule }: Rehearsed,
     onProgress: (message: string) => void,
     signal: AbortSignal,
   ): Promise<VerifyReport> {
     const store = this.#store(where);
-    return await this.#carryOut('restore', manifest, where, signal, async () => {
+    const noted = onSchedule ? ({ kind: 'restore', onSchedule } as const) : RESTORE;
+    return await this.#carryOut(noted, manifest, where, signal, async () => {
       if (manifest.archive.encryption) throw unreadableHere(manifest.id);
       const found = await this.#deps.rehearsals.rehearse(manifest, store, onProgress, signal);
       const rows = found.tables.reduce((sum, table) => sum + table.rows, 0);
@@ -118,7 +127,7 @@ export class Verifier {
     }
     if (!restore || !good) return reports;
     const tell = (message: string) => onProgress(`${id}: ${message}`);
-    return [...reports, await this.rehearse(good.manifest, good.where, tell, signal)];
+    return [...reports, await this.rehearse(good, tell, signal)];
   }
 
   #damaged(id: string, { where, damage }: Extract<Copy, { damage: unknown }>): VerifyReport {
@@ -135,8 +144,8 @@ export class Verifier {
     signal: AbortSignal,
   ): Promise<VerifyReport> {
     const { id, archive } = manifest;
-    return await this.#carryOut('archive', manifest, where, signal, async () => {
-      await this.#store(where).verify(manifest, signal, (bytes) => {
+    return await this.#carryOut({ kind: 'archive' }, manifest, where, signal, async () => {
+      await readTwiceIfBad(manifest, this.#store(where), signal, (bytes) => {
         const percent = Math.floor((100 * bytes) / Math.max(1, archive.bytes));
         onProgress(`${id}: reading it (${where}, ${percent}%)`);
       });
@@ -145,7 +154,7 @@ export class Verifier {
   }
 
   async #carryOut(
-    kind: Verification['kind'],
+    noted: Pick<Verification, 'kind' | 'onSchedule'>,
     manifest: Manifest,
     where: StorePlace,
     signal: AbortSignal,
@@ -153,9 +162,10 @@ export class Verifier {
   ): Promise<VerifyReport> {
     const { clock, log } = this.#deps;
     const { id } = manifest;
+    const { kind } = noted;
     const started = clock.monotonic();
     const describe = (): Omit<Verification, 'status'> => ({
-      kind,
+      ...noted,
       where,
       at: clock.now().toISOString(),
       durationMs: Math.round(clock.monotonic() - started),
@@ -224,22 +234,4 @@ function isOfItsFiles(error: unknown, status: Verification['status']): boolean {
   if (status === 'failed') return true;
   const { code } = errorReport(error);
   return code === 'store/not-found' || code === 'internal/unexpected';
-}
-
-function removed(id: string): DropbackError {
-  return new DropbackError(REMOVED, `${id} was removed while it was verified`, {
-    hint: 'retention, or somebody, no longer keeps it: verify another one.',
-    facts: { id },
-  });
-}
-
-function unreadableHere(id: string): DropbackError {
-  return new DropbackError(
-    'verify/encrypted',
-    `${id} is encrypted with age: it can't be restored where it was made`,
-    {
-      hint: `rehearse it where the identity is: \`dropback check ${id}\` in db-restore, with RESTORE_AGE_IDENTITY set.`,
-      facts: { id },
-    },
-  );
 }

@@ -35,6 +35,8 @@ export interface Verification {
   readonly status: 'ok' | 'failed' | 'unreadable' | 'inconclusive';
   /** The copy that was read; absent: the local one. */
   readonly where?: StorePlace;
+  /** By db-backup's own schedule, which alerts by itself; anything else is somebody's wish. */
+  readonly onSchedule?: true;
   /** ISO 8601, UTC. */
   readonly at: string;
   readonly durationMs: number;
@@ -77,6 +79,7 @@ const stateSchema: z.ZodType<BackupState> = z.object({
       kind: z.enum(['archive', 'restore']),
       status: z.enum(['ok', 'failed', 'unreadable', 'inconclusive']),
       where: z.enum(['local', 's3']).exactOptional(),
+      onSchedule: z.literal(true).exactOptional(),
       at: z.iso.datetime(),
       durationMs: z.number().nonnegative(),
       tables: z.int().nonnegative().exactOptional(),

@@ -33,6 +33,11 @@ describe.skipIf(!engine)('the image', () => {
     // Bounded, and long: it goes on beside the other tests.
     const nobody = ['-e', 'DATABASE_URL=postgresql://app@127.0.0.1:9/app'];
     await docker(['run', '-d', '--name', waiting, ...nobody, testImage, 'db-restore']);
+    const isMade = async () =>
+      (await docker(['exec', waiting, 'ls', '/restore'], { check: false })).stdout;
+    await until('its folders', async () => /incoming/.test(await isMade()), 60);
+    // A drop that comes while it waits has its folder.
+    expect((await docker(['logs', waiting])).stdout).not.toContain('db-restore started');
     stack = await Stack.create({
       files: ['docker-compose.yml', 'docker-compose.backup.yml'],
       settings: { DATABASE_URL: 'sqlite:////data/app.db' },
