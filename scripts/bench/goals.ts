@@ -125,6 +125,9 @@ export const GOALS: readonly Goal[] = [
   within('backup, encrypted', 'the same, unencrypted', 1.15, (figures) =>
     times(figures, 'encrypted/age', 'encrypted/plain'),
   ),
+  within('backup, encrypted', 'the same form (one stream), unencrypted', 1.15, (figures) =>
+    times(figures, 'encrypted/age', 'encrypted/stream'),
+  ),
   faster(
     'backup with S3',
     '`pg_dump \\| gzip \\| rclone rcat`',

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { mkdir, open, readdir, readFile, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -6,6 +7,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { zstdEndsEarly } from '../../src/core/archive/compression-end.ts';
 import { promisedBy, recognise } from '../../src/core/archive/detect.ts';
+import type { Manifest } from '../../src/core/archive/manifest.ts';
 import { listTar } from '../../src/core/archive/tar.ts';
 import { unpack } from '../../src/core/archive/unpack.ts';
 
@@ -106,6 +108,29 @@ test.for([['app'], ['--format=pax', 'app'], ['-C', 'app', '.'], ['--format=ustar
     expect((await unpack(request, signal)).path).toBe(drop.path);
   },
 );
+
+test('a tar that is trusted for its checksum is hashed as it is extracted', async () => {
+  await dumpFolder();
+  const path = tar('app');
+  const sha256 = createHash('sha256')
+    .update(await readFile(path))
+    .digest('hex');
+  const workFolder = join(folder, 'work');
+  await mkdir(workFolder);
+  const manifest = {} as Manifest;
+  const request = { path, fileName: 'app.tar', workFolder, sha256, manifest, force: false };
+  const drop = await unpack({ ...request, mayChange: true }, signal);
+  expect(await readFile(join(drop.path, 'toc.dat'), 'utf8')).toBe('PGDMP toc');
+  expect(await readdir(workFolder)).toEqual(['directory']);
+  // A member of the same length: neither listing nor sizes tell.
+  const changed = await readFile(path);
+  changed.write('DATA', changed.indexOf('data\0'));
+  await writeFile(path, changed);
+  await expect(unpack({ ...request, mayChange: true }, signal)).rejects.toMatchObject({
+    code: 'drop/changed-after-claim',
+  });
+  expect(await readdir(workFolder)).toEqual([]);
+});
 
 const spoiled: [string, string, (path: string) => unknown][] = [
   [

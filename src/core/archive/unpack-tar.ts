@@ -4,7 +4,10 @@ import { DropbackError } from '../runtime/errors.ts';
 import { requireProgram } from '../runtime/process/find-program.ts';
 import { runPipeline } from '../runtime/process/pipeline.ts';
 import type { Program } from '../runtime/process/program.ts';
+import { sha256Of } from '../runtime/process/sha256.ts';
+import { witnessed } from '../runtime/process/witness.ts';
 import { type ContentLimits, contentLimits } from './compression.ts';
+import { changedAfterClaim } from './own-copy.ts';
 import { listTar, type TarListing } from './tar.ts';
 
 export interface UnpackedTar {
@@ -15,21 +18,44 @@ export interface UnpackedTar {
 
 /**
  * Extracts the tar of a directory-format dump into the new folder `destination`: listed and judged
- * before, compared with the listing afterwards. Errors: as `listTar`, and `drop/too-large`.
+ * before, compared with the listing afterwards. `sha256`, hex: what was extracted has to have it, whatever
+ * the file has become meanwhile. Errors: as `listTar`, `drop/too-large` and `drop/changed-after-claim`.
  */
 export async function unpackTar(
   path: string,
   destination: string,
   signal: AbortSignal,
+  sha256?: string,
 ): Promise<UnpackedTar> {
   const listing = await listTar(path, signal);
   await mkdir(destination, { mode: 0o700 });
   requireRoom(listing, await contentLimits(destination, listing.totalBytes));
   await using tar = await open(path, 'r');
-  await runPipeline([extractor(destination)], { signal, stdinFd: tar.fd });
+  if (sha256 === undefined) {
+    await runPipeline([extractor(destination)], { signal, stdinFd: tar.fd });
+  } else if ((await extractHashed(tar.fd, destination, signal)) !== sha256) {
+    throw changedAfterClaim();
+  }
   const folder = join(destination, listing.folder);
   await requireAsListed(destination, listing);
   return { folder, contentBytes: listing.totalBytes };
+}
+
+/** The sha256 of the very bytes that tar was given, hex. */
+async function extractHashed(
+  stdinFd: number,
+  destination: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const [, digest] = await witnessed(
+    signal,
+    async (fifo, joint) => {
+      const tee = { name: 'tee', file: requireProgram('tee', 'coreutils'), args: ['--', fifo] };
+      await runPipeline([tee, extractor(destination)], { signal: joint, stdinFd });
+    },
+    (source, joint) => sha256Of([source], { signal: joint }),
+  );
+  return digest;
 }
 
 function extractor(destination: string): Program {

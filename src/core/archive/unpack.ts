@@ -39,8 +39,8 @@ export interface UnpackRequest {
 /**
  * Decrypts and decompresses a claimed drop whole, once, within limits, and recognises it by content.
  * A plain one is not copied, nor is a script for PostgreSQL, whose beginning alone is looked at here;
- * but a backup of our own that may change is: see `copyOwn`. Errors: `drop/*` (the reason and what to
- * do), `disk/full`.
+ * but a backup of our own that may change is: see `copyOwn`; of a tar what is extracted is such a copy.
+ * Errors: `drop/*` (the reason and what to do), `disk/full`.
  */
 export async function unpack(request: UnpackRequest, signal: AbortSignal): Promise<UnpackedDrop> {
   throwIfAborted(signal);
@@ -48,7 +48,7 @@ export async function unpack(request: UnpackRequest, signal: AbortSignal): Promi
   if (!promised) throw unknownExtension(request.fileName);
   await removeUnpacked(request.workFolder);
   try {
-    if (!request.manifest || !request.mayChange)
+    if (!isTrusted(request) || isBareTar(promised))
       return await unpackWhole(request, promised, signal);
     const path = ownPath(request.workFolder);
     await copyOwn(request.path, path, request.sha256, signal);
@@ -60,6 +60,16 @@ export async function unpack(request: UnpackRequest, signal: AbortSignal): Promi
     await removeUnpacked(request.workFolder);
     throw error;
   }
+}
+
+/** For its checksum, which what is read must therefore have. */
+function isTrusted({ manifest, mayChange }: UnpackRequest): boolean {
+  return manifest !== undefined && mayChange === true;
+}
+
+/** What is extracted of it is a copy already. */
+function isBareTar({ content, compression, encrypted }: Promised): boolean {
+  return content === 'tar' && compression === 'none' && !encrypted;
 }
 
 async function unpackWhole(
@@ -85,7 +95,8 @@ async function unpackWhole(
   }
   const format = requireFormat(recognise(await readHead(content)), promised);
   if (format !== 'tar') return describe(request, format, content, (await stat(content)).size);
-  const tar = await unpackTar(content, folderPath(request.workFolder), signal);
+  const sha256 = isTrusted(request) && content === request.path ? request.sha256 : undefined;
+  const tar = await unpackTar(content, folderPath(request.workFolder), signal, sha256);
   if (content !== request.path) await rm(content);
   return describe(request, 'postgres-directory', tar.folder, tar.contentBytes);
 }
