@@ -101,7 +101,7 @@ export function formatTextLine(line: string): string {
   const text = printable(parts.join(' '));
   if (!isReport(error)) return text;
   const { code, message, hint } = error;
-  return `${text} \n    ${code}: ${printable(message)}\n    hint: ${printable(hint)}`;
+  return `${text}\n    ${code}: ${printable(message)}\n    hint: ${printable(hint)}`;
 }
 
 /** Names and messages come out of files: nothing in them may steer the reader's terminal. */

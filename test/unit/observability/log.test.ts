@@ -37,6 +37,7 @@ test('nothing in a text log steers the terminal', () => {
   );
   const lines = line.split('\n');
   expect(lines).toHaveLength(3);
+  expect(line).not.toMatch(/ $/m);
   expect(lines.join('')).not.toMatch(/[\p{Cc}\p{Cf}]/u);
 });
 
