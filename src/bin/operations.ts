@@ -2,7 +2,7 @@ import type { Operations } from '../cli/context.ts';
 import { restorePlace } from '../core/config/restore-places.ts';
 import { createLogger } from '../core/observability/log.ts';
 import { askBackupStatus, ownFolder, readBackupStatus } from '../core/requests/backup-status.ts';
-import { readDaemonStatus } from '../core/requests/daemon-status.ts';
+import { askDaemonStatus, readDaemonStatus } from '../core/requests/daemon-status.ts';
 import { readFailedRun } from '../core/requests/failed-run.ts';
 import { systemClock } from '../core/runtime/clock.ts';
 
@@ -58,6 +58,11 @@ export const operations: Operations = {
       ...(lastFailure ? { lastFailure } : {}),
       isAlive: told !== undefined,
     };
+  },
+  async restoreStatus(config, signal) {
+    const told = await askDaemonStatus(config, signal);
+    const status = told ?? (await readDaemonStatus(restorePlace(config, 'requests')));
+    return { status, isAlive: told !== undefined };
   },
   async listPrevious(config) {
     const status = await readDaemonStatus(restorePlace(config, 'requests'));

@@ -4,7 +4,7 @@ import type { CliConfig } from '../core/config/cli.ts';
 import type { BackupConfig, CommonConfig, RestoreConfig } from '../core/config/config.ts';
 import type { CheckResult } from '../core/engines/engine.ts';
 import type { BackupStatus, FailedRun } from '../core/requests/backup-status.ts';
-import type { KeptDatabase } from '../core/requests/daemon-status.ts';
+import type { KeptDatabase, RestoreDaemonStatus } from '../core/requests/daemon-status.ts';
 import type { StorePrune } from '../core/retention/report.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import type { Catalogue } from '../core/stores/catalogue.ts';
@@ -36,6 +36,8 @@ export interface Operations {
   /** Retention now; `dryRun` plans alone. */
   prune(config: BackupConfig, dryRun: boolean, signal: AbortSignal): Promise<StorePrune[]>;
   backupStatus(config: BackupConfig, signal: AbortSignal): Promise<KnownStatus>;
+  /** Throws `request/no-daemon` where db-restore has never been. */
+  restoreStatus(config: RestoreConfig, signal: AbortSignal): Promise<KnownRestoreStatus>;
   listPrevious(config: RestoreConfig, signal: AbortSignal): Promise<readonly KeptDatabase[]>;
 }
 
@@ -52,6 +54,13 @@ export interface KnownStatus {
   readonly status?: BackupStatus;
   /** Of the daemon's runs and of those by hand. */
   readonly lastFailure?: FailedRun;
+  /** It has just answered. */
+  readonly isAlive: boolean;
+}
+
+/** What db-restore says of itself, or what it wrote last. */
+export interface KnownRestoreStatus {
+  readonly status: RestoreDaemonStatus;
   /** It has just answered. */
   readonly isAlive: boolean;
 }

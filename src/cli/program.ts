@@ -6,7 +6,7 @@ import { errorReport, isAbort } from '../core/runtime/errors.ts';
 import { EXIT_USAGE } from '../core/runtime/main.ts';
 import { alert } from './commands/alert.ts';
 import { backup } from './commands/backup.ts';
-import { DAEMONS, doctor } from './commands/doctor.ts';
+import { doctor } from './commands/doctor.ts';
 import { list } from './commands/list.ts';
 import { previous } from './commands/previous.ts';
 import { prune } from './commands/prune.ts';
@@ -15,6 +15,7 @@ import { status } from './commands/status.ts';
 import { verify } from './commands/verify.ts';
 import type { CliContext } from './context.ts';
 import { forChosen, runForEach } from './databases.ts';
+import { DAEMONS } from './own-container.ts';
 import { printError } from './terminal.ts';
 
 /** Runs one command line; returns the exit code. */
@@ -105,7 +106,10 @@ function buildProgram(context: CliContext): Command {
     .action((options) => runForEach(options, context, (own) => prune(options, own)));
   program
     .command('status')
-    .description('how the backups stand; exits with 4 when somebody should look')
+    .description(
+      'how the backups stand, or what db-restore does; exits with 4 when somebody should look',
+    )
+    .addOption(new Option('--for <daemon>', 'of this one').choices(DAEMONS))
     .option(...json)
     .option(...each)
     .action((options) => status(options, context));

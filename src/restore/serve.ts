@@ -4,7 +4,7 @@ import type { HealthReport } from '../core/observability/health-server.ts';
 import type { Logger } from '../core/observability/log.ts';
 import { startHealth } from '../core/observability/start-health.ts';
 import { tellChecks } from '../core/observability/tell-checks.ts';
-import type { RestoreDaemonStatus } from '../core/requests/daemon-status.ts';
+import { isRestoreLive, type RestoreDaemonStatus } from '../core/requests/daemon-status.ts';
 import { errorReport, isAbort } from '../core/runtime/errors.ts';
 import { giveMemoryBack } from '../core/runtime/give-memory-back.ts';
 import type { Turnstile } from '../core/runtime/turnstile.ts';
@@ -62,12 +62,11 @@ export async function runRestore(
 
 const working: readonly RestoreDaemonStatus['state'][] = ['idle', 'working'];
 
-/** Healthy while a restore could be carried out, or is. */
 export function healthOf(status: RestoreDaemonStatus): HealthReport {
   const { state, problems, current } = status;
   const fraction = current?.fraction === undefined ? {} : { fraction: current.fraction };
   return {
-    live: problems.length === 0 && state !== 'blocked' && state !== 'stopped',
+    live: isRestoreLive(status),
     ready: problems.length === 0 && working.includes(state),
     status,
     public: current ? { state: 'restoring', step: current.step, ...fraction } : { state: 'idle' },

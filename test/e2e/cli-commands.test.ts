@@ -68,6 +68,12 @@ describe('the commands of dropback', () => {
     // One at a time is kept: the one before it made room.
     expect(lines).toEqual([expect.stringMatching(new RegExp(`  ${manifest.archive.file}$`))]);
 
+    const restores = await stack.run('dropback', ['status', '--for', 'db-restore']);
+    expect(restores.code, restores.output).toBe(0);
+    expect(restores.output).toMatch(/^app {2}sqlite:.* healthy$/m);
+    expect(restores.output).toMatch(/^ {2}state +waits for drops$/m);
+    expect(restores.output).toContain(`the database that ${manifest.archive.file} replaced`);
+
     const undo = await stack.run('dropback', ['undo']);
     expect(undo.code, undo.output).toBe(0);
     expect(undo.output).toContain('the previous database is live again');
@@ -102,6 +108,7 @@ describe('the commands of dropback', () => {
     expect(wrong.output).toContain('BACKUP_NAME');
     expect(wrong.output).not.toContain('s3cret');
 
+    expect(await code(['status', '--for', 'restore'])).toBe(75);
     const nobody = await stack.run('dropback', ['restore', 'latest']);
     expect(nobody.code).toBe(75);
     expect(nobody.output).toContain('start it');
@@ -124,6 +131,14 @@ describe('the commands of dropback', () => {
     const unknown = await stack.run('dropback', ['restore', 'app_20200101T000000Z']);
     expect(unknown.code, unknown.output).toBe(3);
     expect(await code(['undo'])).toBe(3);
+    const here = { DROPBACK_DAEMON: 'db-restore' };
+    expect(await code(['status'], here)).toBe(0);
     expect(stack.rows()).toBe('1,2,3');
+    // Nobody answers on that port: what it noted last is told, and that somebody should look.
+    const silent = await stack.run('dropback', ['status', '--json'], { ...here, HEALTH_PORT: '9' });
+    expect(silent.code, silent.output).toBe(4);
+    expect(jsonOf(silent).databases).toEqual([
+      expect.objectContaining({ name: 'app', health: 'unhealthy', daemon: 'not answering' }),
+    ]);
   });
 });

@@ -3,24 +3,19 @@ import { configProblems } from '../../core/config/problems.ts';
 import type { CheckResult } from '../../core/engines/engine.ts';
 import { errorReport } from '../../core/runtime/errors.ts';
 import type { CliContext } from '../context.ts';
+import { chosenDaemon, type DaemonChoice } from '../own-container.ts';
 import { colour, printable, type Terminal } from '../terminal.ts';
 
 export interface DoctorOptions {
   readonly json?: boolean;
   /** Only what this daemon needs; default: the one whose container this is, else both. */
-  readonly for?: (typeof DAEMONS)[number];
+  readonly for?: DaemonChoice;
 }
-
-/** By its name, or short. */
-export const DAEMONS = ['db-backup', 'db-restore', 'backup', 'restore'] as const;
-
-const fullName = (daemon: (typeof DAEMONS)[number]) =>
-  daemon.endsWith('backup') ? 'db-backup' : 'db-restore';
 
 /** One line a check; exits with 1 when something would fail tonight. */
 export async function doctor(options: DoctorOptions, context: CliContext): Promise<void> {
   const { config, operations, signal, terminal } = context;
-  const only = options.for ? fullName(options.for) : config.daemon();
+  const only = chosenDaemon(options, config);
   const results: CheckResult[] = [];
   if (only !== 'db-restore') {
     const check = (parsed: BackupConfig) => operations.checkBackup(parsed, signal);

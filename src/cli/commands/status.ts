@@ -3,18 +3,25 @@ import { EXIT_CODES } from '../../core/requests/protocol.ts';
 import type { StorePrune } from '../../core/retention/report.ts';
 import type { CliContext } from '../context.ts';
 import { type DatabaseOption, forEach } from '../databases.ts';
-import { requireBackupContainer } from '../own-container.ts';
+import { chosenDaemon, type DaemonChoice } from '../own-container.ts';
 import { sparkline } from '../sparkline.ts';
 import { type DatabaseStatus, gatherStatus, type VerifiedBackup } from '../status/gather.ts';
+import { restoreStatus } from '../status/of-restore.ts';
 import { colour, printable, type Terminal } from '../terminal.ts';
 import { bytesText, counted, durationText } from '../units.ts';
 
-export type StatusOptions = DatabaseOption;
+export interface StatusOptions extends DatabaseOption {
+  /** Default: the daemon whose container this is, else db-backup. */
+  readonly for?: DaemonChoice;
+}
 
-/** How the backups stand, at a glance; exits with 4 when somebody should look. */
+/** How a daemon and its work stand, at a glance; exits with 4 when somebody should look. */
 export async function status(options: StatusOptions, context: CliContext): Promise<void> {
   const { terminal, clock } = context;
-  requireBackupContainer('status', context);
+  if (chosenDaemon(options, context.config) === 'db-restore') {
+    await restoreStatus(options, context);
+    return;
+  }
   const databases: DatabaseStatus[] = [];
   for (const own of forEach(options, context)) {
     databases.push(await gatherStatus(own.config.backup(), own));

@@ -2,7 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isAhead } from '../archive/newest.ts';
 import type { Verification } from '../archive/state-file.ts';
-import { type ErrorReport, throwIfAborted } from '../runtime/errors.ts';
+import type { ErrorReport } from '../runtime/errors.ts';
+import { askStatus } from './ask-status.ts';
 
 /**
  * What the backup daemon is doing and how its database stands; JSON, without secrets. Served as
@@ -71,24 +72,13 @@ export async function readBackupStatus(folder: string): Promise<BackupStatus | u
   }
 }
 
-const ANSWER_WITHIN_MS = 3000;
-
 /** What the daemon on this machine says of a database; undefined where none answers at that port. */
 export async function askBackupStatus(
-  { healthPort: port, name }: { readonly healthPort: number; readonly name: string },
+  { healthPort, name }: { readonly healthPort: number; readonly name: string },
   signal: AbortSignal,
 ): Promise<BackupStatus | undefined> {
-  if (port === 0) return undefined;
-  try {
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_WITHIN_MS)]);
-    const url = `http://127.0.0.1:${port}/status?database=${encodeURIComponent(name)}`;
-    const answer = await fetch(url, { signal: bounded });
-    const status = asBackupStatus(await answer.json());
-    return status?.name === name ? status : undefined;
-  } catch {
-    throwIfAborted(signal);
-    return undefined;
-  }
+  const status = asBackupStatus(await askStatus({ healthPort, name }, signal));
+  return status?.name === name ? status : undefined;
 }
 
 /** The value, if it is what db-backup tells and not something else's answer. */

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PreviousDatabase } from '../engines/engine.ts';
+import { askStatus } from './ask-status.ts';
 import { noDaemon } from './no-daemon.ts';
 import type { RestoreReport } from './report.ts';
 
@@ -59,4 +60,21 @@ export async function readDaemonStatus(folder: string): Promise<RestoreDaemonSta
     throw noDaemon(folder, error);
   });
   return JSON.parse(text) as RestoreDaemonStatus;
+}
+
+/** What db-restore on this machine says of a database; undefined where none answers at that port. */
+export async function askDaemonStatus(
+  { healthPort, name }: { readonly healthPort: number; readonly name: string },
+  signal: AbortSignal,
+): Promise<RestoreDaemonStatus | undefined> {
+  const told = await askStatus({ healthPort, name }, signal);
+  const { state, queue, previous, problems } = (told ?? {}) as Partial<RestoreDaemonStatus>;
+  const isOurs =
+    typeof state === 'string' && [queue, previous, problems].every((list) => Array.isArray(list));
+  return isOurs ? (told as RestoreDaemonStatus) : undefined;
+}
+
+/** Healthy while a restore could be carried out, or is. */
+export function isRestoreLive({ state, problems }: RestoreDaemonStatus): boolean {
+  return problems.length === 0 && state !== 'blocked' && state !== 'stopped';
 }

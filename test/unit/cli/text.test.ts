@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { printStatus } from '../../../src/cli/commands/status.ts';
 import { ProgressBar, progressLine } from '../../../src/cli/progress-bar.ts';
+import { printRestoreStatus } from '../../../src/cli/status/of-restore.ts';
 import { tableLines } from '../../../src/cli/table.ts';
 import { printable, type Terminal } from '../../../src/cli/terminal.ts';
 import { bytesText, countText, durationText } from '../../../src/cli/units.ts';
@@ -89,6 +90,72 @@ test('each line of a status is a title and, apart from it, a text', () => {
   );
   expect(lines).toHaveLength(8);
   for (const line of lines.slice(1)) expect(line).toMatch(/^ {2}[a-z ]{13} \S/);
+});
+
+test("db-restore's status: what stands in the way first, then a line each", () => {
+  const lines: string[] = [];
+  const terminal: Terminal = {
+    out: (line) => lines.push(line),
+    err: () => {},
+    draw: () => {},
+    interactive: false,
+    width: 80,
+  };
+  const at = '2026-11-22T19:15:00.000Z';
+  const kept = {
+    id: '0123456789abcdef',
+    engine: 'sqlite',
+    name: '/data/.dropback-p',
+    identity: '1',
+    replacedAt: at,
+    bytes: 1200,
+    keptUntil: '2026-11-23T18:15:00.000Z',
+    replacedBy: 'a.db',
+  } as const;
+  printRestoreStatus(
+    {
+      name: 'app',
+      database: 'sqlite:////data/app.db',
+      health: 'unhealthy',
+      daemon: 'running',
+      dropFolder: '/restore/incoming',
+      undo: 'dropback undo',
+      state: 'idle',
+      updatedAt: at,
+      queue: [{ name: 'b\x1b[2J.sql', waitsFor: 'it ends too early' }, { name: 'c.sql' }],
+      queued: 9,
+      last: {
+        format: 'dropback-report',
+        version: 1,
+        id: 'x',
+        kind: 'restore',
+        outcome: 'restored',
+        source: 'a.db',
+        target: 'sqlite:////data/app.db',
+        startedAt: at,
+        finishedAt: at,
+        durationMs: 900,
+        attempts: 1,
+        steps: [],
+        downtimeMs: 349,
+        warnings: [],
+      },
+      previous: [{ ...kept, ofAnother: true }, kept],
+      problems: [{ id: 'containers/unknown', message: 'there is no web', hint: 'one\ntwo' }],
+    },
+    terminal,
+    new Date('2026-11-22T19:18:00.000Z'),
+  );
+  expect(lines).toEqual([
+    'app  sqlite:////data/app.db  unhealthy',
+    '  ! there is no web',
+    '    → one',
+    '    → two',
+    '  state         waits for drops',
+    '  drop folder   /restore/incoming: b�[2J.sql (it ends too early), c.sql and 7 more wait',
+    '  last          restored a.db, 3 min ago, application away for 349 ms',
+    '  kept          the database that a.db replaced, 1.20 kB, for 22 h 57 min more: `dropback undo`',
+  ]);
 });
 
 test('without a terminal each step is one line', () => {
