@@ -11,9 +11,10 @@ export function bytesText(bytes: number): string {
   return `${value.toFixed(digits)} ${units[unit]}`;
 }
 
-/** `3 d 4 h`, `2 h 10 min`, `45 s`, `120 ms`: the two largest units. */
+/** `3 d 4 h`, `2 h 10 min`, `45 s`, `1.4 s`, `120 ms`: the two largest units. */
 export function durationText(ms: number): string {
   if (ms < 999.5) return `${Math.max(0, Math.round(ms))} ms`;
+  if (ms < 9950) return `${Number((ms / 1000).toFixed(1))} s`;
   const seconds = Math.round(ms / 1000);
   const units: readonly [string, number][] = [
     ['d', 86_400],

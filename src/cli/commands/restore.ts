@@ -151,7 +151,7 @@ function printReport(
   const facts = [`took ${durationText(durationMs)}`];
   if (bytes !== undefined) facts.push(bytesText(bytes));
   if (rows !== undefined) facts.push(`${countText(rows)} rows`);
-  if (downtimeMs !== undefined) facts.push(`application away for ${Math.round(downtimeMs)} ms`);
+  if (downtimeMs !== undefined) facts.push(`application away for ${durationText(downtimeMs)}`);
   terminal.out(`  ${facts.join(', ')}`);
   for (const line of report.differences ?? []) terminal.out(`  ${printable(line)}`);
   for (const line of report.warnings)
