@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { ArchiveScanner } from '../../src/core/engines/postgres/backup/read-back-scanner.ts';
+import { ArchiveScanner } from '../../../src/core/engines/postgres/backup/read-back-scanner.ts';
 
 /** What pg_restore prints, with all that could be taken for something else. */
 const SCRIPT = [

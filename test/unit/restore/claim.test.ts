@@ -12,10 +12,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { noCheckpoint } from '../../src/restore/checkpoint.ts';
-import { claimFile, recheckClaimed } from '../../src/restore/drop-folder/claim.ts';
-import { foldersOf } from '../../src/restore/drop-folder/folders.ts';
-import { listDropFolder, signatureOf } from '../../src/restore/drop-folder/scan.ts';
+import { noCheckpoint } from '../../../src/restore/checkpoint.ts';
+import { claimFile, recheckClaimed } from '../../../src/restore/drop-folder/claim.ts';
+import { foldersOf } from '../../../src/restore/drop-folder/folders.ts';
+import { listDropFolder, signatureOf } from '../../../src/restore/drop-folder/scan.ts';
 
 let work: string;
 let far: string;

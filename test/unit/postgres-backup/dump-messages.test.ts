@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { dumpError } from '../../src/core/engines/postgres/backup/dump-messages.ts';
-import { DropbackError } from '../../src/core/runtime/errors.ts';
+import { dumpError } from '../../../src/core/engines/postgres/backup/dump-messages.ts';
+import { DropbackError } from '../../../src/core/runtime/errors.ts';
 
 const failed = (program: string, ...stderr: string[]) =>
   new DropbackError('tool/failed', `${program} exited with code 1: ${stderr.at(-1)}`, {

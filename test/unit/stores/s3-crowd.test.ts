@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { silentLogger } from '../../src/core/observability/log.ts';
-import { S3Store } from '../../src/core/stores/s3/store.ts';
-import { S3Crowd } from '../support/s3-crowd.ts';
+import { silentLogger } from '../../../src/core/observability/log.ts';
+import { S3Store } from '../../../src/core/stores/s3/store.ts';
+import { S3Crowd } from '../../support/s3-crowd.ts';
 
 const { signal } = new AbortController();
 

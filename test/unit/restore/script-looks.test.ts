@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, expect, test } from 'vitest';
-import { looksTruncated } from '../../src/restore/drop-folder/completeness.ts';
-import { ensureFolders, foldersOf } from '../../src/restore/drop-folder/folders.ts';
-import { sight, signatureOf } from '../../src/restore/drop-folder/scan.ts';
-import { ScriptLooks } from '../../src/restore/drop-folder/script-looks.ts';
+import { looksTruncated } from '../../../src/restore/drop-folder/completeness.ts';
+import { ensureFolders, foldersOf } from '../../../src/restore/drop-folder/folders.ts';
+import { sight, signatureOf } from '../../../src/restore/drop-folder/scan.ts';
+import { ScriptLooks } from '../../../src/restore/drop-folder/script-looks.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'dropback-looks-'));
 afterAll(() => rmSync(root, { recursive: true }));

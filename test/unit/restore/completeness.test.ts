@@ -7,12 +7,15 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import Database from 'better-sqlite3';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { AgeIdentity } from '../../src/core/encryption/identity.ts';
-import { systemClock } from '../../src/core/runtime/clock.ts';
-import { looksTruncated, looksTruncatedSoon } from '../../src/restore/drop-folder/completeness.ts';
-import { ensureFolders, foldersOf } from '../../src/restore/drop-folder/folders.ts';
-import { listDropFolder, sight } from '../../src/restore/drop-folder/scan.ts';
-import { encrypt, newAgeKey } from '../support/age.ts';
+import type { AgeIdentity } from '../../../src/core/encryption/identity.ts';
+import { systemClock } from '../../../src/core/runtime/clock.ts';
+import {
+  looksTruncated,
+  looksTruncatedSoon,
+} from '../../../src/restore/drop-folder/completeness.ts';
+import { ensureFolders, foldersOf } from '../../../src/restore/drop-folder/folders.ts';
+import { listDropFolder, sight } from '../../../src/restore/drop-folder/scan.ts';
+import { encrypt, newAgeKey } from '../../support/age.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'dropback-complete-'));
 const folders = foldersOf({ watchDir: join(root, 'incoming') });

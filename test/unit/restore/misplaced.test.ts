@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, it, onTestFinished } from 'vitest';
-import { systemClock } from '../../src/core/runtime/clock.ts';
-import { MisplacedDrops } from '../../src/restore/drop-folder/misplaced.ts';
+import { systemClock } from '../../../src/core/runtime/clock.ts';
+import { MisplacedDrops } from '../../../src/restore/drop-folder/misplaced.ts';
 
 it('tells once of dumps in a folder of no database, again when it was emptied in between', async () => {
   const root = await mkdtemp(join(tmpdir(), 'dropback-misplaced-'));

@@ -2,8 +2,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { directoryCompression } from '../../src/core/engines/postgres/backup/dump-compression.ts';
-import type { PostgresClient } from '../../src/core/engines/postgres/clients.ts';
+import { directoryCompression } from '../../../src/core/engines/postgres/backup/dump-compression.ts';
+import type { PostgresClient } from '../../../src/core/engines/postgres/clients.ts';
 
 const never = new AbortController().signal;
 

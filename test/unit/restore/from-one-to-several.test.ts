@@ -2,10 +2,10 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { noCheckpoint } from '../../src/restore/checkpoint.ts';
-import { refuseUnfinished } from '../../src/restore/drop-folder/from-one-to-several.ts';
-import { Journal } from '../../src/restore/journal/journal.ts';
-import { StoppedFile } from '../../src/restore/journal/stopped.ts';
+import { noCheckpoint } from '../../../src/restore/checkpoint.ts';
+import { refuseUnfinished } from '../../../src/restore/drop-folder/from-one-to-several.ts';
+import { Journal } from '../../../src/restore/journal/journal.ts';
+import { StoppedFile } from '../../../src/restore/journal/stopped.ts';
 
 let folder: string;
 beforeEach(async () => {

@@ -14,11 +14,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { canRunAs } from '../integration/sqlite/support.ts';
+import { canRunAs } from '../../integration/sqlite/support.ts';
 
 const US = 1000;
-const script = fileURLToPath(new URL('../support/claim-as.ts', import.meta.url));
-const asideScript = fileURLToPath(new URL('../support/file-aside-as.ts', import.meta.url));
+const script = fileURLToPath(new URL('../../support/claim-as.ts', import.meta.url));
+const asideScript = fileURLToPath(new URL('../../support/file-aside-as.ts', import.meta.url));
 const asUs = [`--reuid=${US}`, `--regid=${US}`, '--clear-groups'];
 const plain = [...asUs, '--inh-caps=-all'];
 /** As the image's entrypoint starts db-restore. */

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { judgeName, safeName } from '../../src/restore/drop-folder/drop-name.ts';
-import { DropQueue } from '../../src/restore/drop-folder/drop-queue.ts';
-import type { Sighting } from '../../src/restore/drop-folder/scan.ts';
+import { judgeName, safeName } from '../../../src/restore/drop-folder/drop-name.ts';
+import { DropQueue } from '../../../src/restore/drop-folder/drop-queue.ts';
+import type { Sighting } from '../../../src/restore/drop-folder/scan.ts';
 
 function sighting(name: string, arrivedMs = 0, bytes = 1, inode = name): Sighting {
   const rawName = Buffer.from(name);

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import type { Clock } from '../../src/core/runtime/clock.ts';
-import { systemClock } from '../../src/core/runtime/clock.ts';
-import { abortedError, DropbackError } from '../../src/core/runtime/errors.ts';
-import { plausibleMs, withDeadline } from '../../src/restore/deadline.ts';
+import type { Clock } from '../../../src/core/runtime/clock.ts';
+import { systemClock } from '../../../src/core/runtime/clock.ts';
+import { abortedError, DropbackError } from '../../../src/core/runtime/errors.ts';
+import { plausibleMs, withDeadline } from '../../../src/restore/deadline.ts';
 
 /** A clock whose sleep ends when the test says so. */
 class HandClock implements Clock {

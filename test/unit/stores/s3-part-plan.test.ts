@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { partBytesFor, partBytesForEstimate } from '../../src/core/stores/s3/part-plan.ts';
+import { partBytesFor, partBytesForEstimate } from '../../../src/core/stores/s3/part-plan.ts';
 
 const MIB = 1024 ** 2;
 const TIB = 1024 ** 4;

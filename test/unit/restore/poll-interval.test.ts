@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { pollIntervalAmong } from '../../src/restore/serve-several.ts';
+import { pollIntervalAmong } from '../../../src/restore/serve-several.ts';
 
 test('many databases are polled less often, a few as they are meant to be', () => {
   expect(pollIntervalAmong(1, 5000)).toBe(5000);

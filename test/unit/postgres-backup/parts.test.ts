@@ -1,21 +1,24 @@
 import { describe, expect, test } from 'vitest';
-import { DumpMessages, dumpError } from '../../src/core/engines/postgres/backup/dump-messages.ts';
-import { compareVersions, psqlIsSafe } from '../../src/core/engines/postgres/clients.ts';
-import { connectError, queryError } from '../../src/core/engines/postgres/connection-errors.ts';
+import {
+  DumpMessages,
+  dumpError,
+} from '../../../src/core/engines/postgres/backup/dump-messages.ts';
+import { compareVersions, psqlIsSafe } from '../../../src/core/engines/postgres/clients.ts';
+import { connectError, queryError } from '../../../src/core/engines/postgres/connection-errors.ts';
 import {
   describeConnection,
   libpqEnvironment,
-} from '../../src/core/engines/postgres/environment.ts';
-import { lockKey } from '../../src/core/engines/postgres/lock.ts';
+} from '../../../src/core/engines/postgres/environment.ts';
+import { lockKey } from '../../../src/core/engines/postgres/lock.ts';
 import {
   conninfoValue,
   fitsName,
   ident,
   literal,
   startupOptions,
-} from '../../src/core/engines/postgres/quoting.ts';
-import { DropbackError } from '../../src/core/runtime/errors.ts';
-import { together } from '../../src/core/runtime/together.ts';
+} from '../../../src/core/engines/postgres/quoting.ts';
+import { DropbackError } from '../../../src/core/runtime/errors.ts';
+import { together } from '../../../src/core/runtime/together.ts';
 
 describe('quoting', () => {
   test('identifiers, literals and conninfo values keep what is in them', () => {

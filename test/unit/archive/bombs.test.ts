@@ -8,12 +8,12 @@ import {
   contentLimits,
   decompressionError,
   writeContent,
-} from '../../src/core/archive/compression.ts';
-import { decompressor } from '../../src/core/archive/decompressor.ts';
-import { listTar } from '../../src/core/archive/tar.ts';
-import { unpack } from '../../src/core/archive/unpack.ts';
-import { contentOf } from '../support/content.ts';
-import { failureOf } from '../support/failure.ts';
+} from '../../../src/core/archive/compression.ts';
+import { decompressor } from '../../../src/core/archive/decompressor.ts';
+import { listTar } from '../../../src/core/archive/tar.ts';
+import { unpack } from '../../../src/core/archive/unpack.ts';
+import { contentOf } from '../../support/content.ts';
+import { failureOf } from '../../support/failure.ts';
 
 const signal = new AbortController().signal;
 const TEN_GB = 10n * 1024n ** 3n;

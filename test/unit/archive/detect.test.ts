@@ -5,11 +5,11 @@ import { mkdir, open, readdir, readFile, symlink, truncate, writeFile } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { zstdEndsEarly } from '../../src/core/archive/compression-end.ts';
-import { promisedBy, recognise } from '../../src/core/archive/detect.ts';
-import type { Manifest } from '../../src/core/archive/manifest.ts';
-import { listTar } from '../../src/core/archive/tar.ts';
-import { unpack } from '../../src/core/archive/unpack.ts';
+import { zstdEndsEarly } from '../../../src/core/archive/compression-end.ts';
+import { promisedBy, recognise } from '../../../src/core/archive/detect.ts';
+import type { Manifest } from '../../../src/core/archive/manifest.ts';
+import { listTar } from '../../../src/core/archive/tar.ts';
+import { unpack } from '../../../src/core/archive/unpack.ts';
 
 let folder: string;
 beforeEach(() => {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { restoreByHand } from '../../src/backup/restore-by-hand.ts';
+import { restoreByHand } from '../../../src/backup/restore-by-hand.ts';
 
 const STREAM = { file: 'app.dump.zst', format: 'postgres-custom', compression: 'zstd' } as const;
 const TAR = { file: 'app.tar', format: 'postgres-directory', compression: 'none' } as const;
