@@ -85,7 +85,7 @@ describe('a backup of one run under a clock that was years ahead', () => {
       at: now.toISOString(),
       durationMs: 1,
     } as const;
-    const rehearse = async ({ id }: Manifest) => {
+    const rehearse = async ({ manifest: { id } }: { manifest: Manifest }) => {
       rehearsed.push(id);
       await local.updateState(id, (state) => withVerification(state, { ...report, status: 'ok' }));
       if (rehearsed.length > 1) return { ...report, id, status: 'ok' as const, warnings: [] };
@@ -119,7 +119,7 @@ test('rehearsals go on by the clock when it has been set back by years', async (
   await make('2026-11-22T18:00:00Z');
   const report = { kind: 'restore', where: 'local', durationMs: 1, warnings: [] } as const;
   let rehearsed = 0;
-  const rehearse = async ({ id }: Manifest) => {
+  const rehearse = async ({ manifest: { id } }: { manifest: Manifest }) => {
     rehearsed += 1;
     const error = { code: 'database/unreachable', message: 'away', hint: '' };
     const status = rehearsed === 1 ? ('inconclusive' as const) : ('ok' as const);
