@@ -25,10 +25,15 @@ export interface CliConfig {
   readonly of: (name: string) => CliConfig;
 }
 
-export function parseCliConfig(raw: RawEnvironment, host: ConfigHost = machine): CliConfig {
-  const common = once(() => parseDatabases(parseCommonConfig, raw, host));
-  const backup = once(() => parseDatabases(parseBackupConfig, raw, host));
-  const restore = once(() => parseDatabases(parseRestoreConfig, raw, host));
+/** `onRead` gets what was parsed, each time; it returns it. */
+export function parseCliConfig(
+  raw: RawEnvironment,
+  host: ConfigHost = machine,
+  onRead: <T extends CommonConfig>(all: Databases<T>) => Databases<T> = (all) => all,
+): CliConfig {
+  const common = once(() => onRead(parseDatabases(parseCommonConfig, raw, host)));
+  const backup = once(() => onRead(parseDatabases(parseBackupConfig, raw, host)));
+  const restore = once(() => onRead(parseDatabases(parseRestoreConfig, raw, host)));
   const choose = (name?: string): CliConfig => ({
     common: () => chosen(common(), name),
     backup: () => chosen(backup(), name),

@@ -34,5 +34,7 @@ export function readIfSet<T>(
 /** `, not "abc"`, for what isn't secret. */
 function shown(name: VariableName, text: string): string {
   if (variable(name).secret) return '';
-  return `, not ${JSON.stringify(text.length > 60 ? `${text.slice(0, 59)}…` : text)}`;
+  // An address with a login may have got into the variable of another one.
+  const bare = text.replace(/:\/\/\S*@/g, '://***@');
+  return `, not ${JSON.stringify(bare.length > 60 ? `${bare.slice(0, 59)}…` : bare)}`;
 }

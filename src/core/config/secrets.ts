@@ -3,6 +3,8 @@ import { type VariableName, variables } from './variables.ts';
 
 const URL_LOGIN = /^[a-z0-9.+-]+:\/\/([^/?#:@]*):([^/?#]*)@/i;
 
+const URL_PARAMETER = /[?&]([^=&\s]+)=([^&\s]*)/g;
+
 /** Addresses of databases without a login, as every message has them. */
 const MERE_ADDRESS = /^(?:sqlite(?:\+\w+)?:|postgres(?:ql)?(?:\+\w+)?:\/\/[^@?]*$)/i;
 
@@ -22,13 +24,23 @@ export function secretsOf(environment: Environment): string[] {
     found.add(text);
     // Of a file with an identity, whoever prints it prints lines; comments say nothing.
     for (const line of text.split('\n')) if (!line.startsWith('#')) found.add(line.trim());
-    const [, user = '', password] = URL_LOGIN.exec(text) ?? [];
-    if (password === undefined) continue;
-    names.add(decoded(user));
-    found.add(password);
-    found.add(decoded(password));
+    const { user, passwords } = loginOf(text);
+    for (const one of user) names.add(decoded(one));
+    for (const one of passwords) found.add(one).add(decoded(one));
   }
   return [...found].filter((text) => text !== '' && !names.has(text));
+}
+
+/** In front of the host, or among the parameters, as libpq takes them: both may be there. */
+function loginOf(text: string): { readonly user: string[]; readonly passwords: string[] } {
+  const [, user, password] = URL_LOGIN.exec(text) ?? [];
+  const parameters = [...text.matchAll(URL_PARAMETER)];
+  const given = (name: string) =>
+    parameters.flatMap(([, key = '', value = '']) => (decoded(key) === name ? [value] : []));
+  return {
+    user: [...(user === undefined ? [] : [user]), ...given('user')],
+    passwords: [...(password === undefined ? [] : [password]), ...given('password')],
+  };
 }
 
 /** What only says where something is: hidden, it would be missing in every line that names it. */

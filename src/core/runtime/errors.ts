@@ -1,10 +1,12 @@
+import { hidden, hiddenIn } from './hidden.ts';
+
 /**
  * The one error class of the project.
  *
  * - `code`: stable, `area/what` in kebab case; scripts and alerts may rely on it.
- * - `message`: lowercase, one line, never holds a secret.
+ * - `message`: lowercase, one line, never holds a secret: what was configured as one is taken out.
  * - `hint`: what the user can do about it, in one or two sentences.
- * - `facts`: structured details for reports and logs (JSON-serialisable, no secrets).
+ * - `facts`: structured details for reports and logs (JSON-serialisable; secrets are taken out of reports).
  * - `retryable`: the same call may succeed later without anyone changing anything.
  */
 export class DropbackError extends Error {
@@ -15,9 +17,9 @@ export class DropbackError extends Error {
   readonly retryable: boolean;
 
   constructor(code: string, message: string, options: DropbackErrorOptions) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(hidden(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
-    this.hint = options.hint;
+    this.hint = hidden(options.hint);
     this.facts = options.facts ?? {};
     this.retryable = options.retryable ?? false;
   }
@@ -112,5 +114,5 @@ export function toDropbackError(error: unknown): DropbackError {
 export function errorReport(error: unknown): ErrorReport {
   const known = toDropbackError(error);
   const report = { code: known.code, message: known.message, hint: known.hint };
-  return Object.keys(known.facts).length > 0 ? { ...report, facts: known.facts } : report;
+  return Object.keys(known.facts).length > 0 ? { ...report, facts: hiddenIn(known.facts) } : report;
 }

@@ -1,5 +1,6 @@
 import { EXIT_CONFIG, explainConfigError } from '../config/problems.ts';
 import { errorReport, isAbort } from './errors.ts';
+import { hidden } from './hidden.ts';
 
 /** sysexits.h EX_USAGE. */
 export const EXIT_USAGE = 64;
@@ -19,10 +20,13 @@ export async function runMain(main: (signal: AbortSignal) => Promise<number>): P
       stop.abort();
     });
   }
-  process.on('unhandledRejection', (reason) => {
-    process.stderr.write(`bug: ${reason instanceof Error ? reason.stack : String(reason)}\n`);
-    process.exit(EXIT_BUG);
-  });
+  for (const event of ['unhandledRejection', 'uncaughtException'] as const) {
+    process.on(event, (reason: unknown) => {
+      const text = String(reason instanceof Error ? reason.stack : reason);
+      process.stderr.write(`bug: ${hidden(text)}\n`);
+      process.exit(EXIT_BUG);
+    });
+  }
   // A reader that goes away (`dropback list | head`) is no error.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
@@ -44,7 +48,7 @@ function explain(error: unknown, signal: AbortSignal): number {
   const { code, message, hint } = errorReport(error);
   process.stderr.write(`error ${code}: ${message}\n  hint: ${hint}\n`);
   if (code.startsWith('internal/') && error instanceof Error) {
-    process.stderr.write(`${error.stack}\n`);
+    process.stderr.write(`${hidden(String(error.stack))}\n`);
   }
   return code === 'cli/usage' ? EXIT_USAGE : 1;
 }

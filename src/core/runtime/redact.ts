@@ -1,14 +1,20 @@
+import { base64Readings, readings } from './readings.ts';
 import { shorten } from './shorten.ts';
 
 /** Shorter ones are no secrets that could be told from ordinary words. */
 const SHORTEST_SECRET = 6;
 
+/** Both alphabets; shorter ones hold no secret that is looked for. */
+const BASE64 = /[\w+/-]{8,}/g;
+
 const redactors = new WeakMap<readonly string[], Redactor>();
 
-/** Replaces every secret that this process was given, whatever text it got into. */
+/**
+ * Replaces every secret that this process was given, whatever text it got into: as it stands, and
+ * written as others repeat it, percent-encoded, escaped for JSON or HTML, or in base64.
+ */
 export class Redactor {
   readonly #secrets: readonly string[];
-  #escaped: readonly string[] | undefined;
 
   constructor(secrets: readonly string[]) {
     const all = new Set(secrets.filter((secret) => secret.length >= SHORTEST_SECRET));
@@ -23,6 +29,10 @@ export class Redactor {
     return known;
   }
 
+  get isEmpty(): boolean {
+    return this.#secrets.length === 0;
+  }
+
   /**
    * For what a receiver answers: its path and query too, whole and in pieces, as many answer with
    * them. Not for other texts: an ordinary word (`/backup`) may be a piece.
@@ -35,26 +45,54 @@ export class Redactor {
   }
 
   text(text: string): string {
-    return this.#secrets.reduce((left, secret) => left.replaceAll(secret, '***'), text);
+    if (this.#secrets.length === 0) return text;
+    const left = readings.reduce((known, read) => this.#hideIn(known, read), this.#hide(text));
+    return this.#withoutBase64(left);
   }
 
   /** A line of JSON: secrets in its values, which must leave it JSON. */
   json(line: string): string {
-    if (!this.#inJson.some((secret) => line.includes(secret))) return line;
-    return `${JSON.stringify(this.#value(JSON.parse(line)))}\n`;
+    if (this.text(line) === line) return line;
+    return `${JSON.stringify(this.value(JSON.parse(line)))}\n`;
   }
 
-  /** As they stand in JSON. */
-  get #inJson(): readonly string[] {
-    this.#escaped ??= this.#secrets.map((secret) => JSON.stringify(secret).slice(1, -1));
-    return this.#escaped;
-  }
-
-  #value(value: unknown): unknown {
+  /** Whatever JSON can hold: all texts in it. */
+  value(value: unknown): unknown {
     if (typeof value === 'string') return this.text(value);
-    if (Array.isArray(value)) return value.map((one) => this.#value(one));
+    if (Array.isArray(value)) return value.map((one) => this.value(one));
     if (typeof value !== 'object' || value === null) return value;
-    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, this.#value(one)]));
+    if ('toJSON' in value) return value;
+    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, this.value(one)]));
+  }
+
+  #hide(text: string): string {
+    return this.#secrets.reduce((left, secret) => left.replaceAll(secret, '***'), text);
+  }
+
+  /** What it says is shown then, no longer how it was written. Written so twice: JSON in a value of JSON. */
+  #hideIn(text: string, read: (text: string) => string): string {
+    let said = text;
+    for (let n = 0; n < 2; n++) {
+      const before = said;
+      said = read(said);
+      if (said === before) return text;
+      const hidden = this.#hide(said);
+      if (hidden !== said) return this.#hideIn(hidden, read);
+    }
+    return text;
+  }
+
+  #holdsOne(text: string): boolean {
+    return this.#secrets.some((secret) => text.includes(secret));
+  }
+
+  /** All at once first: of a thousand databases each secret is looked for. */
+  #withoutBase64(text: string): string {
+    const runs = text.match(BASE64) ?? [];
+    if (!this.#holdsOne(runs.flatMap(base64Readings).join('\n'))) return text;
+    return text.replace(BASE64, (run) =>
+      base64Readings(run).some((said) => this.#holdsOne(said)) ? '***' : run,
+    );
   }
 
   /** One line, without control characters, bounded. */

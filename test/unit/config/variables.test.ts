@@ -439,8 +439,8 @@ it('takes the place of a database or of a key for no secret', () => {
     RESTORE_AGE_IDENTITY: '/restore/age.key',
   };
   expect(found(places)).toEqual([]);
-  const asked = { DATABASE_URL: 'postgresql://db/app?user=app&password=deep-secret' };
-  expect(found(asked)).toEqual([asked.DATABASE_URL]);
+  const asked = { DATABASE_URL: 'postgresql://db/app?user=app&p%61ssword=deep%2Dsecret' };
+  expect(found(asked)).toEqual([asked.DATABASE_URL, 'deep%2Dsecret', 'deep-secret']);
   // A key may begin like a path.
   const key = { AWS_SECRET_ACCESS_KEY: '/base64/of+something' };
   expect(found(key)).toEqual([key.AWS_SECRET_ACCESS_KEY]);
@@ -571,6 +571,16 @@ describe('what is wrong', () => {
         const about = found.filter(({ variable }) => variable === name);
         expect(JSON.stringify(about)).not.toContain('S3CRET');
       }
+    }
+  });
+
+  it('is told without the login of an address that was meant for another', () => {
+    const url = 'https://AKIAKEY:S3CRET/a@b@minio:9000';
+    const found = problems(() => backup({ S3_BUCKET: 'b', S3_ENDPOINT: url, HEALTH_PORT: url }));
+    expect(found.map(({ variable }) => variable).sort()).toEqual(['HEALTH_PORT', 'S3_ENDPOINT']);
+    for (const { message } of found) {
+      expect(message).toContain('minio:9000');
+      expect(message).not.toMatch(/S3CRET|AKIAKEY/);
     }
   });
 

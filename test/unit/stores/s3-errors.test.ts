@@ -26,3 +26,18 @@ test('an endpoint that repeats the request in what it says gives no credentials 
   );
   for (const secret of all) expect(JSON.stringify(told)).not.toContain(secret);
 });
+
+test('keys that are in no configuration are known by their names, as a signed request has them', () => {
+  const { s3 } = parseBackupConfig({ DATABASE_URL: 'sqlite:////data/app.db', S3_BUCKET: 'b' });
+  if (!s3) throw new Error('no store');
+  const said = [
+    'AWS4-HMAC-SHA256 Credential=ASIASECRET/20261123/eu, SignedHeaders=host, Signature=0123secret',
+    'https://b/k?X-Amz-Credential=ASIASECRET%2F2026&X-Amz-Security-Token=SECRET%2B&X-Amz-Signature=5ecret',
+    '{"x-amz-security-token":"SECRET=="} <AWSAccessKeyId>ASIASECRET</AWSAccessKeyId>',
+  ];
+  for (const text of said) {
+    const { message } = toStoreError(new Error(text), 'listing', s3);
+    expect(message).toContain('***');
+    expect(message).not.toMatch(/s[3e]cret(?!s)/i);
+  }
+});

@@ -52,7 +52,7 @@ export function toStoreError(error: unknown, what: string, config: S3Config): Dr
   const redactor = new Redactor(Object.values(config.credentials ?? {}));
   return new DropbackError(
     code,
-    redactor.line(`${what} failed with ${failure.code}${said}`, 1000),
+    redactor.line(unsigned(`${what} failed with ${failure.code}${said}`), 1000),
     {
       hint,
       retryable,
@@ -64,6 +64,14 @@ export function toStoreError(error: unknown, what: string, config: S3Config): Dr
       },
       cause: error,
     },
+  );
+}
+
+/** Keys that AWS's own chain found are in no configuration: what is signed is known by its name alone. */
+function unsigned(text: string): string {
+  return text.replace(
+    /((?:Credential|Signature|Security[-_]?Token|AccessKeyId)["']?(?:\s*[=:>]\s*|%3D)["']?)[^\s,;&"'<>]+/gi,
+    '$1***',
   );
 }
 
