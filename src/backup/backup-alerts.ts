@@ -10,8 +10,10 @@ import {
   type RehearsedBackup,
   uploadsLagBehind,
 } from '../core/requests/backup-status.ts';
+import { OWN_PLACE } from '../core/retention/report.ts';
 import { type ErrorReport, errorReport } from '../core/runtime/errors.ts';
 import type { LocalStore } from '../core/stores/local/store.ts';
+import { goneError, type LostCopies } from './lost-copies.ts';
 import { sizeDrop } from './size-drop.ts';
 
 export interface AlertDependencies {
@@ -109,6 +111,32 @@ export class BackupAlerts {
   async uploadsDrained(): Promise<void> {
     const title = 'every backup is uploaded again';
     await this.#alerts.clear('uploads', { event: 'uploads-recovered', title });
+  }
+
+  /** Somebody else deleted them, perhaps all of them: told each time, though those here go up again. */
+  async copiesLost({ again, forGood }: LostCopies, where: string): Promise<void> {
+    const ids = [...again.map(({ id }) => id), ...forGood];
+    if (ids.length === 0) return;
+    const error = errorReport(goneError(ids, where));
+    const lines = [
+      ...(again.length > 0 ? [`${again.length} still here: uploaded again`] : []),
+      ...(forGood.length > 0
+        ? [`${forGood.length} were there alone: nothing is left of them`]
+        : []),
+    ];
+    const title = `uploaded backups are gone: ${error.message}`;
+    await this.#alerts.tell({ event: 'copies-lost', title, lines, error });
+  }
+
+  /** Whether another db-backup writes to the remote store under the same name. */
+  async placeIs(whose: 'own' | 'shared', where: string): Promise<void> {
+    if (whose === 'own') {
+      const title = `no other db-backup writes to ${where} any more`;
+      return await this.#alerts.clear('place', { event: 'place-own-again', title });
+    }
+    const title = `another db-backup writes to ${where} too`;
+    const lines = [OWN_PLACE, 'until then each prunes its own backups alone'];
+    await this.#alerts.raise('place', { event: 'place-shared', title, lines });
   }
 
   async rehearsed({ id, status, error }: RehearsedBackup): Promise<void> {

@@ -1,4 +1,3 @@
-import type { Manifest } from '../core/archive/manifest.ts';
 import { isAhead, notAhead } from '../core/archive/newest.ts';
 import {
   type BackupStatus,
@@ -12,7 +11,7 @@ import type { Place } from '../core/runtime/turnstile.ts';
 import { BackupAlerts } from './backup-alerts.ts';
 import type { BackupDependencies } from './dependencies.ts';
 import { BackupHistory } from './history.ts';
-import { prune } from './prune.ts';
+import { type PruneOutcome, prune } from './prune.ts';
 import { RemoteCopies } from './remote-copies.ts';
 import { BackupRun } from './run.ts';
 import { RunMarks } from './run-marks.ts';
@@ -138,6 +137,7 @@ export class BackupDaemon {
       uploadBacklog: this.#remote?.backlog ?? 0,
       ...(this.#remote?.oldest ? { oldestNotUploaded: this.#remote.oldest } : {}),
       ...(this.#remote?.lastError ? { lastUploadError: this.#remote.lastError } : {}),
+      ...(this.#remote?.sharedPlace ? { sharedPlace: this.#remote.sharedPlace } : {}),
       ...(this.#rehearsals ? { verification: this.#rehearsals.status() } : {}),
       ...(this.#inDoubt.length > 0 ? { inDoubt: this.#inDoubt } : {}),
       overdueAfter: overdueAfter(config, facts, config.timeoutMs).toISOString(),
@@ -171,7 +171,7 @@ export class BackupDaemon {
     await this.#statusFile.keep(this.status());
   }
 
-  async #prune(signal: AbortSignal): Promise<Manifest[]> {
+  async #prune(signal: AbortSignal): Promise<PruneOutcome> {
     await this.#history.readFailure();
     return await prune(this.#deps, this.#history.lastRunFailed, signal, this.#toldRefusals);
   }

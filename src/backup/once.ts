@@ -44,8 +44,15 @@ export class SingleBackup {
     await this.#alerts.runSucceeded(finished.manifest, signal);
     await this.#upload(finished, signal, onProgress);
     await this.#rehearse(finished, signal, onProgress);
-    await prune(this.#deps, false, signal);
+    await this.#prune(signal);
     return finished;
+  }
+
+  /** What is lost counts as not uploaded: it goes up with the next backup, or by the daemon. */
+  async #prune(signal: AbortSignal): Promise<void> {
+    const { remote } = this.#deps;
+    const { lost } = await prune(this.#deps, false, signal);
+    if (remote) await this.#alerts.copiesLost(lost, remote.description);
   }
 
   /** At what earlier processes have left. Unfinished runs, where nobody can be told here, stay for whoever can. */

@@ -1,30 +1,19 @@
 import type { Manifest } from '../core/archive/manifest.ts';
 import { newestBackup } from '../core/archive/newest.ts';
 import { madeByOthers, type Others, readOrigin } from '../core/archive/origin.ts';
-import type { BackupConfig, KeepPolicy } from '../core/config/config.ts';
+import type { KeepPolicy } from '../core/config/config.ts';
 import type { Logger } from '../core/observability/log.ts';
 import { lastRunFailed, ownFolder } from '../core/requests/backup-status.ts';
 import { readFailedRun } from '../core/requests/failed-run.ts';
 import { applyRetention } from '../core/retention/apply.ts';
-import { planRetention, type RetentionGuards, type RetentionPlan } from '../core/retention/plan.ts';
+import type { RetentionPlan } from '../core/retention/plan.ts';
 import { OWN_PLACE, type StorePrune } from '../core/retention/report.ts';
-import type { Clock } from '../core/runtime/clock.ts';
 import { type ErrorReport, errorReport, isAbort } from '../core/runtime/errors.ts';
-import { forRetention } from '../core/stores/catalogue.ts';
-import type { LocalStore } from '../core/stores/local/store.ts';
 import type { Store } from '../core/stores/store.ts';
 import { MAY_NOT_DELETE } from '../core/stores/store-errors.ts';
-import { findLostCopies, noteLost, noteRemovals } from './lost-copies.ts';
-import { usualGap } from './schedule.ts';
+import { findLost, type LostCopies, NOTHING_LOST, noteRemovals } from './lost-copies.ts';
+import { type PruneDependencies, planFor } from './plan-for.ts';
 import { sweepStates } from './sweep-states.ts';
-
-export interface PruneDependencies {
-  readonly config: BackupConfig;
-  readonly local: LocalStore;
-  readonly remote?: Store;
-  readonly clock: Clock;
-  readonly log: Logger;
-}
 
 interface Pruned {
   readonly store: Store;
@@ -34,27 +23,36 @@ interface Pruned {
   readonly onlyPlanned?: string;
 }
 
+export interface PruneOutcome {
+  /** Backups whose uploaded copies are gone, though nobody of ours removed them. */
+  readonly lost: LostCopies;
+  /** Another db-backup writes to the remote store under the same name; absent where nobody has looked. */
+  readonly isShared?: boolean;
+}
+
 /**
  * Retention in each store, by its own policy; nothing is removed when the last run failed. What it
  * can't delete is a warning, never a failed backup. `told`: stores whose refusal was told already;
- * it comes with every run, and once is enough. Returns backups whose uploaded copies are gone, though
- * nobody of ours removed them.
+ * it comes with every run, and once is enough.
  */
 export async function prune(
   deps: PruneDependencies,
   runFailed: boolean,
   signal: AbortSignal,
   told: Set<string> = new Set(),
-): Promise<Manifest[]> {
+): Promise<PruneOutcome> {
   const { log } = deps;
-  let lost: Manifest[] = [];
+  let outcome: PruneOutcome = { lost: NOTHING_LOST };
   // The remote store first: what is found gone there is kept here.
   for (const target of storesOf(deps).toReversed()) {
     if (target.onlyPlanned !== undefined) continue;
     const report = await pruneStore(deps, target, false, runFailed, signal);
     const { store, plan, removed, error } = report;
     tellOthers(report, log, told);
-    if (report.where === 's3') lost = await lostBy(deps, report, signal);
+    if (report.where === 's3' && plan) {
+      const lost = await findLost(deps, idsOf(plan), signal);
+      outcome = { lost, isShared: report.others?.areWriting ?? false };
+    }
     if (plan?.held !== undefined) log.warn({ store }, `nothing removed: ${plan.held}`);
     for (const id of removed) log.info({ id, store }, 'removed by retention');
     if (error?.code !== 'store/refused') told.delete(store);
@@ -63,56 +61,11 @@ export async function prune(
     if (error) tellError(log, target.store, error);
   }
   await forgetGone(deps, signal);
-  return lost;
+  return outcome;
 }
 
-/**
- * Of the uploaded copies that are gone those that the remote store's policy would keep; the others it would
- * have removed by now. A failure costs a look: the next run has one too.
- */
-async function lostBy(
-  deps: PruneDependencies,
-  { plan }: StorePrune,
-  signal: AbortSignal,
-): Promise<Manifest[]> {
-  const { local, remote, clock, config, log } = deps;
-  if (!remote || !plan) return [];
-  try {
-    const there = new Set([...plan.keep, ...plan.remove].map(({ id }) => id));
-    const missing = await findLostCopies({ local, remote }, there, signal);
-    if (missing.length === 0) return [];
-    const listed = (await remote.list(signal)).backups.filter(({ id }) => there.has(id));
-    const all = [...listed, ...missing];
-    const { keep } = await planFor(deps, remote, config.retention.s3, all, NO_GUARDS);
-    const kept = new Set(keep.map(({ id }) => id));
-    const lost = missing.filter(({ id }) => kept.has(id));
-    const others = missing.filter(({ id }) => !kept.has(id)).map(({ id }) => id);
-    await noteRemovals({ local, remote, clock }, others);
-    await noteLost({ local, remote, clock, log }, lost);
-    return lost;
-  } catch (error) {
-    if (isAbort(error)) throw error;
-    log.debug({ error }, 'whether uploaded copies are gone could not be seen');
-    return [];
-  }
-}
-
-const NO_GUARDS = { lastRunFailed: false, requireUploaded: false };
-
-async function planFor(
-  { config, local, remote, clock }: PruneDependencies,
-  { kind }: Store,
-  policy: KeepPolicy,
-  backups: readonly Manifest[],
-  guards: Omit<RetentionGuards, 'usualGapMs'>,
-): Promise<RetentionPlan> {
-  const views = backups.map(async (manifest) => {
-    const state = await local.readState(manifest.id);
-    return forRetention({ manifest, state }, kind, remote?.identity);
-  });
-  const now = clock.now();
-  const usualGapMs = usualGap(config.schedule, now);
-  return planRetention(await Promise.all(views), policy, now, { ...guards, usualGapMs });
+function idsOf({ keep, remove }: RetentionPlan): ReadonlySet<string> {
+  return new Set([...keep, ...remove].map(({ id }) => id));
 }
 
 /** A store that can't be asked now is asked the next time; what stays are a few bytes. */

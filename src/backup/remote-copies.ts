@@ -1,4 +1,5 @@
 import type { Manifest } from '../core/archive/manifest.ts';
+import type { BackupConfig } from '../core/config/config.ts';
 import type { Logger } from '../core/observability/log.ts';
 import type { Clock } from '../core/runtime/clock.ts';
 import { type ErrorReport, isAbort } from '../core/runtime/errors.ts';
@@ -7,21 +8,26 @@ import type { S3Store } from '../core/stores/s3/store.ts';
 import type { BackupAlerts } from './backup-alerts.ts';
 import type { BackupTurns } from './dependencies.ts';
 import { ForeignUploads } from './foreign-uploads.ts';
+import { type LostCopies, lookAtNewestCopy } from './lost-copies.ts';
+import type { PruneOutcome } from './prune.ts';
 import type { FinishedRun } from './run.ts';
 import { UploadLoop } from './upload-loop.ts';
 import { Uploads } from './uploads.ts';
 
 export interface RemoteDependencies {
+  readonly config: BackupConfig;
   readonly local: LocalStore;
   readonly remote: S3Store;
   readonly clock: Clock;
   readonly log: Logger;
   readonly turns?: BackupTurns;
   readonly alerts: BackupAlerts;
-  /** Retention, whenever a round of uploads came to its end; returns what has to go up once more. */
-  readonly prune: (signal: AbortSignal) => Promise<Manifest[]>;
+  /** Retention, whenever a round of uploads came to its end. */
+  readonly prune: (signal: AbortSignal) => Promise<PruneOutcome>;
 }
 
+/** A bucket that was emptied is not found out by the next upload alone, which may be days away. */
+const LOOK_EVERY_MS = 3_600_000;
 const TIDY_EVERY_MS = 86_400_000;
 
 /** The remote store's part of db-backup, beside the schedule: uploads, and what they leave behind. */
@@ -30,6 +36,7 @@ export class RemoteCopies {
   readonly #loop: UploadLoop;
   readonly #foreign: ForeignUploads;
   #tidiedAt = Number.NEGATIVE_INFINITY;
+  #isShared = false;
 
   constructor(deps: RemoteDependencies) {
     this.#deps = deps;
@@ -42,7 +49,7 @@ export class RemoteCopies {
       ...(turns ? { turnstile: turns.uploads } : {}),
       onDrained: async (left, signal) => {
         if (left === 0) await alerts.uploadsDrained();
-        for (const lost of await deps.prune(signal)) this.#loop.add(lost, undefined);
+        await this.#pruned(await deps.prune(signal));
         await this.#tidy(signal);
       },
       onBehind: (error, backlog, failures) => void alerts.uploadsFailed(error, backlog, failures),
@@ -62,13 +69,18 @@ export class RemoteCopies {
     return this.#loop.lastError;
   }
 
+  /** Where another db-backup writes there under the same name: which place. */
+  get sharedPlace(): string | undefined {
+    return this.#isShared ? this.#deps.remote.description : undefined;
+  }
+
   /** Until the signal fires. */
   async run(signal: AbortSignal): Promise<void> {
     const { turns } = this.#deps;
     const tidy = () => this.#tidy(signal);
     // Aborted while it waits for its turn: the loop ends by itself then.
     await (turns ? turns.uploads.pass(tidy, signal).catch(() => {}) : tidy());
-    await this.#loop.run(signal);
+    await Promise.all([this.#loop.run(signal), this.#watchNewest(signal)]);
   }
 
   add({ manifest, upload }: FinishedRun): void {
@@ -83,6 +95,32 @@ export class RemoteCopies {
   /** What other processes made and didn't upload. Throws what the file system says. */
   async takeOver(): Promise<void> {
     for (const manifest of await this.#foreign.abandoned()) this.#loop.add(manifest, undefined);
+  }
+
+  async #watchNewest(signal: AbortSignal): Promise<void> {
+    const { turns, clock } = this.#deps;
+    const look = async () => this.#goesUpAgain(await lookAtNewestCopy(this.#deps, signal));
+    try {
+      for (;;) {
+        await clock.sleep(LOOK_EVERY_MS, signal);
+        await (turns ? turns.uploads.pass(look, signal) : look());
+      }
+    } catch (error) {
+      if (!isAbort(error)) throw error;
+    }
+  }
+
+  async #pruned({ lost, isShared }: PruneOutcome): Promise<void> {
+    await this.#goesUpAgain(lost);
+    // Undefined where nobody has looked.
+    if (isShared === undefined) return;
+    this.#isShared = isShared;
+    await this.#deps.alerts.placeIs(isShared ? 'shared' : 'own', this.#deps.remote.description);
+  }
+
+  async #goesUpAgain(lost: LostCopies): Promise<void> {
+    for (const manifest of lost.again) this.#loop.add(manifest, undefined);
+    await this.#deps.alerts.copiesLost(lost, this.#deps.remote.description);
   }
 
   /** Once a day: uploads that were left half done in an outage or a crash, removals left unfinished. */

@@ -18,6 +18,7 @@ import { BackupDaemon } from './daemon.ts';
 import type { BackupTurns } from './dependencies.ts';
 import { earlyUploads } from './early-upload.ts';
 import { SingleBackup } from './once.ts';
+import { placeChecks } from './place-checks.ts';
 import { pruneOnDemand } from './prune.ts';
 import { openTelling } from './telling.ts';
 import { Rehearsals } from './verify/rehearsal.ts';
@@ -31,6 +32,8 @@ export interface WiredBackup extends AsyncDisposable {
   readonly alerting: Alerting | undefined;
   /** Retention now, under the database's lock; `dryRun` plans alone, and takes none. */
   prune(dryRun: boolean, signal: AbortSignal): Promise<StorePrune[]>;
+  /** Whether another db-backup writes to the remote store under this name: all manifests there are read. */
+  placeCheck(signal: AbortSignal): Promise<CheckResult[]>;
   /** What db-backup needs, by real calls. */
   checks(signal: AbortSignal): Promise<CheckResult[]>;
 }
@@ -104,6 +107,9 @@ export async function wireBackup(
       if (dryRun) return await pruneOnDemand(parts, true, signal);
       await using lock = await engine.lock({ purpose: 'backup', waitMs: PRUNE_WAIT_MS }, signal);
       return await pruneOnDemand(parts, false, AbortSignal.any([signal, lock.lost]));
+    },
+    async placeCheck(signal) {
+      return placeChecks(await pruneOnDemand(parts, true, signal));
     },
     async checks(signal) {
       const found = await Promise.all([

@@ -28,7 +28,8 @@ export const operations: Operations = {
     const { alertChecks } = await import('../core/alerts/alert-checks.ts');
     await using wired = await wireBackup(config, log);
     const alerts = alertChecks(config.alerts, { pings: true }, signal);
-    return (await Promise.all([wired.checks(signal), alerts])).flat();
+    const place = config.s3 ? wired.placeCheck(signal) : [];
+    return (await Promise.all([wired.checks(signal), place, alerts])).flat();
   },
   async checkRestore(config, signal) {
     const { wireRestore } = await import('../restore/wire.ts');

@@ -2,9 +2,11 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { lookAtNewestCopy } from '../../src/backup/lost-copies.ts';
 import { prune } from '../../src/backup/prune.ts';
 import { UploadLoop } from '../../src/backup/upload-loop.ts';
 import { Uploads } from '../../src/backup/uploads.ts';
+import type { Manifest } from '../../src/core/archive/manifest.ts';
 import { withVerification } from '../../src/core/archive/state-file.ts';
 import { isBad } from '../../src/core/archive/state-findings.ts';
 import { parseBackupConfig } from '../../src/core/config/backup.ts';
@@ -97,7 +99,11 @@ describe('uploads', () => {
       ...{ DATABASE_URL: 'sqlite:////data/app.db', BACKUP_NAME: 'app', S3_BUCKET: 'backups' },
       ...keepOne,
     });
-    const pruneBoth = () => prune({ config: several, local, remote, clock, log }, false, never);
+    const pruneBoth = async () => {
+      const { lost } = await prune({ config: several, local, remote, clock, log }, false, never);
+      expect(lost.forGood).toEqual([]);
+      return lost.again;
+    };
     const made = [await make(1, local), await make(2, local)];
     const [old, newest] = made.map(({ manifest }) => manifest.id);
     await uploadsTo(remote).drain(never);
@@ -134,6 +140,52 @@ describe('uploads', () => {
     await pruneLocal();
     expect(await idsIn(local)).toEqual([newest]);
     expect(await idsIn(remote)).toEqual([old, newest]);
+  });
+
+  /** A rule of the bucket, or somebody else, deletes there. */
+  const ruled = parseBackupConfig({
+    ...{ DATABASE_URL: 'sqlite:////data/app.db', BACKUP_NAME: 'app', S3_BUCKET: 'backups' },
+    S3_PRUNE: 'false',
+  });
+
+  test('where a rule of the bucket deletes, a newest copy that is gone is no doing of that rule', async () => {
+    const made = [];
+    for (const minute of [1, 2, 3]) made.push(await make(minute, local));
+    const [old, middle, newest] = made.map(({ manifest }) => manifest);
+    await uploadsTo(remote).drain(never);
+    const look = () => lookAtNewestCopy({ config: ruled, local, remote, clock, log }, never);
+    await remote.remove(old as Manifest, never);
+    expect(await look()).toEqual({ again: [], forGood: [] });
+    expect(await uploadsTo(remote).backlog(never)).toEqual([]);
+
+    // Its manifest is still there, and would be all that is left.
+    await rm(join(root, 'remote', newest?.archive.file ?? ''));
+    await remote.remove(middle as Manifest, never);
+    expect((await look()).again.map(({ id }) => id)).toEqual(
+      made.map(({ manifest: { id } }) => id),
+    );
+    expect(await look()).toEqual({ again: [], forGood: [] });
+    await rm(join(root, 'remote', `${newest?.id}.json`));
+    expect((await uploadsTo(remote).drain(never)).remaining).toEqual([]);
+    expect(await idsIn(remote)).toEqual(made.map(({ manifest: { id } }) => id));
+    expect(await look()).toEqual({ again: [], forGood: [] });
+  });
+
+  test('what was in the bucket alone, and somebody else deleted there, is told once: nothing is left', async () => {
+    const made = [await make(1, local), await make(2, local)];
+    const [old, newest] = made.map(({ manifest }) => manifest.id);
+    await uploadsTo(remote).drain(never);
+    const keepAll = () => prune({ config: ruledByUs, local, remote, clock, log }, false, never);
+    const ruledByUs = parseBackupConfig({
+      ...{ DATABASE_URL: 'sqlite:////data/app.db', BACKUP_NAME: 'app', S3_BUCKET: 'backups' },
+    });
+    await local.remove((made[0] as SampleBackup).manifest, never);
+    expect((await keepAll()).lost).toEqual({ again: [], forGood: [] });
+    expect(await idsIn(local)).toEqual([newest]);
+    await remote.remove((made[0] as SampleBackup).manifest, never);
+    expect((await keepAll()).lost).toEqual({ again: [], forGood: [old] });
+    expect((await keepAll()).lost).toEqual({ again: [], forGood: [] });
+    expect(await idsIn(remote)).toEqual([newest]);
   });
 
   test('a change of bucket, prefix or endpoint is another place; of credentials it is none', () => {

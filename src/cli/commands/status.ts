@@ -48,7 +48,7 @@ export function printStatus(database: DatabaseStatus, terminal: Terminal, now: D
 }
 
 function linesOf(database: DatabaseStatus, now: Date): [string, string][] {
-  const { lastGood, lastFailure, nextRunAt, nextRehearsalAt, uploads } = database;
+  const { lastGood, lastFailure, nextRehearsalAt, uploads } = database;
   const ago = (at: string) => `${durationText(now.getTime() - Date.parse(at))} ago`;
   const ahead = (at: string) => {
     const left = Date.parse(at) - now.getTime();
@@ -70,7 +70,7 @@ function linesOf(database: DatabaseStatus, now: Date): [string, string][] {
     const { at, error } = lastFailure;
     lines.push(['last failure', `${ago(at)}: ${error.code}: ${error.message}`]);
   } else lines.push(['last failure', 'none']);
-  lines.push(['next run', nextRunAt ? ahead(nextRunAt) : 'not known: db-backup does not answer']);
+  lines.push(['next run', nextRunText(database, ahead)]);
   if (nextRehearsalAt) lines.push(['rehearsal', ahead(nextRehearsalAt)]);
   if (database.sizes.length > 0) lines.push(['size', sizeText(database.sizes)]);
   if (uploads) lines.push(['uploads', uploadsText(uploads, ago)]);
@@ -78,6 +78,12 @@ function linesOf(database: DatabaseStatus, now: Date): [string, string][] {
     lines.push([`kept ${report.where}`, keptText(report, now)]);
   }
   return lines;
+}
+
+function nextRunText({ nextRunAt, daemon }: DatabaseStatus, ahead: (at: string) => string): string {
+  const isAsked = daemon !== 'not asked';
+  if (nextRunAt === undefined) return `not known${isAsked ? ': db-backup does not answer' : ''}`;
+  return isAsked ? ahead(nextRunAt) : `${ahead(nextRunAt)}, as db-backup has noted (HEALTH_PORT=0)`;
 }
 
 function verifiedText(

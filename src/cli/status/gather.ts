@@ -21,7 +21,8 @@ export interface DatabaseStatus {
   readonly health: BackupHealth;
   /** What somebody should look at, one line each; empty when healthy. */
   readonly problems: readonly string[];
-  readonly daemon: 'running' | 'not answering';
+  /** Not asked where HEALTH_PORT is 0: then what it has noted last is told. */
+  readonly daemon: 'running' | 'not answering' | 'not asked';
   readonly lastGood?: KnownBackup;
   readonly verified: {
     readonly archive?: VerifiedBackup;
@@ -99,17 +100,19 @@ function describe(
   const isBad = known === 'unhealthy' || problem?.status === 'failed' || isInDoubt || !newest;
   const uploads = config.s3 ? uploadsOf(entries, status) : undefined;
   const { nextRunAt, verification } = status ?? {};
+  const isAsked = config.healthPort !== 0;
+  const isPlanKnown = isAlive || !isAsked;
   return {
     name: config.name,
     database: databaseAddress(config.database),
     health: isBad ? 'unhealthy' : problems.length > 0 ? 'degraded' : known,
     problems,
-    daemon: isAlive ? 'running' : 'not answering',
+    daemon: isAlive ? 'running' : isAsked ? 'not answering' : 'not asked',
     ...(newest ? { lastGood: knownBackup(newest) } : {}),
     verified,
     ...(lastFailure ? { lastFailure } : {}),
-    ...(isAlive && nextRunAt ? { nextRunAt } : {}),
-    ...(isAlive && verification?.nextAt ? { nextRehearsalAt: verification.nextAt } : {}),
+    ...(isPlanKnown && nextRunAt ? { nextRunAt } : {}),
+    ...(isPlanKnown && verification?.nextAt ? { nextRehearsalAt: verification.nextAt } : {}),
     sizes: entries.slice(-MOST_SIZES).map(({ id, bytes }) => ({ id, bytes })),
     ...(uploads ? { uploads } : {}),
     retention,
@@ -145,8 +148,22 @@ function findProblems(
   for (const { where, error } of view.unreachable) {
     problems.push(`${where} could not be asked: ${error.message}`);
   }
+  const copy = lostCopy(view, now);
+  if (copy) problems.push(`the uploaded copy of ${copy.id}, the newest backup, is gone from S3`);
   for (const id of view.conflicts) problems.push(`${id} is another backup in S3 than locally`);
   return problems;
+}
+
+/** What says that it is uploaded is what was noted then; the store has just been asked. */
+function lostCopy({ entries, unreachable }: CatalogueView, now: Date): CatalogueEntry | undefined {
+  if (unreachable.length > 0) return undefined;
+  const newest = newestOf(
+    entries.filter(({ uploaded }) => uploaded),
+    timeOf,
+    now,
+  );
+  const isLost = newest && !newest.where.includes('s3') && !newest.state.uploads.s3?.removedAt;
+  return isLost ? newest : undefined;
 }
 
 function timeOf({ manifest }: CatalogueEntry): Date {

@@ -15,6 +15,11 @@ export const alertEvents = {
   'verification-recovered': 'info',
   'uploads-behind': 'warning',
   'uploads-recovered': 'info',
+  /** Somebody else deleted them in the remote store. */
+  'copies-lost': 'error',
+  /** Another db-backup writes there under the same name. */
+  'place-shared': 'warning',
+  'place-own-again': 'info',
   'hook-failed': 'warning',
   'hook-recovered': 'info',
   'restore-started': 'info',
@@ -78,6 +83,7 @@ export type Trouble =
   | 'verification'
   | 'rehearsal'
   | 'uploads'
+  | 'place'
   | 'backup-hook'
   | 'application'
   | 'restores'

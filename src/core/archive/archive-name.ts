@@ -47,6 +47,11 @@ export function freeArchiveId(name: string, now: Date, isTaken: (id: string) => 
   }
 }
 
+/** The private folder in which a SQLite backup is copied: there while it runs, swept by the next one. */
+export function isWorkingCopy(file: string): boolean {
+  return /^\..+\.dropback_c_[0-9a-f]{16}$/.test(file);
+}
+
 /** What a file of a backup of `name` is; undefined for every other file. */
 export function parseBackupFile(name: string, file: string): BackupFile | undefined {
   const [, replaced] = TEMPORARY_PATTERN.exec(file) ?? [];

@@ -26,6 +26,8 @@ export interface BackupStatus {
   /** When the oldest of them was made; ISO 8601. */
   readonly oldestNotUploaded?: string;
   readonly lastUploadError?: ErrorReport;
+  /** Where another db-backup puts backups of the same name too. */
+  readonly sharedPlace?: string;
   readonly verification?: VerificationStatus;
   /** Backups that are listed and were found bad, or could not be read, whoever verified them. */
   readonly inDoubt?: readonly RehearsedBackup[];
@@ -94,7 +96,7 @@ export type BackupHealth = 'healthy' | 'degraded' | 'unhealthy';
 /**
  * Unhealthy when a backup is overdue, the newest one is in doubt, or one was found not to restore and
  * none has restored since; a run that failed with no good one after it, a backlog of uploads that fail or don't keep up, older
- * backups in doubt, or rehearsals that can't be carried out, are `degraded`.
+ * backups in doubt, rehearsals that can't be carried out, or another db-backup in the same place, are `degraded`.
  */
 export function backupHealth(status: BackupStatus, now: Date): BackupHealth {
   const problem = status.verification?.lastProblem;
@@ -106,7 +108,9 @@ export function backupHealth(status: BackupStatus, now: Date): BackupHealth {
     (status.uploadBacklog > 0 && status.lastUploadError !== undefined) ||
     uploadsLagBehind(status, now);
   const hasFailed = lastRunFailed(status.lastFailure, status.lastGood?.createdAt, now);
-  return hasFailed || isBehind || problem || inDoubt.length > 0 ? 'degraded' : 'healthy';
+  const isShared = status.sharedPlace !== undefined;
+  const needsALook = hasFailed || isBehind || problem || inDoubt.length > 0 || isShared;
+  return needsALook ? 'degraded' : 'healthy';
 }
 
 const LAG_MS = 86_400_000;

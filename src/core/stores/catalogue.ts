@@ -177,12 +177,17 @@ export class Catalogue {
   }
 }
 
+interface BackupWithState {
+  readonly manifest: Pick<Manifest, 'id' | 'createdAt'>;
+  readonly state: BackupState;
+}
+
 /**
  * What retention in one store has to know of a backup there. `target`: the remote store's identity; a
  * copy there that is known to be damaged counts as none.
  */
 export function forRetention(
-  { manifest, state }: Pick<CatalogueEntry, 'manifest' | 'state'>,
+  { manifest, state }: BackupWithState,
   where: StorePlace,
   target: string | undefined,
 ): RetentionBackup {

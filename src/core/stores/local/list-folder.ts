@@ -1,4 +1,4 @@
-import { parseArchiveId } from '../../archive/archive-name.ts';
+import { isWorkingCopy, parseArchiveId } from '../../archive/archive-name.ts';
 import type { Manifest } from '../../archive/manifest.ts';
 import { isAhead } from '../../archive/newest.ts';
 import { messageOf } from '../../runtime/errors.ts';
@@ -10,10 +10,9 @@ import type { BackupFolder, FolderEntry } from './backup-folder.ts';
 export async function listFolder(folder: BackupFolder): Promise<Listing> {
   const { ours, foreign } = await folder.read();
   const backups: Manifest[] = [];
-  const strays: Stray[] = foreign.map((name) => ({
-    name,
-    reason: 'not a file of a backup of this database',
-  }));
+  const strays: Stray[] = foreign
+    .filter((name) => !isWorkingCopy(name))
+    .map((name) => ({ name, reason: 'not a file of a backup of this database' }));
   const named = new Set<string>();
   for (const entry of ours.filter(({ kind }) => kind === 'manifest')) {
     try {
