@@ -151,9 +151,13 @@ export class Uploads {
       if (!hasCode(error, 'store/exists')) throw error;
       // Its size and what is written beside it are as they should be: that proves nothing any more.
       if (isSpoilt) throw damagedThere(manifest.id, remote.description, error);
-      await remote.confirm(manifest, signal).catch((unconfirmed: unknown) => {
+      await remote.confirm(manifest, signal).catch(async (unconfirmed: unknown) => {
+        if (!hasCode(unconfirmed, 'store/not-found')) throw unconfirmed;
+        if (await remote.lists(manifest.id, signal)) {
+          throw withoutArchive(manifest.id, remote.description, error);
+        }
         // Another archive lies there without a manifest: that it exists is what has to be told.
-        throw hasCode(unconfirmed, 'store/not-found') ? error : unconfirmed;
+        throw error;
       });
     }
   }
@@ -206,6 +210,15 @@ function damagedHere(id: string, where: string): DropbackError {
   return new DropbackError('store/corrupt', `${id} is damaged in ${where}: it can't be uploaded`, {
     hint: `look for a failing disk. It stays until somebody deletes it; \`dropback verify ${id}\` reads it again.`,
     facts: { id, where },
+  });
+}
+
+/** Manifests are published last: whoever deletes only archives leaves one that promises too much. */
+function withoutArchive(id: string, where: string, cause: unknown): DropbackError {
+  return new DropbackError('store/not-found', `${id} has lost its archive in ${where}`, {
+    hint: `look who deletes there, then delete ${id}.json: the local copy is uploaded again.`,
+    facts: { id, where },
+    cause,
   });
 }
 

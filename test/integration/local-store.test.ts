@@ -13,7 +13,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Manifest } from '../../src/core/archive/manifest.ts';
 import { serialiseManifest } from '../../src/core/archive/manifest-file.ts';
@@ -224,6 +224,14 @@ describe('local store, around crashes', () => {
     const failure = await failureOf(store.publish(manifest, { path: spool }, never));
     expect(failure.code).toBe('store/corrupt');
     expect(await files()).toEqual([`${manifest.archive.file}.partial`]);
+  });
+
+  test('the copy that a SQLite backup is working on is no stray', async () => {
+    const copy = join(root, 'backups', 'app', '.app.db.dropback_c_0123456789abcdef');
+    await mkdir(copy, { recursive: true });
+    await mkdir(`${copy}x`);
+    const { strays } = await new LocalStore(join(root, 'backups', 'app'), 'app').list(never);
+    expect(strays.map(({ name }) => name)).toEqual([`${basename(copy)}x`]);
   });
 
   test('free space is told, also before the folder exists', async () => {

@@ -11,7 +11,9 @@ import {
   PutBucketPolicyCommand,
 } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { lookAtNewestCopy } from '../../src/backup/lost-copies.ts';
 import { prune } from '../../src/backup/prune.ts';
+import { Uploads } from '../../src/backup/uploads.ts';
 import { parseBackupConfig } from '../../src/core/config/backup.ts';
 import { silentLogger } from '../../src/core/observability/log.ts';
 import { systemClock } from '../../src/core/runtime/clock.ts';
@@ -121,5 +123,35 @@ describe.skipIf(!testbed.s3)('a bucket with Object Lock in which nothing may be 
       new ListObjectVersionsCommand({ Bucket: s3.bucket, Prefix: Key }),
     );
     expect(Versions).toHaveLength(1);
+  });
+
+  test('a newest copy that somebody hid behind delete markers is found out, and goes up again', async () => {
+    await using remote = open();
+    const name = 'app';
+    const local = new LocalStore(join(folder, 'hidden', name), name);
+    const log = silentLogger();
+    const config = parseBackupConfig({
+      DATABASE_URL: 'sqlite:////data/app.db',
+      BACKUP_NAME: name,
+      S3_PRUNE: 'false',
+      ...s3Environment(s3, prefix.prefix),
+    });
+    const at = new Date(Date.UTC(2026, 10, 22, 4));
+    const { manifest, path } = await sampleBackup(join(folder, 'newest'), { at, bytes: 5000 });
+    await local.publish(manifest, { path }, never);
+    const deps = { config, local, remote, clock: systemClock, log };
+    const uploads = new Uploads(deps);
+    expect((await uploads.drain(never)).uploaded).toEqual([manifest.id]);
+    expect((await lookAtNewestCopy(deps, never)).again).toEqual([]);
+    await prefix.drop(manifest.archive.file);
+    await prefix.drop(`${manifest.id}.json`);
+    expect((await lookAtNewestCopy(deps, never)).again).toEqual([manifest]);
+    expect((await uploads.drain(never)).uploaded).toEqual([manifest.id]);
+    await remote.verify(manifest, never);
+    const Prefix = prefix.key(manifest.archive.file);
+    const { Versions } = await prefix.client.send(
+      new ListObjectVersionsCommand({ Bucket: s3.bucket, Prefix }),
+    );
+    expect(Versions).toHaveLength(2);
   });
 });

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { placeChecks } from '../../src/backup/place-checks.ts';
 import type { PruneDependencies } from '../../src/backup/plan-for.ts';
 import { prune, pruneOnDemand } from '../../src/backup/prune.ts';
 import { selectBackups } from '../../src/backup/verify/selection.ts';
@@ -71,13 +72,15 @@ describe('two stacks whose databases have one name, in one bucket', () => {
       ofA.push(await make(a, day, 1));
       ofB.push(await make(b, day, 2));
     }
-    await prune(a, false, never);
+    expect(await prune(a, false, never)).toMatchObject({ isShared: true });
     expect(await inBucket()).toEqual([...ids(ofA.slice(2)), ...ids(ofB)].sort());
     await prune(b, false, never);
     expect(await inBucket()).toEqual(ids([...ofA.slice(2), ...ofB.slice(2)]));
     const reports = await pruneOnDemand(a, true, never);
     const told = reports.find(({ where }) => where === 's3')?.others;
     expect(told).toEqual({ ids: ids(ofB.slice(2)), areWriting: true });
+    const [doctor] = placeChecks(reports);
+    expect(doctor).toMatchObject({ id: 's3/own-place', status: 'warning' });
   });
 
   test('set up within minutes of each other, neither takes the other for its predecessor', async () => {
@@ -98,8 +101,9 @@ describe('two stacks whose databases have one name, in one bucket', () => {
     const old = [await make(before, 1, 1), await make(before, 2, 1)];
     const after = await site('after');
     const made = [await make(after, 3, 1), await make(after, 4, 1)];
-    await prune(after, false, never);
+    expect(await prune(after, false, never)).toMatchObject({ isShared: false });
     expect(await inBucket()).toEqual(ids(made));
+    expect(placeChecks(await pruneOnDemand(after, true, never))).toMatchObject([{ status: 'ok' }]);
     expect(old).toHaveLength(2);
   });
 

@@ -165,6 +165,12 @@ describe('uploads', () => {
       made.map(({ manifest: { id } }) => id),
     );
     expect(await look()).toEqual({ again: [], forGood: [] });
+    const { remaining, error } = await uploadsTo(remote).drain(never);
+    expect(remaining).toEqual([newest?.id]);
+    expect(error).toMatchObject({
+      code: 'store/not-found',
+      hint: expect.stringMatching(/delete app_/),
+    });
     await rm(join(root, 'remote', `${newest?.id}.json`));
     expect((await uploadsTo(remote).drain(never)).remaining).toEqual([]);
     expect(await idsIn(remote)).toEqual(made.map(({ manifest: { id } }) => id));

@@ -1,5 +1,6 @@
 import { beforeEach, expect, test } from 'vitest';
 import { BackupAlerts } from '../../../src/backup/backup-alerts.ts';
+import { NOTHING_LOST } from '../../../src/backup/lost-copies.ts';
 import type { Alerts, News } from '../../../src/core/alerts/alert.ts';
 import { type BackupState, EMPTY_STATE } from '../../../src/core/archive/state-file.ts';
 import { silentLogger } from '../../../src/core/observability/log.ts';
@@ -50,6 +51,19 @@ test('uploads that are too slow are told as well as those that fail', async () =
   expect(said).toEqual([]);
   await since('2026-11-22T11:00:00Z');
   expect(said).toEqual(['raise uploads uploads-behind']);
+});
+
+test('copies that somebody else deleted are told each time; whose place it is, when that changes', async () => {
+  await told().copiesLost(NOTHING_LOST, 's3://b/app');
+  expect(said).toEqual([]);
+  await told().copiesLost({ again: [], forGood: ['app_1'] }, 's3://b/app');
+  await told().placeIs('shared', 's3://b/app');
+  await told().placeIs('own', 's3://b/app');
+  expect(said).toEqual([
+    'tell copies-lost',
+    'raise place place-shared',
+    'clear place place-own-again',
+  ]);
 });
 
 test('a database that is away for minutes at the start is told', async () => {

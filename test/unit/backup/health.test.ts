@@ -47,6 +47,10 @@ test('uploads that fail nowhere, but keep up with nothing, are degraded after a 
   expect(health(waits(day + 60, 1), after(-1)).health).toBe('healthy');
 });
 
+test('another db-backup in the same place is degraded', () => {
+  expect(health({ sharedPlace: 's3://backups/app' }, after(-1)).health).toBe('degraded');
+});
+
 test('not ready while it waits for the database, though alive', () => {
   const waiting = health({ state: 'waiting for the database' }, after(-1));
   expect(waiting).toEqual({ live: true, ready: false, health: 'healthy' });

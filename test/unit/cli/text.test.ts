@@ -93,6 +93,21 @@ test('each line of a status is a title and, apart from it, a text', () => {
   );
   expect(lines).toHaveLength(8);
   for (const line of lines.slice(1)) expect(line).toMatch(/^ {2}[a-z ]{13} \S/);
+  lines.length = 0;
+  const noted = {
+    name: 'app',
+    database: '',
+    health: 'healthy',
+    problems: [],
+    verified: {},
+    sizes: [],
+  } as const;
+  printStatus(
+    { ...noted, daemon: 'not asked', nextRunAt: at, retention: [] },
+    terminal,
+    new Date(0),
+  );
+  expect(lines.join()).toMatch(/next run +in .*as db-backup has noted \(HEALTH_PORT=0\)/);
 });
 
 test("db-restore's status: what stands in the way first, then a line each", () => {
