@@ -128,6 +128,16 @@ export class BackupAlerts {
     await this.#alerts.tell({ event: 'copies-lost', title, lines, error });
   }
 
+  async copiesUnseen(error: ErrorReport): Promise<void> {
+    const title = `uploaded backups can't be seen: ${error.message}`;
+    await this.#alerts.raise('copies', { event: 'copies-unseen', title, error });
+  }
+
+  async copiesSeen(): Promise<void> {
+    const title = 'uploaded backups can be seen again';
+    await this.#alerts.clear('copies', { event: 'copies-seen-again', title });
+  }
+
   /** Whether another db-backup writes to the remote store under the same name. */
   async placeIs(whose: 'own' | 'shared', where: string): Promise<void> {
     if (whose === 'own') {

@@ -137,6 +137,7 @@ export class BackupDaemon {
       uploadBacklog: this.#remote?.backlog ?? 0,
       ...(this.#remote?.oldest ? { oldestNotUploaded: this.#remote.oldest } : {}),
       ...(this.#remote?.lastError ? { lastUploadError: this.#remote.lastError } : {}),
+      ...(this.#remote?.unseen ? { copiesUnseen: this.#remote.unseen } : {}),
       ...(this.#remote?.sharedPlace ? { sharedPlace: this.#remote.sharedPlace } : {}),
       ...(this.#rehearsals ? { verification: this.#rehearsals.status() } : {}),
       ...(this.#inDoubt.length > 0 ? { inDoubt: this.#inDoubt } : {}),

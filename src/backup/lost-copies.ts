@@ -45,21 +45,16 @@ export async function noteRemovals(
 /**
  * Whether the newest copy is still there, and where it isn't, what else is gone. Where a rule of the bucket
  * deletes (S3_PRUNE=false), older ones go as they should; nothing that means well takes the newest.
+ * Throws what the store says where it can't be asked.
  */
 export async function lookAtNewestCopy(deps: WithRemote, signal: AbortSignal): Promise<LostCopies> {
-  const { local, remote, clock, log } = deps;
-  try {
-    const uploaded: Manifest[] = [];
-    for (const manifest of (await local.list(signal)).backups) {
-      if (isThereBy(await local.readState(manifest.id), remote)) uploaded.push(manifest);
-    }
-    const newest = newestBackup(uploaded, clock.now());
-    if (!newest || (await isWhole(remote, newest, signal))) return NOTHING_LOST;
-  } catch (error) {
-    if (isAbort(error)) throw error;
-    log.debug({ error }, 'whether the newest copy is still there could not be seen');
-    return NOTHING_LOST;
+  const { local, remote, clock } = deps;
+  const uploaded: Manifest[] = [];
+  for (const manifest of (await local.list(signal)).backups) {
+    if (isThereBy(await local.readState(manifest.id), remote)) uploaded.push(manifest);
   }
+  const newest = newestBackup(uploaded, clock.now());
+  if (!newest || (await isWhole(remote, newest, signal))) return NOTHING_LOST;
   return await findLost(deps, new Set(), signal);
 }
 

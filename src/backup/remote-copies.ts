@@ -2,7 +2,7 @@ import type { Manifest } from '../core/archive/manifest.ts';
 import type { BackupConfig } from '../core/config/config.ts';
 import type { Logger } from '../core/observability/log.ts';
 import type { Clock } from '../core/runtime/clock.ts';
-import { type ErrorReport, isAbort } from '../core/runtime/errors.ts';
+import { type ErrorReport, errorReport, isAbort, toDropbackError } from '../core/runtime/errors.ts';
 import type { LocalStore } from '../core/stores/local/store.ts';
 import type { S3Store } from '../core/stores/s3/store.ts';
 import type { BackupAlerts } from './backup-alerts.ts';
@@ -28,6 +28,7 @@ export interface RemoteDependencies {
 
 /** A bucket that was emptied is not found out by the next upload alone, which may be days away. */
 const LOOK_EVERY_MS = 3_600_000;
+const TOLERATED_LOOKS = 3;
 const TIDY_EVERY_MS = 86_400_000;
 
 /** The remote store's part of db-backup, beside the schedule: uploads, and what they leave behind. */
@@ -37,6 +38,8 @@ export class RemoteCopies {
   readonly #foreign: ForeignUploads;
   #tidiedAt = Number.NEGATIVE_INFINITY;
   #isShared = false;
+  #unseen: ErrorReport | undefined;
+  #blindLooks = 0;
 
   constructor(deps: RemoteDependencies) {
     this.#deps = deps;
@@ -74,6 +77,11 @@ export class RemoteCopies {
     return this.#isShared ? this.#deps.remote.description : undefined;
   }
 
+  /** Why nobody can see whether the newest copy is still there. */
+  get unseen(): ErrorReport | undefined {
+    return this.#unseen;
+  }
+
   /** Until the signal fires. */
   async run(signal: AbortSignal): Promise<void> {
     const { turns } = this.#deps;
@@ -99,7 +107,7 @@ export class RemoteCopies {
 
   async #watchNewest(signal: AbortSignal): Promise<void> {
     const { turns, clock } = this.#deps;
-    const look = async () => this.#goesUpAgain(await lookAtNewestCopy(this.#deps, signal));
+    const look = () => this.#look(signal);
     try {
       for (;;) {
         await clock.sleep(LOOK_EVERY_MS, signal);
@@ -107,6 +115,26 @@ export class RemoteCopies {
       }
     } catch (error) {
       if (!isAbort(error)) throw error;
+    }
+  }
+
+  /** A bucket that is gone, or keys that are valid no longer, come out before the next upload. */
+  async #look(signal: AbortSignal): Promise<void> {
+    const { alerts, log } = this.#deps;
+    try {
+      await this.#goesUpAgain(await lookAtNewestCopy(this.#deps, signal));
+      this.#unseen = undefined;
+      this.#blindLooks = 0;
+      await alerts.copiesSeen();
+    } catch (error) {
+      if (isAbort(error)) throw error;
+      this.#blindLooks += 1;
+      const known = toDropbackError(error);
+      // An outage of an hour is not worth a message.
+      if (known.retryable && this.#blindLooks < TOLERATED_LOOKS) return;
+      this.#unseen = errorReport(known);
+      log.warn({ error: this.#unseen }, 'whether the newest copy is still there could not be seen');
+      await alerts.copiesUnseen(this.#unseen);
     }
   }
 

@@ -17,6 +17,9 @@ export const alertEvents = {
   'uploads-recovered': 'info',
   /** Somebody else deleted them in the remote store. */
   'copies-lost': 'error',
+  /** Whether the newest is still there can't be seen. */
+  'copies-unseen': 'warning',
+  'copies-seen-again': 'info',
   /** Another db-backup writes there under the same name. */
   'place-shared': 'warning',
   'place-own-again': 'info',
@@ -84,6 +87,7 @@ export type Trouble =
   | 'rehearsal'
   | 'uploads'
   | 'place'
+  | 'copies'
   | 'backup-hook'
   | 'application'
   | 'restores'

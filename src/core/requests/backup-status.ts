@@ -26,6 +26,8 @@ export interface BackupStatus {
   /** When the oldest of them was made; ISO 8601. */
   readonly oldestNotUploaded?: string;
   readonly lastUploadError?: ErrorReport;
+  /** Why nobody can see whether the newest uploaded copy is still there. */
+  readonly copiesUnseen?: ErrorReport;
   /** Where another db-backup puts backups of the same name too. */
   readonly sharedPlace?: string;
   readonly verification?: VerificationStatus;
@@ -96,7 +98,7 @@ export type BackupHealth = 'healthy' | 'degraded' | 'unhealthy';
 /**
  * Unhealthy when a backup is overdue, the newest one is in doubt, or one was found not to restore and
  * none has restored since; a run that failed with no good one after it, a backlog of uploads that fail or don't keep up, older
- * backups in doubt, rehearsals that can't be carried out, or another db-backup in the same place, are `degraded`.
+ * backups in doubt, rehearsals that can't be carried out, copies that can't be seen, or another db-backup in the same place, are `degraded`.
  */
 export function backupHealth(status: BackupStatus, now: Date): BackupHealth {
   const problem = status.verification?.lastProblem;
@@ -108,8 +110,8 @@ export function backupHealth(status: BackupStatus, now: Date): BackupHealth {
     (status.uploadBacklog > 0 && status.lastUploadError !== undefined) ||
     uploadsLagBehind(status, now);
   const hasFailed = lastRunFailed(status.lastFailure, status.lastGood?.createdAt, now);
-  const isShared = status.sharedPlace !== undefined;
-  const needsALook = hasFailed || isBehind || problem || inDoubt.length > 0 || isShared;
+  const isOdd = status.sharedPlace !== undefined || status.copiesUnseen !== undefined;
+  const needsALook = hasFailed || isBehind || problem || inDoubt.length > 0 || isOdd;
   return needsALook ? 'degraded' : 'healthy';
 }
 
