@@ -59,10 +59,10 @@ export function throwIfAborted(signal: AbortSignal): void {
   if (signal.aborted) throw abortedError(signal);
 }
 
-/** Message of anything that can be thrown, on one line. */
+/** Message of anything that can be thrown, on one line; configured secrets are taken out. */
 export function messageOf(error: unknown): string {
   const text = error instanceof Error ? error.message || error.name : String(error);
-  return text.replace(/\s*\n\s*/g, '; ');
+  return hidden(text).replace(/\s*\n\s*/g, '; ');
 }
 
 /** Errors that aren't ours are wrapped, so that every report has a code and a hint. */
