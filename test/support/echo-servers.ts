@@ -57,13 +57,15 @@ function message(type: string, body: Buffer): Buffer {
 export async function echoHttp(type: string, secrets: readonly string[]): Promise<EchoServer> {
   let refused = 0;
   const server = createHttpServer((request, response) => {
-    refused += 1;
     request.resume();
+    // Has no body to repeat anything in: what is looked for is not there yet.
+    if (request.method === 'HEAD') return void response.writeHead(404).end();
+    refused += 1;
     const all = [request.url ?? '', JSON.stringify(request.headers), ...secrets];
     const text = all.map(repeated).join(' ');
     const xml = `<Error><Code>AccessDenied</Code><Message>${text.replace(/[<&]/g, (c) => (c === '<' ? '&lt;' : '&amp;'))}</Message></Error>`;
     response.writeHead(403, { 'content-type': type });
-    response.end(request.method === 'HEAD' ? undefined : type.endsWith('xml') ? xml : text);
+    response.end(type.endsWith('xml') ? xml : text);
   });
   return await listening(server, () => refused);
 }

@@ -69,10 +69,10 @@ export class Redactor {
     return this.#secrets.reduce((left, secret) => left.replaceAll(secret, '***'), text);
   }
 
-  /** What it says is shown then, no longer how it was written. Written so twice: JSON in a value of JSON. */
+  /** What it says is shown then, no longer how it was written: three times, as JSON in JSON in a line of a log. */
   #hideIn(text: string, read: (text: string) => string): string {
     let said = text;
-    for (let n = 0; n < 2; n++) {
+    for (let n = 0; n < 3; n++) {
       const before = said;
       said = read(said);
       if (said === before) return text;

@@ -576,7 +576,9 @@ describe('what is wrong', () => {
 
   it('is told without the login of an address that was meant for another', () => {
     const url = 'https://AKIAKEY:S3CRET/a@b@minio:9000';
-    const found = problems(() => backup({ S3_BUCKET: 'b', S3_ENDPOINT: url, HEALTH_PORT: url }));
+    const found = problems(() =>
+      backup({ S3_BUCKET: 'backups', S3_ENDPOINT: url, HEALTH_PORT: url }),
+    );
     expect(found.map(({ variable }) => variable).sort()).toEqual(['HEALTH_PORT', 'S3_ENDPOINT']);
     for (const { message } of found) {
       expect(message).toContain('minio:9000');

@@ -28,7 +28,10 @@ test('an endpoint that repeats the request in what it says gives no credentials 
 });
 
 test('keys that are in no configuration are known by their names, as a signed request has them', () => {
-  const { s3 } = parseBackupConfig({ DATABASE_URL: 'sqlite:////data/app.db', S3_BUCKET: 'b' });
+  const { s3 } = parseBackupConfig({
+    DATABASE_URL: 'sqlite:////data/app.db',
+    S3_BUCKET: 'backups',
+  });
   if (!s3) throw new Error('no store');
   const said = [
     'AWS4-HMAC-SHA256 Credential=ASIASECRET/20261123/eu, SignedHeaders=host, Signature=0123secret',
