@@ -61,7 +61,7 @@ export async function echoHttp(type: string, secrets: readonly string[]): Promis
     // Has no body to repeat anything in: what is looked for is not there yet.
     if (request.method === 'HEAD') return void response.writeHead(404).end();
     refused += 1;
-    const all = [request.url ?? '', JSON.stringify(request.headers), ...secrets];
+    const all = [...secrets, JSON.stringify(request.headers), request.url ?? ''];
     const text = all.map(repeated).join(' ');
     const xml = `<Error><Code>AccessDenied</Code><Message>${text.replace(/[<&]/g, (c) => (c === '<' ? '&lt;' : '&amp;'))}</Message></Error>`;
     response.writeHead(403, { 'content-type': type });
