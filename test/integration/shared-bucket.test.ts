@@ -124,6 +124,12 @@ describe('two stacks whose databases have one name, in one bucket', () => {
     const lastA = await make(a, 2, 1);
     expect((await new Catalogue(a.local, remote, clock).find('latest', never)).id).toBe(lastA.id);
     const lastB = await make(b, 2, 2);
+    // That the other's is there says nothing of ours: this one is gone.
+    await remote.remove(lastA, never);
+    const afterwards = await new Catalogue(a.local, remote, clock).list(never);
+    const [{ copies } = { copies: [] }] = selectBackups(afterwards, 'app', 'latest', now);
+    expect(copies).toMatchObject([{ where: 'local' }, { damage: { code: 'verify/copy-gone' } }]);
+    await remote.publish(lastA, { path: a.local.archivePath(lastA) }, never);
     const elsewhere = new LocalStore(join(root, 'new-host', 'app'), 'app');
     const seenByA = await new Catalogue(a.local, remote, clock).list(never);
     expect(selectBackups(seenByA, 'app', 'latest', now).map(({ id }) => id)).toEqual([lastA.id]);

@@ -5,6 +5,7 @@ import { madeByOthers } from '../../core/archive/origin.ts';
 import type { StorePlace } from '../../core/archive/state-file.ts';
 import { DropbackError } from '../../core/runtime/errors.ts';
 import type { CatalogueView } from '../../core/stores/catalogue.ts';
+import { newestLostCopy } from '../../core/stores/lost-copy.ts';
 import { noBackup, notFound, unreadable } from '../../core/stores/store-errors.ts';
 
 /** One copy of a backup: what is to be read, or why it is no longer listed. */
@@ -52,10 +53,13 @@ export function selectBackups(
     const why = 'the two stores hold different backups under this id';
     if (store === undefined) add(id, { where: 's3', damage: damaged(id, why) });
   }
+  const others = ofOthers(view);
+  const own = view.entries.filter(({ id }) => !others.includes(id));
+  const lost = newestLostCopy({ ...view, entries: own }, now);
+  if (lost) add(lost.id, { where: 's3', damage: copyGone(lost.id) });
   const all = [...found].map(([id, copies]) => ({ id, copies: copies.toSorted(localFirst) }));
   all.sort((a, b) => timeOf(a.id) - timeOf(b.id));
   if (selection === 'all') return all;
-  const others = ofOthers(view);
   const ours = all.filter(({ id }) => !others.includes(id));
   const wanted =
     selection === 'latest'
@@ -78,6 +82,13 @@ function localFirst(a: Copy, b: Copy): number {
 
 function timeOf(id: string): number {
   return parseArchiveId(id)?.at.getTime() ?? 0;
+}
+
+function copyGone(id: string): DropbackError {
+  return new DropbackError('verify/copy-gone', `${id} was uploaded, and is in S3 no longer`, {
+    hint: 'look who deletes there; db-backup uploads it again within an hour, while it is here.',
+    facts: { id },
+  });
 }
 
 function damaged(id: string, reason: string): DropbackError {

@@ -13,6 +13,7 @@ const AT_FAULT = new Set([
   'drop/manifest-mismatch',
   'restore/rows-differ',
   'restore/not-valid',
+  'verify/copy-gone',
   'verify/content-differs',
   'verify/foreign-keys',
   'verify/sequences-behind',

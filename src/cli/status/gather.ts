@@ -12,6 +12,7 @@ import {
 } from '../../core/requests/backup-status.ts';
 import { OWN_PLACE, type StorePrune } from '../../core/retention/report.ts';
 import type { CatalogueEntry, CatalogueView } from '../../core/stores/catalogue.ts';
+import { newestLostCopy } from '../../core/stores/lost-copy.ts';
 import type { CliContext, KnownStatus } from '../context.ts';
 
 /** How the backups of one database stand; JSON. */
@@ -148,22 +149,10 @@ function findProblems(
   for (const { where, error } of view.unreachable) {
     problems.push(`${where} could not be asked: ${error.message}`);
   }
-  const copy = lostCopy(view, now);
+  const copy = newestLostCopy(view, now);
   if (copy) problems.push(`the uploaded copy of ${copy.id}, the newest backup, is gone from S3`);
   for (const id of view.conflicts) problems.push(`${id} is another backup in S3 than locally`);
   return problems;
-}
-
-/** What says that it is uploaded is what was noted then; the store has just been asked. */
-function lostCopy({ entries, unreachable }: CatalogueView, now: Date): CatalogueEntry | undefined {
-  if (unreachable.length > 0) return undefined;
-  const newest = newestOf(
-    entries.filter(({ uploaded }) => uploaded),
-    timeOf,
-    now,
-  );
-  const isLost = newest && !newest.where.includes('s3') && !newest.state.uploads.s3?.removedAt;
-  return isLost ? newest : undefined;
 }
 
 function timeOf({ manifest }: CatalogueEntry): Date {
