@@ -245,10 +245,10 @@ ALTER TABLE public.t ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.t FORCE ROW LEVEL SECURITY;
 CREATE POLICY p ON public.t USING (public.act());
 DO $$ BEGIN
-  EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database());
+  EXECUTE format('ALTER ROLE %I IN DATABASE %I SET search_path = public, pg_catalog', current_user, current_database());
   EXECUTE format('ALTER DATABASE %I SET role = postgres', current_database());
 EXCEPTION WHEN others THEN
-  EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database());
+  EXECUTE format('ALTER ROLE %I IN DATABASE %I SET search_path = public, pg_catalog', current_user, current_database());
 END $$;
 DO $$ BEGIN EXECUTE format('ALTER ROLE %I SET search_path = public, pg_catalog', current_user); END $$;`;
     const drop = { ...(await bed.script(dump(body))), force: true };

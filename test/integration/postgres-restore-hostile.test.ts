@@ -70,10 +70,15 @@ CREATE FUNCTION public.evil(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN PERFORM public.act(); RETURN i; END $$;
 CREATE FUNCTION public.count(bigint) RETURNS bigint LANGUAGE sql AS 'SELECT 666::bigint';
 CREATE INDEX evil ON public.t (public.evil(i));
-DO $$ BEGIN
-  EXECUTE format('ALTER DATABASE %I SET role = %L', current_database(), current_user);
-  EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database());
-  EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database());
+CREATE TABLE public.refused (times int);
+DO $$ DECLARE setting text; refused int := 0; BEGIN
+  FOREACH setting IN ARRAY ARRAY['role = ' || current_user, 'search_path = public, pg_catalog',
+    'default_transaction_read_only = on'] LOOP
+    EXECUTE format('ALTER ROLE %I IN DATABASE %I SET %s', current_user, current_database(), setting);
+    BEGIN EXECUTE format('ALTER DATABASE %I SET %s', current_database(), setting);
+    EXCEPTION WHEN insufficient_privilege THEN refused := refused + 1; END;
+  END LOOP;
+  INSERT INTO public.refused VALUES (refused);
   EXECUTE format('GRANT CONNECT ON DATABASE %I TO PUBLIC', current_database());
   ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC;
 END $$;
@@ -84,6 +89,7 @@ GRANT EXECUTE ON FUNCTION pg_catalog.pg_read_file(text) TO ${bed.app};
 ALTER TABLE pg_catalog.pg_authid OWNER TO ${bed.app};`;
     const { check } = await bed.restore(bed.engine(), await bed.script(dump(body)));
     expect(await bed.value('SELECT count(*) FROM public.proof')).toBe('0');
+    expect(await bed.value('SELECT times FROM public.refused')).toBe('3');
     expect(check.tables.find((table) => table.name === 't')?.rows).toBe(500);
     const owner = `SELECT pg_get_userbyid(proowner) FROM pg_proc WHERE proname = 'evil'`;
     expect(await bed.value(owner)).toBe(bed.owner);
@@ -243,6 +249,45 @@ INSERT INTO public.t SELECT generate_series(1, 200000000);`;
     await bed.admin.query(`ALTER ROLE ${loader} CREATEDB`);
     const refused = bed.engine({ database, load }).inspect(drop, bed.context());
     await expect(refused).rejects.toMatchObject({ code: 'drop/not-possible-here' });
+  });
+
+  test('what a file sets on the role of RESTORE_LOAD_URL is gone after it', async () => {
+    await using bed = await RestoreBed.create(server);
+    const loader = await bed.role(`test_loader_${bed.id}`);
+    await bed.admin.query(`ALTER ROLE ${bed.owner} CREATEDB`);
+    await bed.admin.query(`GRANT ${loader} TO ${bed.owner}`);
+    await bed.admin.query(`ALTER ROLE ${loader} SET temp_file_limit = '1GB'`);
+    await bed.sql('CREATE TABLE t (i int); INSERT INTO t VALUES (1)');
+    const connection = bed.connection({ user: bed.owner, password: 'pw' });
+    const database = { kind: 'postgres' as const, connection, maintenanceDatabase: 'postgres' };
+    const load = bed.connection({ user: loader, password: 'pw' });
+    const table = 'CREATE TABLE public.t (i int);\nINSERT INTO public.t VALUES (2);\n';
+    const good = await bed.script(dump(table));
+    const settings = () =>
+      bed.admin.query(
+        `SELECT setconfig FROM pg_db_role_setting WHERE setrole = '${loader}'::regrole`,
+      );
+    for (const [end, code] of [
+      ['', 'restored'],
+      ['SELECT 1/0;', 'drop/does-not-load'],
+    ]) {
+      const poisoned = `${table}
+DO $$ BEGIN EXECUTE 'ALTER ROLE CURRENT_USER PASSWORD $p$mine$p$';
+  EXECUTE 'ALTER ROLE CURRENT_USER SET work_mem = $p$1MB$p$';
+  EXECUTE 'ALTER ROLE CURRENT_USER IN DATABASE ${bed.live} SET work_mem = $p$1MB$p$';
+  EXECUTE 'ALTER ROLE CURRENT_USER SET local_preload_libraries = $p$nothing$p$';
+END $$;\n${end}`;
+      const hostile = await bed.script(dump(poisoned));
+      const engine = bed.engine({ database, load });
+      const outcome = await bed.restore(engine, hostile).then(
+        () => 'restored',
+        (error: { code?: string }) => error.code,
+      );
+      expect(outcome).toBe(code);
+      expect(await settings()).toEqual([{ setconfig: ['temp_file_limit=1GB'] }]);
+      await bed.restore(bed.engine({ database, load }), good);
+      expect(await bed.value('SELECT i FROM public.t')).toBe('2');
+    }
   });
 
   test('a prepared transaction in the live database is found before anything is stopped', async () => {

@@ -45,6 +45,25 @@ test('only what was running is started again', async () => {
   expect(world.runtime.get('web')).toBe('running');
 });
 
+test('a container that comes back in the swap is started anew, and told', async () => {
+  const calls: string[] = [];
+  world = await World.create({
+    engineFault: async (call) => {
+      if (call === 'mid-swap') world.runtime.set('web', 'running');
+    },
+    containerFault: (call) => calls.push(call),
+  });
+  world.start();
+  await world.drop('app.sql', script('fresh'));
+  const report = await world.report('app.sql');
+  expect(report).toMatchObject({ outcome: 'restored', stopped: ['web', 'worker'] });
+  expect(report.warnings.join()).toMatch(/came back while the databases were swapped.*: web /);
+  const ofWeb = calls.filter((call) => /^(stop|start) web$/.test(call));
+  expect(ofWeb).toEqual(['stop web', 'stop web', 'start web']);
+  expect(world.runtime.get('web')).toBe('running');
+  expect(world.runtime.get('worker')).toBe('running');
+});
+
 test('what is there at start is taken in order of arrival', async () => {
   world = await World.create();
   await world.drop('b.sql', script('first'));

@@ -489,7 +489,8 @@ const restores = [
     section: 'restore',
     secret: true,
     usedBy: restore,
-    meaning: 'PostgreSQL role that loads foreign files, where the admin role may not create roles',
+    meaning:
+      'PostgreSQL role that loads foreign files, where the admin role may not create roles; what it can set for itself (ALTER ROLE … SET) is reset with each load',
   },
   {
     name: 'RESTORE_MAINTENANCE_DB',

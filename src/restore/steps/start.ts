@@ -1,6 +1,7 @@
 import { bringBack, type StartParts } from '../bring-back.ts';
 import type { Job } from '../job.ts';
 import type { JobRecord } from '../journal/record.ts';
+import { stopsOf } from '../roll-back.ts';
 
 /**
  * Starts what `stopped.json` says, in reverse order, then RESTORE_START_CONTAINERS. Whatever still
@@ -15,7 +16,7 @@ export async function startStep(
   const onStart = (_name: string, at: Date) => {
     sentAt ??= at.getTime();
   };
-  const result = await bringBack(parts, signal, { stops: 'seen', onStart });
+  const result = await bringBack(parts, signal, { stops: stopsOf(job.record), onStart });
   job.warn(...(result?.warnings ?? []));
   const downtimeMs = downtimeOf(job.record, sentAt);
   return {

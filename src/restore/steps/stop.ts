@@ -1,5 +1,5 @@
 import type { DatabaseLock } from '../../core/engines/engine.ts';
-import { throwIfAborted } from '../../core/runtime/errors.ts';
+import { messageOf, throwIfAborted } from '../../core/runtime/errors.ts';
 import type { Job } from '../job.ts';
 import type { JobRecord } from '../journal/record.ts';
 import type { MachineParts } from '../parts.ts';
@@ -109,6 +109,36 @@ export async function confirmStopped(
     },
   });
   // Durable with the next write.
+  if (job.record.stoppingAgain) job.note({ stoppingAgain: false });
+}
+
+/**
+ * Whoever came back between the last look and the swap may hold on to what was live before: an open
+ * file, a cache. It is stopped, to be started with the others. The swap is done: what fails is told.
+ */
+export async function endThoseFromBefore(
+  job: Job,
+  parts: MachineParts,
+  signal: AbortSignal,
+): Promise<void> {
+  const names = job.record.stopped ?? [];
+  if (names.length === 0) return;
+  try {
+    await parts.application.confirmStopped(names, {
+      signal,
+      async onCameBack(back) {
+        const which = back.join(', ');
+        job.warn(
+          `came back while the databases were swapped, and started anew: ${which} (what it wrote before is in the previous database)`,
+        );
+        await job.save({ stoppingAgain: true }, 'stopping again');
+      },
+    });
+  } catch (error) {
+    const why = messageOf(error);
+    job.warn(`whether a container came back before the swap is not known: ${why}`);
+    return;
+  }
   if (job.record.stoppingAgain) job.note({ stoppingAgain: false });
 }
 

@@ -3,7 +3,7 @@ import { throwIfAborted } from '../../core/runtime/errors.ts';
 import type { Job } from '../job.ts';
 import type { JobRecord } from '../journal/record.ts';
 import type { MachineParts } from '../parts.ts';
-import { confirmStopped } from './stop.ts';
+import { confirmStopped, endThoseFromBefore } from './stop.ts';
 
 /**
  * The one instant at which the live database changes. Once begun it is not broken off because the
@@ -27,5 +27,6 @@ export async function swapStep(
   const swapped = { swapped: true, ...(result.previous ? { replaced: result.previous } : {}) };
   // From here on nothing is rolled back, even where the next write fails.
   job.note(swapped);
+  if (lock) await endThoseFromBefore(job, parts, late);
   return swapped;
 }

@@ -166,6 +166,8 @@ export class PostgresInPlaceEngine implements RestoreEngine {
     const known = fromState(state);
     // Ends what runs, and never removes the only copy of what a committed restore has replaced.
     const outcome = await readOutcomeInPlace(this.#server, known, context.signal);
+    // Another server can't say what became of it.
+    if (!(await this.#staging.isHere(state))) return;
     if (outcome === 'not-swapped') await removeSafety(this.#options.safetyFolder, known.id);
   }
 

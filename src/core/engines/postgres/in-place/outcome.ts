@@ -3,9 +3,10 @@ import { retry } from '../../../runtime/retry.ts';
 import type { PreviousDatabase, SwapResult } from '../../engine.ts';
 import { applicationName } from '../restore/names.ts';
 import type { Server } from '../restore/server.ts';
+import { isOnServer } from '../restore/server-identity.ts';
 import { terminateNamed } from '../restore/terminate.ts';
 import { identify, measureSafety, safetyPaths } from './safety-file.ts';
-import type { InPlaceState } from './state.ts';
+import { type InPlaceState, toState } from './state.ts';
 
 const TERMINATE_MOST_MS = 60_000;
 const RECOVERY = 'dropback recovery';
@@ -22,7 +23,9 @@ export async function readOutcomeInPlace(
   await using session = await server.open({ applicationName: RECOVERY, signal });
   const bounds = { clock: server.options.clock, signal, mostMs: TERMINATE_MOST_MS };
   await terminateNamed(session, applicationName(state.id), bounds);
-  if (state.transaction === null) return 'not-swapped';
+  if (state.transaction === null || !(await isOnServer(session, toState(state)))) {
+    return 'not-swapped';
+  }
   const { status } = await session.queryOne<{ status: string | null }>(
     'SELECT pg_xact_status($1::xid8) AS status',
     [state.transaction],

@@ -8,6 +8,7 @@ import { readDatabase } from '../restore/live.ts';
 import { newNames } from '../restore/names.ts';
 import { requireAll } from '../restore/require-all.ts';
 import type { Server } from '../restore/server.ts';
+import { readServerId } from '../restore/server-identity.ts';
 import type { Session } from '../session.ts';
 import { lockRoom } from './lock-room.ts';
 import { identify, measureSafety, safetyPaths } from './safety-file.ts';
@@ -30,6 +31,7 @@ export async function planInPlace(
     kind: 'restore',
     id: newNames().id,
     liveName: live.name,
+    serverId: await readServerId(session),
     liveOid: live.oid,
     archive: null,
     archiveMajor: details.dumpMajor ?? 0,
@@ -64,6 +66,7 @@ export async function planUndoInPlace(
     kind: 'undo',
     id: newNames().id,
     liveName: live.name,
+    serverId: await readServerId(session),
     liveOid: live.oid,
     archive,
     archiveMajor: await majorOf(archive, signal),

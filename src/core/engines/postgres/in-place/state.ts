@@ -9,6 +9,8 @@ export interface InPlaceState {
   /** 16 hex digits, also the name of the safety dump. */
   readonly id: string;
   readonly liveName: string;
+  /** Null where it may not be read; none in what was journalled before it was noted. */
+  readonly serverId?: string | null;
   readonly liveOid: string;
   /** Archive to load; null until `stage` has been told where it lies. */
   readonly archive: string | null;

@@ -5,6 +5,7 @@ import type { PostgresClient } from '../clients.ts';
 import { createExtensions, isGiven } from '../restore/extensions.ts';
 import { writeDefinitions } from '../restore/full-read.ts';
 import { createLoadRole } from '../restore/load-role.ts';
+import { lendPublic } from '../restore/public-schema.ts';
 import type { Server } from '../restore/server.ts';
 import { inspectScript } from '../script/inspection.ts';
 import { CONTROL_TYPES, type Toc, type TocFilter } from '../script/toc.ts';
@@ -45,6 +46,7 @@ export async function prepareExtensions(
   signal: AbortSignal,
 ): Promise<TocFilter> {
   const needed = await readNeeded(source, inScratch.major, signal);
+  await lendPublic(inScratch, loader.user);
   await createExtensions(inScratch, needed, loader.user);
   const schemas = needed.flatMap(({ schema }) => schema ?? []).filter((name) => !isGiven(name));
   return { types: [...CONTROL_TYPES, ELSEWHERE], schemas: ['public', ...schemas] };

@@ -87,8 +87,8 @@ async function load(
   const budgetBytes = stagingBudget(2 * expected, 0, undefined);
   const { name, liveName, loadRole } = scratch;
   const loader = await chooseLoader(server, session, { name: loadRole, jobs, budgetBytes });
-  const owner = loader.user;
-  const oid = await createStaging(session, { name, owner, liveName }, sourceModel(manifest));
+  const guest = loader === server.control ? undefined : loader.user;
+  const oid = await createStaging(session, { name, guest, liveName }, sourceModel(manifest));
   const source = { client, archive, toc, workFolder };
   const filter = await filterFor(server, loader, scratch, source, signal);
   const watch = {

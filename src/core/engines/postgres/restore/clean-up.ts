@@ -1,6 +1,7 @@
 import type { StepContext } from '../../engine.ts';
 import type { Session } from '../session.ts';
 import { dropDatabase } from './drop-database.ts';
+import { tidyGivenRole } from './given-load-role.ts';
 import { dropLoadRole } from './load-role.ts';
 import { applicationName } from './names.ts';
 import { dropPlaceholders } from './placeholders.ts';
@@ -12,9 +13,20 @@ import { terminateNamed } from './terminate.ts';
 
 const TERMINATE_MOST_MS = 30_000;
 
-/** Drops the roles that a restore needed while it ran. Returns the placeholders that must stay. */
-export async function dropRoles(session: Session, state: PostgresRestoreState): Promise<string[]> {
+/**
+ * Drops the roles that a restore needed while it ran, and puts one that it was given in order.
+ * Returns the placeholders that must stay.
+ */
+export async function dropRoles(
+  server: Server,
+  session: Session,
+  state: PostgresRestoreState,
+  signal: AbortSignal,
+): Promise<string[]> {
   if (state.loadRole !== null) await dropLoadRole(session, state.loadRole);
+  else if (server.load && state.kind === 'restore' && state.stagingOid !== null) {
+    await tidyGivenRole(server, session, server.load, signal);
+  }
   return dropPlaceholders(session, { ...state, names: state.placeholders });
 }
 
@@ -25,7 +37,7 @@ export async function finishRestore(
   { signal, log }: StepContext,
 ): Promise<void> {
   await using session = await server.open({ applicationName: 'dropback finish', signal });
-  const left = await dropRoles(session, state);
+  const left = await dropRoles(server, session, state, signal);
   left.push(...(await tidyStandIns(session, server.liveName)));
   if (left.length > 0) log.warn({ roles: left }, 'roles made for the restore are still in use');
 }
@@ -47,7 +59,7 @@ export async function discardRestore(
       rollBackPrepared(server, session, database, signal),
     );
   }
-  const left = await dropRoles(session, state);
+  const left = await dropRoles(server, session, state, signal);
   left.push(...(await tidyStandIns(session, server.liveName)));
   if (left.length > 0) log.warn({ roles: left }, 'roles made for the restore are still in use');
 }

@@ -16,19 +16,33 @@ export type CreationModel = Pick<
 /**
  * Creates the staging database from template0, in everything that is fixed at creation like the
  * model. Nobody can connect before CONNECT has been taken from PUBLIC. Returns its OID.
+ *
+ * `owner` defaults to control. A `guest` may work in it and no more: as its owner, the role that
+ * runs a foreign file could shut control out, and keep the database with a prepared transaction.
  */
 export async function createStaging(
   session: Session,
-  staging: { readonly name: string; readonly owner: string; readonly liveName: string },
+  staging: {
+    readonly name: string;
+    readonly owner?: string;
+    readonly guest?: string | undefined;
+    readonly liveName: string;
+  },
   model: CreationModel,
 ): Promise<string> {
   const database = ident(staging.name);
-  const options = [`OWNER ${ident(staging.owner)}`, ...creationOptions(model)];
+  const { owner, guest } = staging;
+  const options = creationOptions(model);
+  if (owner !== undefined) options.unshift(`OWNER ${ident(owner)}`);
   await session.query(
     `CREATE DATABASE ${database} TEMPLATE template0 ALLOW_CONNECTIONS false ${options.join(' ')}`,
   );
   await session.query(`COMMENT ON DATABASE ${database} IS ${literal(marker(staging.liveName))}`);
   await session.query(`REVOKE ALL ON DATABASE ${database} FROM PUBLIC`);
+  if (guest !== undefined) {
+    const rights = 'CONNECT, CREATE, TEMPORARY';
+    await session.query(`GRANT ${rights} ON DATABASE ${database} TO ${ident(guest)}`);
+  }
   await session.query(`ALTER DATABASE ${database} ALLOW_CONNECTIONS true`);
   const { oid } = await session.queryOne<{ oid: string }>(
     'SELECT oid::text AS oid FROM pg_database WHERE datname = $1',

@@ -48,9 +48,10 @@ export async function dropDatabase(
       await session.query(`DROP DATABASE ${database}`);
       return true;
     }
-    if (found.template) await session.query(`ALTER DATABASE ${database} IS_TEMPLATE false`);
     await terminateIn(session, [found.oid]);
+    // First: one of them may hold the row that the next statement changes.
     await endPrepared?.(doomed.name);
+    if (found.template) await session.query(`ALTER DATABASE ${database} IS_TEMPLATE false`);
     await session.query(`DROP DATABASE ${database} WITH (FORCE)`);
   } catch (error) {
     if (error instanceof DropbackError && (error.retryable || error.code === 'run/aborted')) {

@@ -32,6 +32,7 @@ import { dropKept, measure } from './previous.ts';
 import { requireSwappable } from './ready.ts';
 import { restoreChecks } from './restore-checks.ts';
 import { type PostgresRestoreOptions, Server } from './server.ts';
+import { KnownStates } from './server-identity.ts';
 import { type Loaded, stageDrop } from './stage.ts';
 import { fromState, toState } from './state.ts';
 import { swapAndReport } from './swap-and-report.ts';
@@ -44,11 +45,13 @@ export class PostgresRestoreEngine implements RestoreEngine {
   readonly kind = 'postgres';
   readonly description: string;
   readonly #server: Server;
+  readonly #states: KnownStates;
   /** By restore: between stage and check, in one process. */
   readonly #loads = new Map<string, Loaded>();
 
   constructor(options: PostgresRestoreOptions) {
     this.#server = new Server(options);
+    this.#states = new KnownStates(this.#server);
     this.description = describeConnection(options.database.connection);
   }
 
@@ -143,8 +146,15 @@ export class PostgresRestoreEngine implements RestoreEngine {
     return readReplaced(this.#server, fromState(state), signal);
   }
 
-  async isOfLive({ engine, target, liveName }: RestoreState): Promise<boolean> {
-    return engine === 'postgres' && (target === 'side' || liveName === this.#server.liveName);
+  /** Whether it was a restore on the server that is configured now. */
+  isHere(state: RestoreState): Promise<boolean> {
+    return this.#states.isHere(state);
+  }
+
+  async isOfLive(state: RestoreState): Promise<boolean> {
+    const { engine, target, liveName } = state;
+    if (engine !== 'postgres') return false;
+    return target === 'side' || (liveName === this.#server.liveName && this.#states.isHere(state));
   }
 
   finish(state: RestoreState, context: StepContext): Promise<void> {

@@ -7,6 +7,7 @@ import { type ContentCheck, checkContent } from './check.ts';
 import { dropRoles } from './clean-up.ts';
 import type { InspectionDetails } from './details.ts';
 import { emptiedTables } from './emptied.ts';
+import { tidyGivenRole } from './given-load-role.ts';
 import { applicationName } from './names.ts';
 import { handOver } from './ownership-apply.ts';
 import { emptyPlaceholders } from './placeholders.ts';
@@ -38,6 +39,9 @@ export async function finishStaging(
     applicationName: applicationName(state.id),
     signal,
   });
+  if (loaded.identity && state.loadRole === null) {
+    await tidyGivenRole(server, maintenance, loaded.identity, signal);
+  }
   const content = await checkAsLoader(server, state, loaded, details, context);
   const warnings = [...loaded.warnings, ...content.warnings];
   if (details.foreign && details.liveOid !== null && state.target === 'live') {
@@ -55,7 +59,7 @@ export async function finishStaging(
     warnings.push(...(await takeOver(inStaging, server, state, loaded, heir)));
   }
   if (!staysApart(state, loaded)) {
-    const left = await dropRoles(maintenance, state);
+    const left = await dropRoles(server, maintenance, state, signal);
     warnings.push(
       ...left.map((role) => `the role made for the restore could not be dropped: ${role}`),
     );

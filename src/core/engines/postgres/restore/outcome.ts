@@ -5,7 +5,8 @@ import { nameOfOid } from './live.ts';
 import { applicationName } from './names.ts';
 import { measure } from './previous.ts';
 import type { Server } from './server.ts';
-import type { PostgresRestoreState } from './state.ts';
+import { isOnServer } from './server-identity.ts';
+import { type PostgresRestoreState, toState } from './state.ts';
 import { terminateNamed } from './terminate.ts';
 
 const TERMINATE_MOST_MS = 30_000;
@@ -24,7 +25,9 @@ export async function readOutcome(
   const { clock } = server.options;
   const bounds = { clock, signal, mostMs: TERMINATE_MOST_MS };
   await terminateNamed(session, applicationName(state.id), bounds);
-  if (state.stagingOid === null) return 'not-swapped';
+  if (state.stagingOid === null || !(await isOnServer(session, toState(state)))) {
+    return 'not-swapped';
+  }
   const name = await nameOfOid(session, state.stagingOid);
   return name === state.liveName ? 'swapped' : 'not-swapped';
 }

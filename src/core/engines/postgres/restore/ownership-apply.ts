@@ -6,6 +6,7 @@ import { ownershipSql } from '../script/ownership-sql.ts';
 import type { Session } from '../session.ts';
 import { type LeftOut, leftOutWarnings } from './left-out.ts';
 import { type OwnershipRules, objection, readOwnershipRules } from './ownership-rules.ts';
+import { takePublicBack } from './public-schema.ts';
 import { reassignOwned } from './reassign-owned.ts';
 import { inTransaction } from './transaction.ts';
 
@@ -31,6 +32,7 @@ export interface Handover {
 export async function handOver(inStaging: Session, handover: Handover): Promise<string[]> {
   const { loadRole, owner, heir, isOwnRole, onlyForesee } = handover;
   if (!onlyForesee) {
+    await takePublicBack(inStaging, loadRole);
     await giveContainers(inStaging, loadRole, heir);
     await reassignOwned(inStaging, loadRole, heir);
   }
@@ -52,12 +54,12 @@ async function giveContainers(inStaging: Session, loadRole: string, heir: string
   const { name } = await inStaging.queryOne<{ name: string }>('SELECT current_database() AS name');
   const owned = await inStaging.query<{ kind: 'DATABASE' | 'SCHEMA'; name: string }>(
     `SELECT 'DATABASE' AS kind, datname AS name FROM pg_database
-      WHERE datname = $1 AND datdba = (SELECT oid FROM pg_roles WHERE rolname = $2)
+      WHERE datname = $1 AND datdba <> (SELECT oid FROM pg_roles WHERE rolname = $3)
       UNION ALL
      SELECT 'SCHEMA', nspname FROM pg_namespace
       WHERE nspowner = (SELECT oid FROM pg_roles WHERE rolname = $2)
       ORDER BY kind`,
-    [name, loadRole],
+    [name, loadRole, heir],
   );
   for (const one of owned) {
     await inStaging.query(`ALTER ${one.kind} ${ident(one.name)} OWNER TO ${ident(heir)}`);

@@ -7,6 +7,7 @@ import { oidOfName } from './live.ts';
 import { newNames, parseDatabaseName } from './names.ts';
 import { measure } from './previous.ts';
 import type { Server } from './server.ts';
+import { readServerId } from './server-identity.ts';
 import { isStandIn, standInFor } from './stand-in.ts';
 import type { PostgresRestoreState } from './state.ts';
 
@@ -30,6 +31,7 @@ export async function planRestore(
     target: target.kind,
     rehearsal: target.kind === 'live' && target.rehearsal === true,
     liveName,
+    serverId: await readServerId(session),
     liveOid: target.kind === 'live' ? (liveOid ?? null) : null,
     owner: details.owner,
     stagingName: names.staging,
@@ -77,6 +79,7 @@ export async function planUndo(
     id: names.id,
     target: 'live',
     liveName: server.liveName,
+    serverId: await readServerId(session),
     liveOid: (await oidOfName(session, server.liveName)) ?? null,
     owner: server.applicationUser,
     stagingName: previous.name,

@@ -32,8 +32,8 @@ export async function requireNonePrepared(session: Session, database: string): P
 /**
  * Ends what content of a file has prepared in a database that is about to be dropped and that nobody
  * else is in any more. That can be done only from within, by the owner of each or a superuser, and
- * calls nothing of the content. What was set on the database stays: such a transaction may hold the
- * very rows that a RESET would change, and could make us its own role at worst.
+ * calls nothing of the content. Nothing on the database is changed for it: it belongs to control, so
+ * that no content can have shut us out.
  */
 export async function rollBackPrepared(
   server: Server,
@@ -43,7 +43,6 @@ export async function rollBackPrepared(
 ): Promise<void> {
   const prepared = await readPrepared(maintenance, database);
   if (prepared.length === 0) return;
-  await letUsIn(maintenance, database);
   const id = parseDatabaseName(database)?.id ?? '';
   await using inside = await server.open({
     applicationName: applicationName(id),
@@ -64,19 +63,6 @@ function readPrepared(session: Session, database: string): Promise<Prepared[]> {
     'SELECT gid, owner::text AS owner FROM pg_prepared_xacts WHERE database = $1 ORDER BY prepared',
     [database],
   );
-}
-
-/** The file's own role owns it, and may have shut out everybody but superusers. */
-async function letUsIn(maintenance: Session, name: string): Promise<void> {
-  const { open } = await maintenance.queryOne<{ open: boolean }>(
-    `SELECT rolsuper OR datconnlimit = -1 AND has_database_privilege(d.oid, 'CONNECT') AS open
-       FROM pg_database d, pg_roles r WHERE datname = $1 AND rolname = current_user`,
-    [name],
-  );
-  if (open) return;
-  const database = ident(name);
-  await maintenance.query(`ALTER DATABASE ${database} CONNECTION LIMIT -1`);
-  await maintenance.query(`GRANT CONNECT ON DATABASE ${database} TO CURRENT_USER`);
 }
 
 async function rollBackOne(inside: Session, { gid, owner }: Prepared): Promise<void> {

@@ -13,6 +13,7 @@ import { withinBudget } from './budget.ts';
 import { createStaging } from './create-staging.ts';
 import { detailsOf, type InspectionDetails } from './details.ts';
 import { createExtensions } from './extensions.ts';
+import { prepareGivenRole } from './given-load-role.ts';
 import { writeList } from './list-file.ts';
 import { type DatabaseFacts, readDatabase } from './live.ts';
 import { loadArchive } from './load-archive.ts';
@@ -24,6 +25,7 @@ import { createPlaceholders } from './placeholders.ts';
 import { prepareForJobs } from './prepare-archive.ts';
 import { requireNonePrepared } from './prepared.ts';
 import { choosePsql } from './psql.ts';
+import { lendPublic } from './public-schema.ts';
 import type { Server } from './server.ts';
 import { createStandIn, isStandIn } from './stand-in.ts';
 import { type PostgresRestoreState, toState } from './state.ts';
@@ -71,11 +73,12 @@ export async function stageDrop(
   await createPlaceholders(session, { ...planned, names: planned.placeholders });
   await createKnownStandIns(session, server.liveName, planned, details);
   const { stagingBudgetBytes: budgetBytes } = inspection;
-  const loader = await loadIdentity(server, session, planned, details, { jobs, budgetBytes });
+  const bounds = { jobs, budgetBytes };
+  const loader = await loadIdentity(server, session, planned, details, bounds, signal);
   const model = await modelDatabase(session, server);
   const staging = {
     name: planned.stagingName,
-    owner: loader?.user ?? planned.owner,
+    ...(loader ? { guest: loader.user } : { owner: planned.owner }),
     liveName: server.liveName,
   };
   const stagingOid = await createStaging(session, staging, model);
@@ -92,7 +95,7 @@ export async function stageDrop(
     progress: context.progress,
   };
   const settings = await loadSettings(session, jobs);
-  if (loader) await prepareExtensions(stage, loader, signal);
+  if (loader) await prepareForLoader(stage, loader, signal);
   const loaded = await withinBudget(watch, signal, (within) => load(stage, settings, within));
   await requireNonePrepared(session, planned.stagingName);
   context.progress(1);
@@ -119,9 +122,14 @@ async function loadIdentity(
   state: PostgresRestoreState,
   details: InspectionDetails,
   bounds: { readonly jobs: number; readonly budgetBytes: number },
+  signal: AbortSignal,
 ): Promise<PostgresConnection | undefined> {
   if (!details.foreign) return undefined;
-  if (state.loadRole === null) return server.load;
+  if (state.loadRole === null) {
+    const { load } = server;
+    if (load) await prepareGivenRole(server, session, load, signal);
+    return load;
+  }
   const role = { name: state.loadRole, liveName: server.liveName, ...bounds };
   return createLoadRole(session, role, server.control);
 }
@@ -136,7 +144,7 @@ async function modelDatabase(session: Session, server: Server): Promise<Database
   });
 }
 
-async function prepareExtensions(
+async function prepareForLoader(
   stage: Stage,
   loader: PostgresConnection,
   signal: AbortSignal,
@@ -146,6 +154,7 @@ async function prepareExtensions(
     database: stage.state.stagingName,
     signal,
   });
+  await lendPublic(inStaging, loader.user);
   await createExtensions(inStaging, stage.details.extensions, loader.user);
 }
 

@@ -16,6 +16,8 @@ export interface PostgresRestoreState {
   readonly rehearsal?: boolean;
   /** The name that staging gets in the end. */
   readonly liveName: string;
+  /** Null where it may not be read; none in what was journalled before it was noted. */
+  readonly serverId?: string | null;
   /** Null where there was no database of that name. */
   readonly liveOid: string | null;
   /** Who owns everything that nobody else owns. */
