@@ -38,7 +38,9 @@ export function recordForRequest(
     startedAt: now.toISOString(),
   } as const;
   if (kind === 'undo') {
-    const { previous } = findPrevious(kept, request.previousId);
+    const { previous, replacedBy } = findPrevious(kept, request.previousId);
+    const isLater = previous.replacedAt > request.createdAt;
+    if (request.previousId === undefined && replacedBy === 'undo' && isLater) throw alreadyUndone();
     const target = { kind: 'live' } as const;
     return newRecord({
       ...common,
@@ -76,6 +78,17 @@ export function findPrevious(
   throw new DropbackError('request/no-previous', which, {
     hint: '`dropback previous` shows those that are; backups can be restored at any time.',
   });
+}
+
+/** Two people ask at once, or one asks twice: carried out, the second would take the first back. */
+function alreadyUndone(): DropbackError {
+  return new DropbackError(
+    'request/already-undone',
+    'another undo was carried out since this one was asked for',
+    {
+      hint: 'the database from before the restore is live. `dropback undo` asked for now would bring back what was live until then.',
+    },
+  );
 }
 
 function isForced(file: string): boolean {

@@ -163,6 +163,21 @@ test('asked while a restore is in hand, it takes that one back; one database is 
   expect(most).toBe(2);
 });
 
+test('asked for twice at once, it is done once', async () => {
+  await started();
+  await restored('fresh');
+  const [first, second] = [await submit(), await submit()];
+  const results = [await resultOf(first), await resultOf(second)];
+  expect(results.map(({ exitCode }) => exitCode).sort()).toEqual([0, 3]);
+  expect(results.find(({ exitCode }) => exitCode === 3)?.error?.code).toBe(
+    'request/already-undone',
+  );
+  expect(await world.liveText()).toBe(script('old'));
+  await clock.advance(1000);
+  expect(await undo()).toMatchObject({ exitCode: 0 });
+  expect(await world.liveText()).toBe(script('fresh'));
+});
+
 test('a drop that arrives while an undo waits comes after it', async () => {
   let isDown = false;
   await started({
