@@ -166,7 +166,9 @@ test('asked while a restore is in hand, it takes that one back; one database is 
 test('asked for twice at once, it is done once', async () => {
   await started();
   await restored('fresh');
+  await world.stop();
   const [first, second] = [await submit(), await submit()];
+  await restarted(1000);
   const results = [await resultOf(first), await resultOf(second)];
   expect(results.map(({ exitCode }) => exitCode).sort()).toEqual([0, 3]);
   expect(results.find(({ exitCode }) => exitCode === 3)?.error?.code).toBe(
