@@ -57,6 +57,7 @@ export function recordForRequest(
   const forced = file !== undefined && isForced(file);
   const target: RestoreTarget =
     into === undefined ? { kind: 'live' } : { kind: 'side', name: into };
+  if (kind === 'restore' && into === undefined) requireNotRestored(request, kept);
   return newRecord({
     ...common,
     name: file === undefined ? (backupId ?? '') : safeName(raw),
@@ -78,6 +79,32 @@ export function findPrevious(
   throw new DropbackError('request/no-previous', which, {
     hint: '`dropback previous` shows those that are; backups can be restored at any time.',
   });
+}
+
+/** `app_20261122T191500Z.dump.zst` */
+const BACKUP = /_\d{8}T\d{6}Z\./;
+
+/**
+ * The same backup asked for twice at once: carried out, the second would drop the database that the
+ * first has put aside, and keep a copy of the backup in its place.
+ */
+function requireNotRestored(
+  { backupId, createdAt }: RestoreRequest,
+  [newest]: readonly PreviousRecord[],
+): void {
+  if (backupId === undefined || !newest || newest.previous.replacedAt <= createdAt) return;
+  const { replacedBy } = newest;
+  // The record has the archive's name; which one is the latest was looked up only then.
+  const isSame =
+    backupId === 'latest' ? BACKUP.test(replacedBy) : replacedBy.startsWith(`${backupId}.`);
+  if (!isSame) return;
+  throw new DropbackError(
+    'request/already-restored',
+    `${replacedBy} was restored since this was asked for`,
+    {
+      hint: 'it is live, and what it replaced is kept: `dropback undo` brings that back. Ask again where it is to be restored once more.',
+    },
+  );
 }
 
 /** Two people ask at once, or one asks twice: carried out, the second would take the first back. */

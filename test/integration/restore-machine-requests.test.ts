@@ -45,6 +45,24 @@ test('where no drop folder is, there is no daemon to wait for', async () => {
   await expect(asking).rejects.toMatchObject({ code: 'request/no-daemon' });
 });
 
+test('a backup that is asked for twice at once is restored once: what it replaced stays', async () => {
+  const manifest = { id: 'app_20260101T000000Z', archive: { file: 'app_20260101T000000Z.sql' } };
+  const manifests = new Map([['x', manifest as Manifest]]);
+  const client = await started();
+  await world.stop();
+  const twice = [{}, {}].map(() => client.submit({ kind: 'restore', backupId: 'latest' }, signal));
+  const ids = await Promise.all(twice);
+  world = new World(world.root, { manifests }).start();
+  const follow = (id: string) => client.follow(id, { signal, takenWithinMs: 60_000 });
+  const results = await Promise.all(ids.map(follow));
+  expect(results.map(({ exitCode }) => exitCode).sort()).toEqual([0, 3]);
+  expect(results.flatMap(({ error }) => error?.code ?? [])).toEqual(['request/already-restored']);
+  expect(await world.liveText()).toBe(script('from_backup'));
+  expect(await ask(client, { kind: 'undo' })).toMatchObject({ exitCode: 0 });
+  expect(await world.liveText()).toBe(script('old'));
+  expect(await ask(client, { kind: 'restore', backupId: 'latest' })).toMatchObject({ exitCode: 0 });
+});
+
 test('restore, undo, undo again, drop-previous', async () => {
   const client = await started();
   const file = await fileOf('app.sql', script('fresh'));

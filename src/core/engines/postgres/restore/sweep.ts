@@ -106,6 +106,7 @@ async function leftoverDatabases(
 interface Candidate extends Leftover {
   readonly id: string;
   readonly comment: string | null;
+  /** And nobody is at it. */
   readonly halfDropped: boolean;
   readonly inUse: boolean;
   /** A session of the restore that its name tells of is there. */
@@ -115,7 +116,8 @@ interface Candidate extends Leftover {
 async function readCandidates(session: Session): Promise<Candidate[]> {
   const rows = await session.query<Omit<Candidate, 'kind' | 'id'>>(
     `SELECT datname AS name, oid::text AS oid, shobj_description(oid, 'pg_database') AS comment,
-            datconnlimit = -2 AS "halfDropped",
+            datconnlimit = -2 AND NOT EXISTS (SELECT FROM pg_stat_activity a
+              WHERE a.state = 'active' AND a.query LIKE 'DROP DATABASE%' || d.datname || '%') AS "halfDropped",
             EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid) AS "inUse",
             EXISTS (SELECT FROM pg_stat_activity a
                      WHERE a.application_name = $1 || right(d.datname, 16)) AS "hasMaker"
