@@ -1,4 +1,4 @@
-import { readdir, rm } from 'node:fs/promises';
+import { opendir, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { nameOfTemporary } from '../core/runtime/durable-files.ts';
 import { PROBE } from './drop-folder/folder-checks.ts';
@@ -27,9 +27,12 @@ export async function removeInterruptedWrites(parts: MachineParts): Promise<void
   }
 }
 
-/** `isOurs` is asked about the name that the file was to have. */
+/**
+ * `isOurs` is asked about the name that the file was to have. Not all names at once: `done/` may hold
+ * ten thousand, and what they take stays in a daemon's memory.
+ */
 async function sweep(folder: string, isOurs: (name: string) => boolean): Promise<void> {
-  for (const name of await readdir(folder)) {
+  for await (const { name } of await opendir(folder, { bufferSize: 256 })) {
     const intended = nameOfTemporary(name);
     if (intended !== undefined && isOurs(intended)) await rm(join(folder, name), { force: true });
   }

@@ -19,7 +19,7 @@ export interface ArchiveOptions {
   readonly recipients: readonly string[];
 }
 
-/** Writes the checked copy into the new file of the spool, compressed. */
+/** Writes the copy into the new file of the spool, compressed. */
 export async function writeArchive(
   { copy, bytes }: CopyAnswer,
   { runAs, recipients }: ArchiveOptions,

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
 import { DropbackError } from '../../runtime/errors.ts';
+import { together } from '../../runtime/together.ts';
 import type { Dump, DumpRequest } from '../engine.ts';
 import { type WrittenArchive, writeArchive } from './dump-archive.ts';
 import { copyPrefix } from './names.ts';
 import type { Location } from './owner.ts';
-import type { CopyAnswer } from './protocol.ts';
+import type { ContentFacts, CopyAnswer } from './protocol.ts';
 import type { SqliteTool } from './tool-client.ts';
 import { warningsOf } from './warnings.ts';
 
@@ -13,7 +14,7 @@ import { warningsOf } from './warnings.ts';
 const BUSY_MS = 60_000;
 
 /**
- * Copy, check, compress. The copy lies in a private folder: beside the spool where the daemon is the
+ * Copy, then check and compress. The copy lies in a private folder: beside the spool where the daemon is the
  * file's owner, else beside the database, the one place that is surely the owner's to write in. With
  * recipients always there: what it holds lies there unencrypted anyway, and nowhere else.
  */
@@ -36,9 +37,18 @@ export async function dump(
   if (left.length > 0) await remove(left.map(({ name }) => join(parent, name)));
   try {
     const copied = await tool.ask('copy', { from: path, folder, busyMs: BUSY_MS }, options);
-    requireSound(copied, path);
-    const written = await writeArchive(copied, { runAs, recipients }, request, signal);
-    return describe(location, copied, written, request);
+    // One reads on one processor, the other compresses: both at a time.
+    const [content, written] = await together(
+      signal,
+      async (joint) => {
+        const inspect = { ...options, signal: joint };
+        const found = await tool.ask('inspect', { path: copied.copy }, inspect);
+        requireSound(found, path);
+        return found;
+      },
+      (joint) => writeArchive(copied, { runAs, recipients }, request, joint),
+    );
+    return describe(location, { ...copied, ...content }, written, request);
   } finally {
     // Swept by the next backup, if need be: what went wrong before must not be hidden by this.
     await remove([folder]).catch((error: unknown) =>
@@ -47,7 +57,7 @@ export async function dump(
   }
 }
 
-function requireSound({ damage }: CopyAnswer, path: string): void {
+function requireSound({ damage }: ContentFacts, path: string): void {
   if (damage.length === 0) return;
   throw new DropbackError('backup/source-corrupt', `${path} is damaged: ${damage[0]}`, {
     hint: 'stop the application, keep a copy of the file with its -wal, and restore the last good backup or try `sqlite3 FILE .recover`. Earlier backups are kept.',
@@ -57,7 +67,7 @@ function requireSound({ damage }: CopyAnswer, path: string): void {
 
 function describe(
   location: Location,
-  copied: CopyAnswer,
+  copied: CopyAnswer & ContentFacts,
   { archive, readOnTheWay }: WrittenArchive,
   request: DumpRequest,
 ): Dump {

@@ -92,11 +92,12 @@ export interface CopyRequest {
   readonly busyMs: number;
 }
 
-export interface CopyAnswer extends ContentFacts {
+export interface CopyAnswer {
   readonly source: FileFacts;
   /** When the read transaction began; ISO 8601, UTC. */
   readonly snapshotAt: string;
   readonly copy: string;
+  readonly bytes: number;
 }
 
 /** What is inside a database file, after every page of it was read. */
