@@ -77,6 +77,7 @@ describe('the commands of dropback', () => {
     const undo = await stack.run('dropback', ['undo']);
     expect(undo.code, undo.output).toBe(0);
     expect(undo.output).toContain('the previous database is live again');
+    expect(undo.output).toMatch(/is kept until \d{4}-\d\d-\d\dT[\d:]{8}Z: `dropback undo`$/m);
     // What the result says is not said before it as well.
     expect(undo.output.split('\n')).not.toContain('undone');
     expect(stack.rows()).toBe('');

@@ -156,8 +156,8 @@ function printReport(
   for (const line of report.differences ?? []) terminal.out(`  ${printable(line)}`);
   for (const line of report.warnings)
     terminal.out(`  ${colour(terminal, 'yellow', 'warning')}: ${printable(line)}`);
-  if (report.previous && outcome === 'restored') {
-    const until = report.previous.keptUntil;
+  if (report.previous && (outcome === 'restored' || outcome === 'undone')) {
+    const until = `${report.previous.keptUntil.slice(0, 19)}Z`;
     terminal.out(`  the database that was live before is kept until ${until}: \`${undoing}\``);
   }
 }

@@ -69,13 +69,21 @@ export async function gatherStatus(
     operations.catalogue(config).then((catalogue) => catalogue.list(signal)),
     operations.prune(config, true, signal),
   ]);
-  return describe(config, known, withoutOthers(all, retention), retention, clock.now());
+  const view = withoutOthers(all, retention);
+  return describe(config, withoutDrained(known, view), view, retention, clock.now());
 }
 
 /** What another db-backup puts into the same place says nothing of how this database stands. */
 function withoutOthers(view: CatalogueView, retention: readonly StorePrune[]): CatalogueView {
   const ids = new Set(retention.flatMap(({ others }) => others?.ids ?? []));
   return { ...view, entries: view.entries.filter(({ id }) => !ids.has(id)) };
+}
+
+/** What waited when the daemon looked last may be there by now: `dropback backup` uploads it as well. */
+function withoutDrained(known: KnownStatus, { entries, unreachable }: CatalogueView): KnownStatus {
+  const { status } = known;
+  const isDrained = unreachable.length === 0 && entries.every(({ uploaded }) => uploaded);
+  return status && isDrained ? { ...known, status: { ...status, uploadBacklog: 0 } } : known;
 }
 
 function describe(

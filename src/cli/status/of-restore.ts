@@ -18,7 +18,7 @@ export interface RestoreView extends RestoreDaemonStatus {
   readonly name: string;
   readonly database: string;
   readonly health: 'healthy' | 'unhealthy';
-  readonly daemon: 'running' | 'not answering';
+  readonly daemon: 'running' | 'not answering' | 'not asked';
   readonly dropFolder: string;
   /** What takes the kept database back, as it has to be typed. */
   readonly undo: string;
@@ -42,13 +42,14 @@ async function viewOf(
   { operations, signal }: CliContext,
 ): Promise<RestoreView> {
   const { status, isAlive } = await operations.restoreStatus(config, signal);
-  const isSilent = !isAlive && config.healthPort !== 0;
+  const isAsked = config.healthPort !== 0;
+  const isSilent = !isAlive && isAsked;
   const problems = [...(isSilent ? [silence(config.healthPort)] : []), ...status.problems];
   return {
     name: config.name,
     database: databaseAddress(config.database),
     health: isRestoreLive({ ...status, problems }) ? 'healthy' : 'unhealthy',
-    daemon: isAlive ? 'running' : 'not answering',
+    daemon: isAlive ? 'running' : isAsked ? 'not answering' : 'not asked',
     dropFolder: restorePlace(config, 'incoming'),
     undo: undoCommand(config),
     ...status,
