@@ -9,6 +9,26 @@ export const readings: readonly ((text: string) => string)[] = [
   fromHtml,
 ];
 
+/** How often a text may be written so one after the other: JSON in JSON in a line of a log. */
+export const DEPTH = 3;
+
+/** Both alphabets; shorter runs hold no secret that is looked for. */
+export const BASE64 = /[\w+/-]{8,}/g;
+
+/** The text and all that it may say, as one text to look into. */
+export function everyReading(text: string): string {
+  const all = new Set([text]);
+  for (const read of readings) {
+    let said = text;
+    for (let n = 0; n < DEPTH; n++) {
+      said = read(said);
+      all.add(said);
+    }
+  }
+  for (const run of text.match(BASE64) ?? []) for (const said of base64Readings(run)) all.add(said);
+  return [...all].join('\n');
+}
+
 /** What base64 says, wherever it begins in these characters. */
 export function base64Readings(run: string): string[] {
   return [0, 1, 2, 3].map((at) => Buffer.from(run.slice(at), 'base64').toString());
