@@ -1,7 +1,7 @@
 import type { StepContext } from '../../engine.ts';
 import type { Session } from '../session.ts';
 import { dropDatabase } from './drop-database.ts';
-import { tidyGivenRole } from './given-load-role.ts';
+import { tidyLoadRole } from './given-load-role.ts';
 import { dropLoadRole } from './load-role.ts';
 import { applicationName } from './names.ts';
 import { dropPlaceholders } from './placeholders.ts';
@@ -25,7 +25,7 @@ export async function dropRoles(
 ): Promise<string[]> {
   if (state.loadRole !== null) await dropLoadRole(session, state.loadRole);
   else if (server.load && state.kind === 'restore' && state.stagingOid !== null) {
-    await tidyGivenRole(server, session, server.load, signal);
+    await tidyLoadRole(server, session, server.load, signal);
   }
   return dropPlaceholders(session, { ...state, names: state.placeholders });
 }

@@ -7,7 +7,7 @@ import { type ContentCheck, checkContent } from './check.ts';
 import { dropRoles } from './clean-up.ts';
 import type { InspectionDetails } from './details.ts';
 import { emptiedTables } from './emptied.ts';
-import { tidyGivenRole } from './given-load-role.ts';
+import { tidyLoadRole } from './given-load-role.ts';
 import { applicationName } from './names.ts';
 import { handOver } from './ownership-apply.ts';
 import { emptyPlaceholders } from './placeholders.ts';
@@ -39,9 +39,8 @@ export async function finishStaging(
     applicationName: applicationName(state.id),
     signal,
   });
-  if (loaded.identity && state.loadRole === null) {
-    await tidyGivenRole(server, maintenance, loaded.identity, signal);
-  }
+  // The check logs in anew: nothing that the file has set on its role may keep it out.
+  if (loaded.identity) await tidyLoadRole(server, maintenance, loaded.identity, signal);
   const content = await checkAsLoader(server, state, loaded, details, context);
   const warnings = [...loaded.warnings, ...content.warnings];
   if (details.foreign && details.liveOid !== null && state.target === 'live') {

@@ -25,7 +25,7 @@ export async function prepareGivenRole(
 }
 
 /** After a load that had its login right when it began. */
-export async function tidyGivenRole(
+export async function tidyLoadRole(
   server: Server,
   session: Session,
   load: PostgresConnection,
