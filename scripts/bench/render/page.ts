@@ -78,7 +78,7 @@ function sizeText({
       : '';
   const missing = leftOut.map((why) => `- left out: ${why}`);
   return [
-    `**${size}**: ${facts}; ${repetitions} repetitions, ${measuredAt.slice(0, 10)}.${load}`,
+    `**${size}**: ${facts}; ${repetitions} ${repetitions === 1 ? 'repetition' : 'repetitions'}, ${measuredAt.slice(0, 10)}.${load}`,
     '',
     ...missing,
     ...(missing.length > 0 ? [''] : []),
