@@ -22,6 +22,8 @@ export interface Program {
   readonly limits?: ProgramLimits;
   /** It starts processes of its own: they are to end with us, too. Not together with `runAs`. */
   readonly forks?: boolean;
+  /** Lines of its standard error that say how far it is: never among the last ones, which say what failed. */
+  readonly isProgress?: (line: string) => boolean;
   /** Exit codes that count as success. Default: 0 alone. */
   readonly successCodes?: readonly number[];
 }

@@ -49,7 +49,7 @@ export class Runner {
     });
     const { pid } = this.child;
     const guard = program.forks && pid !== undefined ? new GroupGuard(pid) : undefined;
-    const tail = new StderrTail(onStderr);
+    const tail = new StderrTail(onStderr, program.isProgress);
     this.child.stderr?.on('data', (chunk: Buffer) => tail.push(chunk));
     // A pipe that breaks is told by the exit status; unheard, the event would end the daemon.
     for (const stream of [this.child.stdin, this.child.stdout, this.child.stderr]) {

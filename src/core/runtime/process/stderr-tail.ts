@@ -5,10 +5,13 @@ export class StderrTail {
   readonly lines: string[] = [];
   #rest = '';
   readonly #onLine: (line: string) => void;
+  readonly #isProgress: (line: string) => boolean;
   readonly #decoder = new TextDecoder();
 
-  constructor(onLine: (line: string) => void) {
+  /** `isProgress`: of lines that are told and not kept. */
+  constructor(onLine: (line: string) => void, isProgress: (line: string) => boolean = () => false) {
     this.#onLine = onLine;
+    this.#isProgress = isProgress;
   }
 
   push(chunk: Uint8Array): void {
@@ -25,7 +28,7 @@ export class StderrTail {
   #add(text: string): void {
     const line = text.trimEnd().slice(0, StderrTail.mostLineLength);
     if (line === '') return;
-    this.lines.push(line);
+    if (!this.#isProgress(line)) this.lines.push(line);
     if (this.lines.length > StderrTail.mostLines) this.lines.shift();
     this.#onLine(line);
   }

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { DropbackError } from '../../../runtime/errors.ts';
 import { requireProgram } from '../../../runtime/process/find-program.ts';
-import { runPipeline } from '../../../runtime/process/pipeline.ts';
+import { type PipelineOptions, runPipeline } from '../../../runtime/process/pipeline.ts';
 import type { Program } from '../../../runtime/process/program.ts';
 import { printedSha256 } from '../../../runtime/process/sha256.ts';
 import type { DumpRequest } from '../../engine.ts';
@@ -32,7 +32,7 @@ export async function writeArchive(
     if (program === 'zstd') contentBytes ??= bytesGivenToZstd(line);
   };
   const pipeline = dumpPipeline(command, request);
-  const { printed, warnings } = await runDump(pipeline, command, signal, onStderr);
+  const { printed, warnings } = await runDump(pipeline, command, signal, { onStderr });
   const sealed = await writtenSpool(request.spool, printed);
   contentBytes ??= await contentSize(request.spool, signal);
   return { ...sealed, contentBytes, warnings };
@@ -50,7 +50,7 @@ export async function runDump(
   programs: readonly Program[],
   command: DumpCommand,
   signal: AbortSignal,
-  onStderr: (program: string, line: string) => void = () => {},
+  { onStderr, feed }: Pick<PipelineOptions, 'onStderr' | 'feed'> = {},
 ): Promise<DumpRun> {
   const messages = new DumpMessages();
   let printed = '';
@@ -59,8 +59,9 @@ export async function runDump(
       signal,
       onStderr: (program, line) => {
         if (program === 'pg_dump') messages.add(line);
-        onStderr(program, line);
+        onStderr?.(program, line);
       },
+      ...(feed ? { feed } : {}),
       consume: async (stdout) => {
         for await (const chunk of stdout) printed += String(chunk);
       },

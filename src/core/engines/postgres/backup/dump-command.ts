@@ -6,6 +6,7 @@ import { sha256Program } from '../../../runtime/process/sha256.ts';
 import type { DumpRequest } from '../../engine.ts';
 import { clientProgram, type PostgresClient } from '../clients.ts';
 import { libpqEnvironment } from '../environment.ts';
+import { isProgressOfDump } from './dump-messages.ts';
 
 /** From the first statement on; pg_dump sets them itself, but only after its first ones. */
 const UNHURRIED = { statement_timeout: 0, idle_in_transaction_session_timeout: 0 } as const;
@@ -77,10 +78,15 @@ export function parallelDump(
 ): Program {
   const parallel = [`--jobs=${jobs}`, '--no-sync', `--file=${folder}`];
   const form = ['--format=directory', `--compress=${compression}`, ...parallel];
-  return { ...pgDump(command, request, form), forks: jobs > 1 };
+  if (jobs === 1) return pgDump(command, request, form);
+  // --verbose tells which files are done.
+  return { ...pgDump(command, request, [...form, '--verbose']), forks: true };
 }
 
-/** The files of the folder, without the folder itself, into that file; `-` prints them. The same bytes each time. */
+/**
+ * Files of the folder, as their names come in, into that file; `-` prints them. The same bytes of the
+ * same files each time.
+ */
 export function pack(folder: string, into: string, { nice }: DumpRequest): Program {
   return {
     name: 'tar',
@@ -90,12 +96,14 @@ export function pack(folder: string, into: string, { nice }: DumpRequest): Progr
       '--create',
       `--file=${into}`,
       '--format=gnu',
-      '--sort=name',
       '--owner=0',
       '--group=0',
       '--numeric-owner',
       `--directory=${folder}`,
-      '.',
+      '--no-recursion',
+      '--null',
+      '--verbatim-files-from',
+      '--files-from=-',
     ],
     nice,
   };
@@ -130,6 +138,7 @@ function pgDump(command: DumpCommand, request: DumpRequest, form: readonly strin
       settings: UNHURRIED,
     }),
     nice: request.nice,
+    isProgress: isProgressOfDump,
   };
 }
 

@@ -28,7 +28,7 @@ export async function writeEncryptedArchive(
       signal,
       (fifo, joint) => {
         const programs = encryptedPipeline(command, request, { fifo, recipients });
-        return runDump(programs, command, joint, onStderr);
+        return runDump(programs, command, joint, { onStderr });
       },
       (source, joint) => scanWitnessed(source, reader, client.major, joint),
     );

@@ -4,6 +4,11 @@ import { outOfLocks, saysOutOfLocks } from '../out-of-locks.ts';
 
 const MOST_WARNINGS = 100;
 
+/** What only `--verbose` prints. */
+export function isProgressOfDump(line: string): boolean {
+  return line.startsWith('pg_dump: ') && !/^pg_dump: (error|warning|detail|hint): /.test(line);
+}
+
 /** Sorts what pg_dump prints into warnings and errors; details and hints join their message. */
 export class DumpMessages {
   readonly warnings: string[] = [];
@@ -12,6 +17,10 @@ export class DumpMessages {
   #dropped = 0;
 
   add(line: string): void {
+    if (isProgressOfDump(line)) {
+      this.#last = undefined;
+      return;
+    }
     const match = /^pg_(?:dump|restore): (error|warning|detail|hint): (.*)$/.exec(line);
     const [, kind, text] = match ?? [];
     if (kind === 'error' || kind === 'warning') {

@@ -26,6 +26,7 @@ import { type GrantedJobs, grantJobs, MOST_FILES } from './dump-jobs.ts';
 import { isChangedUnderneath } from './dump-messages.ts';
 import { writeParallelArchive } from './dump-parallel.ts';
 import { findMissingRights, missingRightsError } from './dump-rights.ts';
+import { isPackedTooEarly } from './finished-files.ts';
 import { withLockWatch } from './lock-watch.ts';
 import { type Snapshot, takeSnapshot } from './snapshot.ts';
 
@@ -54,7 +55,7 @@ export function isParallel(jobs: number): boolean {
   return jobs > 1;
 }
 
-/** Dumps into the spool; once more where a lock or a change of the schema got in the way. */
+/** Dumps into the spool; once more where a lock, a change of the schema or a strange name got in the way. */
 export async function dumpDatabase(
   settings: DumpSettings,
   request: DumpRequest,
@@ -66,7 +67,8 @@ export async function dumpDatabase(
       return await attemptDump(settings, request, attempt, signal);
     } catch (error) {
       const known = toDropbackError(error);
-      const mayHelp = known.code === 'backup/locked' || isChangedUnderneath(known);
+      const isLocked = known.code === 'backup/locked';
+      const mayHelp = isLocked || isChangedUnderneath(known) || isPackedTooEarly(known);
       if (!mayHelp || attempt === ATTEMPTS) throw known;
       request.log.warn({ error: known }, 'the dump is tried once more');
     }
