@@ -73,11 +73,11 @@ export class WireContainers {
   };
 }
 
-export function inspectAnswer(name: string, runs: boolean) {
+export function inspectAnswer(name: string, runs: boolean, startedAt = '2026-11-22T00:00:00Z') {
   return {
     Id: 'f'.repeat(64),
     Name: `/${name}`,
-    State: { Status: runs ? 'running' : 'exited', ExitCode: 0, StartedAt: '2026-11-22T00:00:00Z' },
+    State: { Status: runs ? 'running' : 'exited', ExitCode: 0, StartedAt: startedAt },
     Config: { Labels: {}, Image: 'app' },
     HostConfig: { AutoRemove: false },
   };

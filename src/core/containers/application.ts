@@ -4,6 +4,7 @@ import type { Logger } from '../observability/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { DropbackError, errorReport, isAbort, toDropbackError } from '../runtime/errors.ts';
 import { type Backoff, retry } from '../runtime/retry.ts';
+import { keepsComingBack, STOP_ROUNDS } from './coming-back.ts';
 import { ownContainerId } from './own-container.ts';
 import type { ReservedAddress } from './reserved.ts';
 import type { ContainerRuntime } from './runtime.ts';
@@ -31,9 +32,6 @@ const stopBackoff: Backoff = { firstMs: 500, mostMs: 5000, attempts: 5 };
 
 /** What a runtime may need beyond the grace, to kill what ignores the signal. */
 const KILL_MS = 20_000;
-
-/** How often containers that came back by themselves (`restart: always`) are stopped again. */
-const STOP_ROUNDS = 3;
 
 /**
  * Stops and starts the application around a swap. Knows nothing of the journal: the machine keeps
@@ -224,16 +222,5 @@ export class Application {
 function isAwayOrRecreated(error: unknown): boolean {
   return (
     error instanceof DropbackError && (error.retryable || error.code === 'containers/not-found')
-  );
-}
-
-function keepsComingBack(names: readonly string[]): DropbackError {
-  return new DropbackError(
-    'containers/stop-failed',
-    `stopped containers keep coming back: ${names.join(', ')}`,
-    {
-      hint: 'something else starts them (an orchestrator, a watchdog, a cron job): stop that during a restore.',
-      facts: { containers: names },
-    },
   );
 }

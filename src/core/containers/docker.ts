@@ -3,6 +3,7 @@ import type { ContainerInspectInfo } from 'dockerode';
 import type { CheckResult } from '../engines/engine.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { errorReport } from '../runtime/errors.ts';
+import { keepsComingBack, STOP_ROUNDS } from './coming-back.ts';
 import { DockerConnection } from './docker-connection.ts';
 import {
   alreadyDone,
@@ -77,11 +78,19 @@ export class DockerRuntime implements ContainerRuntime {
   }
 
   async stop(name: string, graceSeconds: number, signal: AbortSignal): Promise<void> {
-    if ((await this.#mustExist(name, signal)).running) {
-      await this.#requestStop(name, graceSeconds, signal);
+    let before = await this.#mustExist(name, signal);
+    for (let round = 1; ; round++) {
+      if (before.running) await this.#requestStop(name, graceSeconds, signal);
+      const { startedAt } = before;
+      const isSettled = (state?: ContainerState) =>
+        !state?.running || state.startedAt !== startedAt;
+      const last = await this.#settled(name, signal, isSettled);
+      if (!last?.running) return;
+      // Somebody started it between the stop and the look at it.
+      if (last.startedAt === startedAt) throw stopFailed(name, `it is still ${last.status}`);
+      if (round > STOP_ROUNDS) throw keepsComingBack([name]);
+      before = last;
     }
-    const last = await this.#settled(name, signal, (state) => !state?.running);
-    if (last?.running) throw stopFailed(name, `it is still ${last.status}`);
   }
 
   async start(name: string, signal: AbortSignal): Promise<void> {

@@ -60,6 +60,35 @@ describe('Docker with faults on the wire', () => {
     ]);
   });
 
+  it.each([
+    { times: 1, stops: 2 },
+    { times: 99, stops: 4 },
+  ])(
+    'stops one again that somebody starts between the stop and the look: $times',
+    async (case_) => {
+      let started = 0;
+      let isUp = true;
+      const { wire, runtime } = await wired((request, response) => {
+        if (!request.url?.includes('/stop')) {
+          return json(response, 200, inspectAnswer('web', isUp, `2026-11-22T00:00:0${started}Z`));
+        }
+        isUp = started < case_.times;
+        if (isUp) started++;
+        response.writeHead(204).end();
+      });
+      await using _ = wire;
+      const stopping = runtime.stop('web', 0, signal);
+      if (case_.times === 1) await stopping;
+      else {
+        await expect(stopping).rejects.toMatchObject({
+          code: 'containers/stop-failed',
+          message: 'stopped containers keep coming back: web',
+        });
+      }
+      expect(wire.requests.filter((line) => line.includes('/stop'))).toHaveLength(case_.stops);
+    },
+  );
+
   it('says stop-failed where the engine could not kill, or says yes and nothing happens', async () => {
     const engine = new WireContainers('web');
     const { wire, runtime } = await wired((request, response) => {
