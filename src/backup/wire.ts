@@ -61,7 +61,6 @@ export async function wireBackup(
     clock,
     log,
     jobs: config.jobs,
-    isStreamed: config.s3 !== undefined,
     recipients: config.ageRecipients,
   });
   const { local, remote } = await openStores(config, {

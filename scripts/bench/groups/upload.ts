@@ -40,6 +40,12 @@ function across(
   const stream = STREAMS[kind];
   const found: Contestant[] = [
     who.dropback(`${group}/dropback`, 'Dropback, local and S3', ours(s3, prefix), 'uploaded'),
+    who.dropback(
+      `${group}/stream`,
+      'Dropback, local and S3, BACKUP_JOBS=1',
+      { ...ours(s3, prefix), BACKUP_JOBS: '1' },
+      'uploaded',
+    ),
   ];
   const target = `${s3.bucket}/${prefix.prefix}/app/${stream.file}`;
   const scripts = {

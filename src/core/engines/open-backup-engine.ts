@@ -8,8 +8,6 @@ export interface BackupEngineParts {
   readonly log: Logger;
   /** BACKUP_JOBS; a SQLite file is copied by one. */
   readonly jobs?: number | undefined;
-  /** Whether the archive is wanted while it grows, which only one stream does. Default: no. */
-  readonly isStreamed?: boolean;
   /** BACKUP_AGE_RECIPIENTS; none: archives are not encrypted. */
   readonly recipients?: readonly string[];
 }
@@ -17,11 +15,11 @@ export interface BackupEngineParts {
 /** The engine of this kind of database; only its own code is loaded. */
 export async function openBackupEngine(
   database: DatabaseConfig,
-  { jobs, isStreamed, ...shared }: BackupEngineParts,
+  { jobs, ...shared }: BackupEngineParts,
 ): Promise<BackupEngine> {
   if (database.kind === 'postgres') {
     const { PostgresBackupEngine } = await import('./postgres/backup/engine.ts');
-    return new PostgresBackupEngine({ database, jobs, isStreamed, ...shared });
+    return new PostgresBackupEngine({ database, jobs, ...shared });
   }
   const { SqliteBackupEngine } = await import('./sqlite/backup-engine.ts');
   return new SqliteBackupEngine({ database, ...shared });

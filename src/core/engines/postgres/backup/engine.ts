@@ -32,8 +32,6 @@ export interface PostgresBackupOptions {
   readonly lockWaitMs?: number;
   /** Parallel dump jobs; 1: a stream. Default: `chooseJobs`. */
   readonly jobs?: number | undefined;
-  /** Whether that default is a stream, for who reads it while it grows. */
-  readonly isStreamed?: boolean | undefined;
   /** Of age: the archive is encrypted to all of them, and so written by one job. */
   readonly recipients?: readonly string[];
 }
@@ -41,7 +39,7 @@ export interface PostgresBackupOptions {
 /**
  * Backs a PostgreSQL database up with the server's own programs, rows counted beside them in the
  * same snapshot: `pg_dump -Fc | zstd | tee SPOOL | openssl dgst -sha256`; with several jobs `pg_dump -Fd -jN`
- * into a folder, then `tar` into the spool beside `tar | openssl dgst -sha256`. With recipients
+ * into a folder, and of what is done there `tar` into the spool beside `tar | openssl dgst -sha256`. With recipients
  * `pg_dump -Fc | zstd | tee WITNESS | age | tee SPOOL | openssl dgst -sha256`: the witness reads it back.
  */
 export class PostgresBackupEngine implements BackupEngine {
@@ -60,8 +58,7 @@ export class PostgresBackupEngine implements BackupEngine {
     this.#clock = clock;
     this.#lockWaitMs = lockWaitMs;
     // Several jobs need a folder on the disk, where everything would lie unencrypted.
-    const isStreamed = recipients.length > 0;
-    this.#jobs = isStreamed ? 1 : (options.jobs ?? (options.isStreamed ? 1 : undefined));
+    this.#jobs = recipients.length > 0 ? 1 : options.jobs;
     this.#recipients = recipients;
     this.description = describeConnection(database.connection);
   }
