@@ -13,6 +13,7 @@ export async function encryptedGroup(lab: Lab): Promise<Series[]> {
     lab.leftOut.push('encrypted: the program age is not installed');
     return [];
   }
+  await lab.server();
   const who = new BackupContestants(lab);
   const contestants = [
     who.dropback('encrypted/age', 'Dropback, encrypted', { BACKUP_AGE_RECIPIENTS: recipient }),

@@ -15,6 +15,7 @@ export async function uploadGroup(lab: Lab): Promise<Series[]> {
     lab.leftOut.push('upload: there is no S3 endpoint');
     return [];
   }
+  await lab.server();
   await using throttle = await Throttle.before(s3.endpoint, HELD_TO_MB);
   await using prefix = new TestPrefix(s3);
   const contestants = [
