@@ -106,7 +106,7 @@ export class RestoreMachine {
       return job.step('swap', signal, () => swapStep(job, parts, undefined, late));
     }
     // Known to be there before anything is touched, not only when it is their turn.
-    await parts.application.resolve(signal);
+    await parts.application.resolvePatiently(signal);
     if (parts.settings.stopFirst) return this.#stopAndSwap(job, locks, signal, late, true);
     await this.#prepare(job, signal);
     return this.#stopAndSwap(job, locks, signal, late);

@@ -33,6 +33,7 @@ export type ApplicationControl = Pick<
   Application,
   | 'isConfigured'
   | 'resolve'
+  | 'resolvePatiently'
   | 'listed'
   | 'running'
   | 'stop'

@@ -98,6 +98,7 @@ function sharing(application: Application, { turns, lock, starts }: SharedParts)
     isConfigured: application.isConfigured,
     lateStopMs: application.lateStopMs,
     resolve: (signal) => application.resolve(signal),
+    resolvePatiently: (signal) => application.resolvePatiently(signal),
     listed: (signal) => application.listed(signal),
     running: (names, signal) => application.running(names, signal),
     stop: (names, options) => application.stop(names, options),

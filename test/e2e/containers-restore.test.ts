@@ -57,6 +57,7 @@ function briefDaemon(bench: Bench, { host, project }: TestContainers, name: stri
     application: {
       isConfigured: true,
       resolve: (signal) => application.resolve(signal),
+      resolvePatiently: (signal) => application.resolvePatiently(signal),
       listed: (signal) => application.listed(signal),
       running: (names, signal) => application.running(names, signal),
       stop: (names, options) => application.stop(names, options),

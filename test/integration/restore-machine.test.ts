@@ -1,4 +1,4 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { afterEach, expect, test } from 'vitest';
 import { script, World, type WorldOptions } from '../support/restore/world.ts';
 
@@ -62,6 +62,51 @@ test('a container that comes back in the swap is started anew, and told', async 
   expect(ofWeb).toEqual(['stop web', 'stop web', 'start web']);
   expect(world.runtime.get('web')).toBe('running');
   expect(world.runtime.get('worker')).toBe('running');
+});
+
+test.each(['stop web', 'mid-swap'])(
+  'a container that did not run, and is started by somebody at %s, is stopped for the swap, and runs again',
+  async (moment) => {
+    const calls: string[] = [];
+    const startWorker = (call: string) => {
+      if (call === moment && !calls.includes(moment)) world.runtime.set('worker', 'running');
+      calls.push(call);
+    };
+    world = await World.create({
+      engineFault: async (call) => startWorker(call),
+      containerFault: startWorker,
+    });
+    world.runtime.set('worker', 'exited');
+    world.start();
+    await world.drop('app.sql', script('fresh'));
+    const report = await world.report('app.sql');
+    expect(report).toMatchObject({ outcome: 'restored', stopped: ['web', 'worker'] });
+    expect(report.warnings.join()).toMatch(/came back while .*: worker /);
+    expect(calls.filter((call) => /^(stop|start) worker$/.test(call))).toEqual([
+      'stop worker',
+      'start worker',
+    ]);
+    expect(world.runtime.get('worker')).toBe('running');
+  },
+);
+
+test('a container that is re-created when it is to be stopped is waited for', async () => {
+  let looks = 0;
+  world = await World.create({
+    engineFault: async (call) => {
+      if (call !== 'check') return;
+      await rm(`${world.root}/containers/web`);
+      looks = 1;
+    },
+    containerFault: (call) => {
+      if (looks > 0 && call === 'inspect web' && looks++ === 2) world.runtime.set('web', 'running');
+    },
+  });
+  world.start();
+  await world.drop('app.sql', script('fresh'));
+  const report = await world.report('app.sql');
+  expect(report).toMatchObject({ outcome: 'restored', attempts: 1, stopped: ['web', 'worker'] });
+  expect(world.runtime.get('web')).toBe('running');
 });
 
 test('what is there at start is taken in order of arrival', async () => {

@@ -8,6 +8,7 @@ import { keepsComingBack, STOP_ROUNDS } from './coming-back.ts';
 import { ownContainerId } from './own-container.ts';
 import type { ReservedAddress } from './reserved.ts';
 import type { ContainerRuntime } from './runtime.ts';
+import { parseSelector } from './selectors.ts';
 import { Starter, type StartOptions, type StartResult } from './start.ts';
 import { resolveTargets } from './targets.ts';
 
@@ -23,7 +24,7 @@ export interface StopOptions {
   readonly signal: AbortSignal;
   /** Told each name once its container is seen stopped. */
   readonly onStopped?: (name: string) => void | Promise<void>;
-  /** Told those that ran again after they had been stopped, before they are stopped once more. */
+  /** Told those that run although they were stopped, or didn't run, before they are stopped. */
   readonly onCameBack?: (names: readonly string[]) => void | Promise<void>;
 }
 
@@ -90,18 +91,32 @@ export class Application {
   }
 
   /**
+   * As `resolve`, in the middle of a restore: a container that somebody re-creates is gone for a
+   * moment, and nothing that was staged is given up for that.
+   */
+  resolvePatiently(signal: AbortSignal): Promise<ApplicationTargets> {
+    const { stop, start } = this.#config;
+    const what = [...stop, ...start].join(',');
+    return this.#patiently(what, signal, () => this.resolve(signal), isAwayOrRecreated);
+  }
+
+  /**
    * The containers of RESTORE_STOP_CONTAINERS that there are, whatever is wrong with the others, which
    * is logged: for when what ran has to come back and nobody knows what that was. Throws what is
    * `retryable`, that Docker is away.
    */
-  async listed(signal: AbortSignal): Promise<string[]> {
+  listed(signal: AbortSignal): Promise<string[]> {
+    return this.#listed(this.#config.stop, signal);
+  }
+
+  async #listed(selectors: readonly string[], signal: AbortSignal): Promise<string[]> {
     const names = new Set<string>();
-    for (const selector of this.#config.stop) {
+    for (const selector of selectors) {
       try {
         for (const name of await this.#resolve([selector], signal)) names.add(name);
       } catch (error) {
         if (isAbort(error) || toDropbackError(error).retryable) throw error;
-        this.#log.error({ selector, error }, 'listed, and not to be started');
+        this.#log.error({ selector, error }, 'listed, and left out');
       }
     }
     return [...names];
@@ -132,18 +147,38 @@ export class Application {
 
   /**
    * To be called again right before the swap: an engine that restarted meanwhile starts
-   * `restart: always` containers, and somebody may have re-created one. Throws
+   * `restart: always` containers, and somebody may have re-created one, or started one that didn't
+   * run. So besides `names` all that RESTORE_STOP_CONTAINERS means by now is stopped. Throws
    * `containers/stop-failed` for one that keeps coming back.
    */
   async confirmStopped(names: readonly string[], options: StopOptions): Promise<void> {
+    const { signal } = options;
     for (let round = 1; ; round++) {
-      const back = await this.running(names, options.signal);
+      const meant = await this.#meantByNow(signal);
+      const back = await this.running([...new Set([...names, ...meant])], signal);
       if (back.length === 0) return;
       if (round > STOP_ROUNDS) throw keepsComingBack(back);
       this.#log.warn({ containers: back }, 'containers came back; stopping them again');
       await options.onCameBack?.(back);
-      for (const name of back) await this.#stopOne(name, options.signal);
+      for (const name of back) await this.#stopOne(name, signal);
     }
+  }
+
+  /** Exact names as they stand: looking at them is left to the caller. */
+  async #meantByNow(signal: AbortSignal): Promise<string[]> {
+    const names: string[] = [];
+    const others: string[] = [];
+    for (const text of this.#config.stop) {
+      const selector = parseSelector(text);
+      if (selector.kind === 'name') names.push(selector.name);
+      else others.push(text);
+    }
+    if (others.length === 0) return names;
+    const what = others.join(',');
+    return [
+      ...names,
+      ...(await this.#patiently(what, signal, () => this.#listed(others, signal))),
+    ];
   }
 
   /**

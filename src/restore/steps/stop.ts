@@ -36,7 +36,7 @@ export async function stopStep(
   signal: AbortSignal,
   late: AbortSignal,
 ): Promise<Partial<JobRecord>> {
-  const targets = await parts.application.resolve(signal);
+  const targets = await parts.application.resolvePatiently(signal);
   await parts.turn?.take([...targets.stop, ...targets.start], signal, () =>
     job.say('waiting for the restore of another database that has the same containers stopped'),
   );
@@ -50,7 +50,8 @@ export async function stopStep(
   await parts.checkpoint('before stop of containers');
   if (running.length > 0) await stopAll(running, job, parts, signal, late);
   await parts.checkpoint('after stop of containers');
-  const seen = { stopped: running, stoppedAt: parts.clock.now().toISOString() };
+  const { stopped = running } = job.record;
+  const seen = { stopped, stoppedAt: parts.clock.now().toISOString() };
   // Also where the next write fails: no stop is on its way any more.
   job.note(seen);
   return seen;
@@ -88,23 +89,23 @@ async function stopAll(
   await parts.application.stop(names, {
     signal: late,
     onStopped,
-    onCameBack: tellIn(job),
+    onCameBack: (back) => noteAgain(back, WHILE_STOPPED, job, parts),
   });
 }
 
-/** Containers that came back (an engine's restart policy, a deployment) are stopped once more. */
+/**
+ * Containers that came back (an engine's restart policy, a deployment) are stopped once more; so are
+ * those that did not run at the stop and have been started since.
+ */
 export async function confirmStopped(
   job: Job,
   parts: MachineParts,
   signal: AbortSignal,
 ): Promise<void> {
-  const names = job.record.stopped ?? [];
-  if (names.length === 0) return;
-  const tell = tellIn(job);
-  await parts.application.confirmStopped(names, {
+  await parts.application.confirmStopped(job.record.stopped ?? [], {
     signal,
     async onCameBack(back) {
-      tell(back);
+      await noteAgain(back, WHILE_STOPPED, job, parts);
       await job.save({ stoppingAgain: true }, 'stopping again');
     },
   });
@@ -121,16 +122,11 @@ export async function endThoseFromBefore(
   parts: MachineParts,
   signal: AbortSignal,
 ): Promise<void> {
-  const names = job.record.stopped ?? [];
-  if (names.length === 0) return;
   try {
-    await parts.application.confirmStopped(names, {
+    await parts.application.confirmStopped(job.record.stopped ?? [], {
       signal,
       async onCameBack(back) {
-        const which = back.join(', ');
-        job.warn(
-          `came back while the databases were swapped, and started anew: ${which} (what it wrote before is in the previous database)`,
-        );
+        await noteAgain(back, WHILE_SWAPPED, job, parts);
         await job.save({ stoppingAgain: true }, 'stopping again');
       },
     });
@@ -142,9 +138,24 @@ export async function endThoseFromBefore(
   if (job.record.stoppingAgain) job.note({ stoppingAgain: false });
 }
 
-function tellIn(job: Job): (names: readonly string[]) => void {
-  return (names) =>
-    job.warn(
-      `came back while stopped for the restore, and stopped again: ${names.join(', ')} (started or re-created by somebody else, or by a restart of Docker)`,
-    );
+const WHILE_STOPPED = (names: string) =>
+  `came back while stopped for the restore, and stopped again: ${names} (started or re-created by somebody else, or by a restart of Docker)`;
+const WHILE_SWAPPED = (names: string) =>
+  `came back while the databases were swapped, and started anew: ${names} (what it wrote before is in the previous database)`;
+
+/** Told, and durable before they are stopped: those that did not run before are to run again, too. */
+async function noteAgain(
+  back: readonly string[],
+  warning: (names: string) => string,
+  job: Job,
+  parts: MachineParts,
+): Promise<void> {
+  job.warn(warning(back.join(', ')));
+  const { stopped = [] } = job.record;
+  const names = [...new Set([...stopped, ...back])];
+  if (names.length === stopped.length) return;
+  const at = parts.clock.now().toISOString();
+  const owed = await withThoseStillDown(names, names, parts);
+  await parts.stopped.write({ restoreId: job.description.id, names: owed, at });
+  job.note({ stopped: names });
 }
