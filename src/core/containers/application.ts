@@ -175,10 +175,7 @@ export class Application {
     }
     if (others.length === 0) return names;
     const what = others.join(',');
-    return [
-      ...names,
-      ...(await this.#patiently(what, signal, () => this.#listed(others, signal))),
-    ];
+    return [...names, ...(await this.#patiently(what, signal, () => this.#listed(others, signal)))];
   }
 
   /**
