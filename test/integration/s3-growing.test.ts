@@ -42,9 +42,9 @@ describe.skipIf(!testbed.s3)('upload of an archive that is still being written',
     await rm(folder, { recursive: true, force: true });
   });
 
-  function open(clock: Clock = systemClock): S3Store {
+  function open(clock: Clock = systemClock, log = silentLogger()): S3Store {
     return new S3Store(prefix.config({ endpoint: proxy.endpoint }), 'app', {
-      log: silentLogger(),
+      log,
       clock,
       // Nothing here waits for them: a busy machine must not.
       timeouts: { connectMs: 20_000, idleMs: 30_000 },
@@ -106,6 +106,48 @@ describe.skipIf(!testbed.s3)('upload of an archive that is still being written',
     await appendFile(spool, content.subarray(12 * MIB));
     finish.resolve();
     await store.completeGrowing(growing, manifest, { path: spool }, never);
+    await confirm(content);
+  });
+
+  test('a file that is not there at the first look goes up early, too', async () => {
+    const content = randomBytes(12 * MIB);
+    const manifest = sampleManifest(content);
+    const finish = Promise.withResolvers<void>();
+    async function* growth() {
+      yield 0;
+      await writeFile(spool, content);
+      yield content.length;
+      await finish.promise;
+    }
+    const source = { path: spool, growth: growth() };
+    const growing = store.beginGrowing(manifest.archive.file, source, never, 100 * MIB);
+    await expect.poll(() => proxy.seen.filter(isPart).length, { timeout: 20_000 }).toBe(2);
+    finish.resolve();
+    await store.completeGrowing(growing, manifest, { path: spool }, never);
+    await confirm(content);
+  });
+
+  test('a file that is written anew goes up whole when it is done, and is not called damaged', async () => {
+    const content = randomBytes(12 * MIB);
+    const manifest = sampleManifest(content);
+    await writeFile(spool, randomBytes(12 * MIB));
+    const anew = Promise.withResolvers<void>();
+    async function* growth() {
+      yield 12 * MIB;
+      await anew.promise;
+      yield 0;
+      yield content.length;
+    }
+    const told: string[] = [];
+    const log = { ...silentLogger(), warn: (_: unknown, message: string) => told.push(message) };
+    await using own = open(systemClock, log as never);
+    const source = { path: spool, growth: growth() };
+    const growing = own.beginGrowing(manifest.archive.file, source, never, 100 * MIB);
+    await expect.poll(() => proxy.seen.filter(isPart).length, { timeout: 20_000 }).toBe(2);
+    await writeFile(spool, content);
+    anew.resolve();
+    await own.completeGrowing(growing, manifest, { path: spool }, never);
+    expect(told).not.toContain('the archive is uploaded again, whole');
     await confirm(content);
   });
 

@@ -13,7 +13,10 @@ const MOST_PARTS = 10_000;
 /** A file that something else appends to. */
 export interface GrowingFile {
   readonly path: string;
-  /** Sizes that the file has reached, never shrinking; ends when it will grow no more. */
+  /**
+   * Sizes that the file has reached, 0 where it isn't there yet; ends when it will grow no more. One that
+   * shrinks is written anew.
+   */
   readonly growth: AsyncIterable<number>;
 }
 
@@ -99,6 +102,8 @@ export class GrowingUpload {
 
   async #feed(source: GrowingFile, signal: AbortSignal): Promise<void> {
     for await (const size of untilAborted(source.growth, signal)) {
+      if (size < (this.#digester?.at ?? 0)) throw writtenAnew(this.#key);
+      if (size === 0) continue;
       this.#file ??= await openRegular(source.path);
       this.#digester ??= new PartDigester(this.#file);
       // One byte more than the part must be there, so that something is left for the last one.
@@ -136,6 +141,14 @@ async function* untilAborted<T>(source: AsyncIterable<T>, signal: AbortSignal): 
     // Not awaited: a source that hangs would hang us.
     void Promise.resolve(iterator.return?.()).catch(() => {});
   }
+}
+
+/** Not the archive's fault: the dump is tried once more. */
+function writtenAnew(key: string): DropbackError {
+  return new DropbackError('store/refused', `${key} is written anew`, {
+    hint: 'nothing to do: it is uploaded whole when it is done.',
+    facts: { key },
+  });
 }
 
 function outgrown(key: string): DropbackError {
