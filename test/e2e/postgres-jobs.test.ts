@@ -98,12 +98,14 @@ describe.skipIf(!postgres15 || !postgres18)('BACKUP_JOBS between versions', () =
 const [anyServer] = servers;
 
 describe.skipIf(!anyServer || !testbed.s3)('BACKUP_JOBS and S3', () => {
-  test('the spool grows at the end only, and goes up all the same', async () => {
+  test('parts go up while it is dumped; of a dump that is made anew, the second arrives', async () => {
     await using prefix = new TestPrefix();
     await using stack = await PostgresStack.create(anyServer as TestServer);
     await stack.bed.sql(`CREATE TABLE large AS
       SELECT i, (SELECT string_agg(md5(i::text || j::text), '') FROM generate_series(1, 32) j)
         FROM generate_series(1, 20000) i`);
+    // Told by pg_dump with several jobs alone; taken for an error when the other table is done.
+    await stack.bed.sql('CREATE TABLE public."x\npg_dump: error: y" (a int)');
     const remote = s3Environment(testbed.s3 as TestS3, prefix.prefix);
     await stack.backup({ ...JOBS, ...remote });
     const [manifest] = await stack.bench.manifests();
@@ -112,5 +114,7 @@ describe.skipIf(!anyServer || !testbed.s3)('BACKUP_JOBS and S3', () => {
     const list = stack.cli(['list'], remote);
     expect((await list.exited).code).toBe(0);
     expect(list.output).toContain('local + s3');
+    const verify = stack.cli(['verify', '--all'], remote);
+    expect((await verify.exited).code, verify.output).toBe(0);
   }, 120_000);
 });

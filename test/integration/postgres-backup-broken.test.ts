@@ -53,6 +53,8 @@ describe.skipIf(!server)('a run that is broken off half-way', () => {
     ['pg_dump', 'SIGKILL', '2'],
     // It cancels its queries, and exits with 1.
     ['pg_dump', 'SIGTERM', '2'],
+    // It waits for tar, which waits for names of files.
+    [checksum, 'SIGKILL', '2'],
     ['pg_dump', 'SIGKILL', '1'],
     ['pg_dump', 'SIGTERM', '1'],
     // What writes into them dies of a closed pipe; they are the cause.
@@ -66,6 +68,14 @@ describe.skipIf(!server)('a run that is broken off half-way', () => {
     // What the others wait for comes; that must not turn half a dump into a whole one.
     bed.proxy.release();
     expect(await failure).toMatchObject({ code: 'tool/failed', facts: { program } });
+    await expectNothingLeft();
+  });
+
+  test('a tar that is killed while it waits for files ends a pg_dump that hangs', async () => {
+    const { failure } = await halfWay({ BACKUP_JOBS: '2' });
+    const tar = await until(() => ownPrograms().find(({ name }) => name === 'tar'));
+    process.kill(tar.pid, 'SIGKILL');
+    expect(await failure).toMatchObject({ code: 'tool/failed', facts: { program: 'tar' } });
     await expectNothingLeft();
   });
 

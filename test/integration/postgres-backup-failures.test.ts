@@ -255,6 +255,7 @@ describe.each(servers)('what can go wrong with a backup of PostgreSQL $major', (
       client: await chooseClient({ serverMajor: server.major }, never),
       serverMajor: server.major,
       snapshot: id,
+      snapshotAt: new Date(),
       lockWaitMs: 1000,
       skipUnlogged: false,
     };

@@ -10,6 +10,9 @@ export class HoldingProxy implements AsyncDisposable {
   readonly #sockets = new Set<Socket>();
   /** Bytes that the server may still send until everything stands still. */
   #left = Number.POSITIVE_INFINITY;
+  /** The same of each connection by itself. */
+  #leftEach = Number.POSITIVE_INFINITY;
+  #still = 0;
   #held = Promise.withResolvers<void>();
   #released = Promise.withResolvers<void>();
 
@@ -30,6 +33,11 @@ export class HoldingProxy implements AsyncDisposable {
     return (this.#server.address() as AddressInfo).port;
   }
 
+  /** How many connections stand still. */
+  get still(): number {
+    return this.#still;
+  }
+
   /** Settles when everything stands still. */
   get held(): Promise<void> {
     return this.#held.promise;
@@ -42,8 +50,15 @@ export class HoldingProxy implements AsyncDisposable {
     if (bytes <= 0) this.#held.resolve();
   }
 
+  /** Each connection stands still after so many bytes of the server's of its own. */
+  holdEach(bytes: number): void {
+    this.#released = Promise.withResolvers();
+    this.#leftEach = bytes;
+  }
+
   release(): void {
     this.#left = Number.POSITIVE_INFINITY;
+    this.#leftEach = Number.POSITIVE_INFINITY;
     this.#held = Promise.withResolvers();
     this.#released.resolve();
   }
@@ -56,12 +71,18 @@ export class HoldingProxy implements AsyncDisposable {
   async #pass(from: Socket, to: Socket, isServers: boolean): Promise<void> {
     this.#sockets.add(from);
     from.on('error', () => {});
+    let passed = 0;
     try {
       for await (const chunk of from as AsyncIterable<Buffer>) {
-        if (isServers) this.#left -= chunk.length;
-        if (this.#left <= 0) {
+        if (isServers) {
+          this.#left -= chunk.length;
+          passed += chunk.length;
+        }
+        if (this.#left <= 0 || passed > this.#leftEach) {
           this.#held.resolve();
+          this.#still++;
           await this.#released.promise;
+          this.#still--;
         }
         if (!to.write(chunk)) await once(to, 'drain');
       }

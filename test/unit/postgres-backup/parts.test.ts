@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import {
   DumpMessages,
   dumpError,
+  isProgressOfDump,
 } from '../../../src/core/engines/postgres/backup/dump-messages.ts';
 import { compareVersions, psqlIsSafe } from '../../../src/core/engines/postgres/clients.ts';
 import { connectError, queryError } from '../../../src/core/engines/postgres/connection-errors.ts';
@@ -131,6 +132,30 @@ describe('what pg_dump prints', () => {
       'pg_dump: there are circular foreign-key constraints on this table: (public.a) (Consider a full dump.)',
     ]);
     expect(messages.errors).toEqual(['pg_dump: query failed: ERROR:  x']);
+  });
+
+  test('what --verbose prints between two messages joins neither; a line of two processes loses no error', () => {
+    const messages = new DumpMessages();
+    const lines = [
+      'pg_dump: warning: table "a\rb" may have dropped check constraints',
+      'pg_dump: finished item 7 TABLE DATA a',
+      'pg_dump: pg_dump: error: Dumping the contents of table "b" failed.',
+      'dumping contents of table "public.c"',
+      'pg_dump:pg_dump: finished item 8 TABLE DATA d',
+      ' error: query failed: ERROR:  x',
+      'DETAIL:  y',
+    ];
+    for (const line of lines) messages.add(line);
+    expect(messages.warnings).toEqual(['pg_dump: table "a\rb" may have dropped check constraints']);
+    expect(messages.errors).toEqual([
+      'pg_dump: Dumping the contents of table "b" failed. (dumping contents of table "public.c")',
+      'pg_dump: query failed: ERROR:  x (DETAIL:  y)',
+    ]);
+    expect(lines.filter(isProgressOfDump)).toEqual([lines[1], lines[4]]);
+  });
+
+  test('that it was ended by a signal is no progress', () => {
+    expect(isProgressOfDump('pg_dump: terminated by user')).toBe(false);
   });
 
   test.each([

@@ -19,6 +19,7 @@ export interface DumpCommand {
   readonly client: PostgresClient;
   readonly serverMajor: number;
   readonly snapshot: string;
+  readonly snapshotAt: Date;
   readonly lockWaitMs: number;
   /** A standby can't read unlogged tables: their rows are left out. */
   readonly skipUnlogged: boolean;
@@ -80,14 +81,16 @@ export function parallelDump(
   const form = ['--format=directory', `--compress=${compression}`, ...parallel];
   if (jobs === 1) return pgDump(command, request, form);
   // --verbose tells which files are done.
-  return { ...pgDump(command, request, [...form, '--verbose']), forks: true };
+  const told = pgDump(command, request, [...form, '--verbose']);
+  return { ...told, forks: true, isProgress: isProgressOfDump };
 }
 
 /**
  * Files of the folder, as their names come in, into that file; `-` prints them. The same bytes of the
- * same files each time.
+ * same files each time: all are as old as `at`, since a volume may tell of a file that was just written
+ * two times, one after the other.
  */
-export function pack(folder: string, into: string, { nice }: DumpRequest): Program {
+export function pack(folder: string, into: string, at: Date, { nice }: DumpRequest): Program {
   return {
     name: 'tar',
     file: requireProgram('tar'),
@@ -99,6 +102,7 @@ export function pack(folder: string, into: string, { nice }: DumpRequest): Progr
       '--owner=0',
       '--group=0',
       '--numeric-owner',
+      `--mtime=@${Math.floor(at.getTime() / 1000)}`,
       `--directory=${folder}`,
       '--no-recursion',
       '--null',
@@ -138,7 +142,6 @@ function pgDump(command: DumpCommand, request: DumpRequest, form: readonly strin
       settings: UNHURRIED,
     }),
     nice: request.nice,
-    isProgress: isProgressOfDump,
   };
 }
 

@@ -4,9 +4,16 @@ import { outOfLocks, saysOutOfLocks } from '../out-of-locks.ts';
 
 const MOST_WARNINGS = 100;
 
+/**
+ * Program, level and text are printed one after the other, and so are those of its workers: between two
+ * parts of a line there may be another's.
+ */
+const OF_A_LEVEL = /^(?:pg_(?:dump|restore):| )*(error|warning|detail|hint): (.*)$/s;
+
 /** What only `--verbose` prints. */
 export function isProgressOfDump(line: string): boolean {
-  return line.startsWith('pg_dump: ') && !/^pg_dump: (error|warning|detail|hint): /.test(line);
+  const isOwn = line.startsWith('pg_dump:') && !line.endsWith(': terminated by user');
+  return isOwn && !OF_A_LEVEL.test(line);
 }
 
 /** Sorts what pg_dump prints into warnings and errors; details and hints join their message. */
@@ -21,8 +28,7 @@ export class DumpMessages {
       this.#last = undefined;
       return;
     }
-    const match = /^pg_(?:dump|restore): (error|warning|detail|hint): (.*)$/.exec(line);
-    const [, kind, text] = match ?? [];
+    const [, kind, text] = OF_A_LEVEL.exec(line) ?? [];
     if (kind === 'error' || kind === 'warning') {
       const list = kind === 'error' ? this.errors : this.warnings;
       if (list.length >= MOST_WARNINGS) {
@@ -87,7 +93,7 @@ export function dumpError(error: unknown): DropbackError {
 /** The last that pg_dump says is often a detail, or only that one of its workers has ended. */
 function causeFirst(message: string, stderr: readonly string[]): string {
   const isCause = (line: string) =>
-    /^pg_dump: error: /.test(line) && !/a worker process died unexpectedly$/.test(line);
+    OF_A_LEVEL.exec(line)?.[1] === 'error' && !/a worker process died unexpectedly$/.test(line);
   const cause = stderr.find(isCause);
   const last = stderr.at(-1) ?? '';
   if (cause === undefined || isCause(last) || !message.endsWith(last)) return message;

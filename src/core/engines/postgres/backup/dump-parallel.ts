@@ -39,14 +39,13 @@ export async function writeParallelArchive(
     };
     // What the spool has to be is learnt from the files, not from what was written of them: reading it
     // back then finds whatever went wrong on the way. Both at a time take less than `tar | tee | openssl`.
+    const packInto = (into: string) => pack(folder, into, command.snapshotAt, request);
+    const hash = sha256Program(request.nice);
     const packing = (joint: AbortSignal) =>
       together(
         joint,
-        (both) => runDump([pack(folder, request.spool, request)], command, both, { feed }),
-        (both) =>
-          runDump([pack(folder, '-', request), sha256Program(request.nice)], command, both, {
-            feed,
-          }),
+        (both) => runDump([packInto(request.spool)], command, both, { feed }),
+        (both) => runDump([packInto('-'), hash], command, both, { feed }),
       );
     const [dumped, [, { printed }]] = await together(signal, dump, packing);
     return { ...(await writtenSpool(request.spool, printed)), ...dumped };

@@ -26,7 +26,7 @@ import { type GrantedJobs, grantJobs, MOST_FILES } from './dump-jobs.ts';
 import { isChangedUnderneath } from './dump-messages.ts';
 import { writeParallelArchive } from './dump-parallel.ts';
 import { findMissingRights, missingRightsError } from './dump-rights.ts';
-import { isPackedTooEarly } from './finished-files.ts';
+import { mayBeMadeUp } from './finished-files.ts';
 import { withLockWatch } from './lock-watch.ts';
 import { type Snapshot, takeSnapshot } from './snapshot.ts';
 
@@ -68,7 +68,7 @@ export async function dumpDatabase(
     } catch (error) {
       const known = toDropbackError(error);
       const isLocked = known.code === 'backup/locked';
-      const mayHelp = isLocked || isChangedUnderneath(known) || isPackedTooEarly(known);
+      const mayHelp = isLocked || isChangedUnderneath(known) || mayBeMadeUp(known);
       if (!mayHelp || attempt === ATTEMPTS) throw known;
       request.log.warn({ error: known }, 'the dump is tried once more');
     }
@@ -111,6 +111,7 @@ async function attemptDump(
     client,
     serverMajor: session.major,
     snapshot: snapshot.id,
+    snapshotAt: snapshot.takenAt,
     lockWaitMs,
     skipUnlogged: isStandby,
   };

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 
 const MOST_AT_ONCE = 1000;
@@ -10,8 +9,8 @@ const MOST_AT_ONCE = 1000;
 export class PackedNames {
   readonly #names: string[] = [];
   readonly #known = new Set<string>();
+  readonly #readers = new Set<() => void>();
   #isComplete = false;
-  #news = Promise.withResolvers<void>();
 
   has(name: string): boolean {
     return this.#known.has(name);
@@ -33,23 +32,26 @@ export class PackedNames {
 
   /** Writes them, each with a zero byte behind it, and ends the stream; settles early where that is closed. */
   async feed(stdin: Writable): Promise<void> {
-    const closed = new Promise<void>((resolve) => stdin.once('close', resolve));
+    let wake = () => {};
+    const tell = () => wake();
+    this.#readers.add(tell);
+    stdin.on('drain', tell).on('close', tell);
     for (let told = 0; !stdin.destroyed; ) {
-      const { promise: news } = this.#news;
-      const fresh = this.#names.slice(told, told + MOST_AT_ONCE);
+      // One a wait: a race against a promise that stays would leave something behind for every name.
+      const { promise: news, resolve } = Promise.withResolvers<void>();
+      wake = resolve;
+      const fresh = stdin.writableNeedDrain ? [] : this.#names.slice(told, told + MOST_AT_ONCE);
       told += fresh.length;
-      if (fresh.length > 0) {
-        const isTaken = stdin.write(fresh.map((name) => `${name}\0`).join(''));
-        if (!isTaken) await Promise.race([once(stdin, 'drain'), closed]);
-      } else if (this.#isComplete) break;
-      else await Promise.race([news, closed]);
+      if (fresh.length > 0) stdin.write(fresh.map((name) => `${name}\0`).join(''));
+      else if (this.#isComplete && told === this.#names.length) break;
+      else await news;
     }
+    this.#readers.delete(tell);
+    stdin.off('drain', tell).off('close', tell);
     stdin.end();
   }
 
   #tell(): void {
-    const { resolve } = this.#news;
-    this.#news = Promise.withResolvers<void>();
-    resolve();
+    for (const tell of this.#readers) tell();
   }
 }
