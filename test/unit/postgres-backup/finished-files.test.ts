@@ -26,19 +26,21 @@ async function told(names: PackedNames): Promise<string[]> {
 test('files go in as they are said to be done, the others in the end', async () => {
   const names = new PackedNames();
   const files = new FinishedFiles(folder, names);
-  for (const name of ['7.dat.gz', '9.dat', '10.dat.zst', 'toc.dat']) await write(name);
+  const all = ['7.dat.gz', '8.dat', '9.dat', '10.dat.zst', 'toc.dat'];
+  for (const name of all) await write(name);
   const lines = [
+    // A part of another process's line came first.
+    `pg_dump:${finished(8)}`,
     finished(10),
     finished(7),
     finished(10),
     finished(99),
-    `pg_dump: ${finished(9)}`,
     'pg_dump: finished item 9 BLOBS BLOBS',
     `pg_dump: dumping contents of table "${finished(9)}"`,
   ];
   for (const line of lines) files.noticed(line);
-  expect(await files.rest(never)).toBe(16);
-  expect(await told(names)).toEqual(['10.dat.zst', '7.dat.gz', '9.dat', 'toc.dat']);
+  expect(await files.rest(never)).toBe(20);
+  expect(await told(names)).toEqual(['8.dat', '10.dat.zst', '7.dat.gz', '9.dat', 'toc.dat']);
 });
 
 test('one that has grown since is no good; one that only looks younger is', async () => {

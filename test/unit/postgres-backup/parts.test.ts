@@ -140,7 +140,7 @@ describe('what pg_dump prints', () => {
       'pg_dump: warning: table "a\rb" may have dropped check constraints',
       'pg_dump: finished item 7 TABLE DATA a',
       'pg_dump: pg_dump: error: Dumping the contents of table "b" failed.',
-      'dumping contents of table "public.c"',
+      ' pg_dump:dumping contents of table "public.c"',
       'pg_dump:pg_dump: finished item 8 TABLE DATA d',
       ' error: query failed: ERROR:  x',
       'DETAIL:  y',
@@ -148,10 +148,10 @@ describe('what pg_dump prints', () => {
     for (const line of lines) messages.add(line);
     expect(messages.warnings).toEqual(['pg_dump: table "a\rb" may have dropped check constraints']);
     expect(messages.errors).toEqual([
-      'pg_dump: Dumping the contents of table "b" failed. (dumping contents of table "public.c")',
+      'pg_dump: Dumping the contents of table "b" failed.',
       'pg_dump: query failed: ERROR:  x (DETAIL:  y)',
     ]);
-    expect(lines.filter(isProgressOfDump)).toEqual([lines[1], lines[4]]);
+    expect(lines.filter(isProgressOfDump)).toEqual([lines[1], lines[3], lines[4]]);
   });
 
   test('that it was ended by a signal is no progress', () => {
@@ -186,6 +186,19 @@ describe('what pg_dump prints', () => {
     expect(dumpError(failed).message).toBe(
       'pg_dump exited with code 1: pg_dump: error: query failed: ERROR:  x',
     );
+  });
+
+  test('an error whose text is torn off is not taken for the cause', () => {
+    const stderr = [
+      'pg_dump: error: pg_dump: finished item 7 TABLE DATA a',
+      'query failed',
+      epilogue,
+    ];
+    const torn = new DropbackError('tool/failed', `pg_dump exited with code 1: ${epilogue}`, {
+      hint: 'h',
+      facts: { program: 'pg_dump', stderr },
+    });
+    expect(dumpError(torn)).toBe(torn);
   });
 
   test('a worker that said nothing', () => {

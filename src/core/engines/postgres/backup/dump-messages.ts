@@ -6,12 +6,15 @@ const MOST_WARNINGS = 100;
 
 /**
  * Program, level and text are printed one after the other, and so are those of its workers: between two
- * parts of a line there may be another's.
+ * parts of a line there may be another's. With thousands of small tables that happens to one line in twenty.
  */
 const OF_A_LEVEL = /^(?:pg_(?:dump|restore):| )*(error|warning|detail|hint): (.*)$/s;
+/** The text of lines that several processes print at a time, where another's part came before it. */
+const TORN = /^(?:pg_dump:| )*(?:dumping contents of table|finished item|saving large objects)/;
 
 /** What only `--verbose` prints. */
 export function isProgressOfDump(line: string): boolean {
+  if (TORN.test(line)) return true;
   const isOwn = line.startsWith('pg_dump:') && !line.endsWith(': terminated by user');
   return isOwn && !OF_A_LEVEL.test(line);
 }
@@ -92,8 +95,11 @@ export function dumpError(error: unknown): DropbackError {
 
 /** The last that pg_dump says is often a detail, or only that one of its workers has ended. */
 function causeFirst(message: string, stderr: readonly string[]): string {
-  const isCause = (line: string) =>
-    OF_A_LEVEL.exec(line)?.[1] === 'error' && !/a worker process died unexpectedly$/.test(line);
+  const isCause = (line: string) => {
+    const [, kind, text = ''] = OF_A_LEVEL.exec(line) ?? [];
+    const isEpilogue = text.endsWith('a worker process died unexpectedly');
+    return kind === 'error' && !isEpilogue && !isProgressOfDump(text);
+  };
   const cause = stderr.find(isCause);
   const last = stderr.at(-1) ?? '';
   if (cause === undefined || isCause(last) || !message.endsWith(last)) return message;

@@ -3,8 +3,11 @@ import { join } from 'node:path';
 import { DropbackError, throwIfAborted } from '../../../runtime/errors.ts';
 import type { PackedNames } from './packed-names.ts';
 
-/** What `pg_dump --verbose` with several jobs says once a table's file is closed. */
-const FINISHED = /^pg_dump: finished item (\d+) TABLE DATA /;
+/**
+ * What `pg_dump --verbose` with several jobs says once a table's file is closed. Its text is printed at
+ * once, but its beginning may be mixed with another line's.
+ */
+const FINISHED = /^(?:pg_dump:| )*finished item (\d+) TABLE DATA /;
 const ENDINGS = ['.dat.zst', '.dat.gz', '.dat'];
 
 /**
