@@ -81,6 +81,7 @@ export class RecoveryLoop {
         this.#board.problem('recovery', end.error, 'restores are off');
         return end.error;
       }
+      this.#board.last = this.#parts.journal.body.last ?? undefined;
       const record = end.kind === 'again' ? end.record : undefined;
       await this.#worker.answerInterrupted(record);
       return record ?? 'clean';

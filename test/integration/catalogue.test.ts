@@ -106,6 +106,13 @@ describe('catalogue', () => {
     expect(view.unreachable).toMatchObject([{ where: 's3', error: { code: 'store/unreachable' } }]);
     expect((await half.find('latest', never)).id).toBe(a.manifest.id);
     expect((await failureOf(half.find('app_x', never))).code).toBe('store/unreachable');
+    const { sha256 } = a.manifest.archive;
+    expect(await half.findBySha256(sha256, never)).toMatchObject({
+      manifest: { id: a.manifest.id },
+    });
+    expect((await failureOf(half.findBySha256('0'.repeat(64), never))).code).toBe(
+      'store/unreachable',
+    );
   });
 
   test('the backlog is what the state does not call uploaded; it drains in order', async () => {

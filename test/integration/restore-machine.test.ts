@@ -1,5 +1,6 @@
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { afterEach, expect, test } from 'vitest';
+import { sampleManifest } from '../support/backups.ts';
 import { script, World, type WorldOptions } from '../support/restore/world.ts';
 
 let world: World;
@@ -236,22 +237,34 @@ test('stop-first stops before staging', async () => {
 test('asked to end in the middle, it undoes, and takes the drop up again at the next start', async () => {
   const reached = Promise.withResolvers<void>();
   const hold = Promise.withResolvers<void>();
+  const content = script('fresh');
+  const own = sampleManifest(Buffer.from(content));
+  let checks = 0;
   await started({
+    manifests: new Map([[own.archive.sha256, own]]),
     engineFault: async (call) => {
-      if (call !== 'check') return;
+      if (call !== 'check' || ++checks < 2) return;
       reached.resolve();
       await hold.promise;
     },
   });
-  await world.drop('app.sql', script('fresh'));
+  await world.drop('before.sql', script('before'));
+  await world.report('before.sql');
+  await world.drop('app.sql', content);
   await reached.promise;
   const ending = world.stop();
   hold.resolve();
   await ending;
-  expect(await world.liveText()).toBe(script('old'));
-  expect(await readdir(`${world.root}/data`)).toEqual(['app.db']);
-  world = new World(world.root).start();
-  expect(await world.report('app.sql')).toMatchObject({ outcome: 'restored', attempts: 1 });
+  expect(await world.liveText()).toBe(script('before'));
+  // The catalogue, S3, is away: what the file is was seen before.
+  const lasts: (string | undefined)[] = [];
+  world = new World(world.root, {
+    engineFault: (call) =>
+      void (call === 'stage' && lasts.push(world.daemon.status().last?.source)),
+  }).start();
+  const report = await world.report('app.sql');
+  expect(report).toMatchObject({ outcome: 'restored', attempts: 1, producer: 'dropback' });
+  expect(lasts).toEqual(['before.sql']);
 });
 
 test('a second daemon on the folder waits for the first', async () => {

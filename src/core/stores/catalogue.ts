@@ -117,24 +117,17 @@ export class Catalogue {
     if (found) return found;
     const [failed] = view.unreachable;
     if (!failed) throw idOrLatest === 'latest' ? noBackup() : notFound(idOrLatest, 'the catalogue');
-    throw new DropbackError(
-      'store/unreachable',
-      `${idOrLatest} not found, and ${failed.where} failed`,
-      {
-        hint: failed.error.hint,
-        retryable: true,
-        facts: { id: idOrLatest, where: failed.where, reason: failed.error.message },
-      },
-    );
+    throw unasked(idOrLatest, failed);
   }
 
   /**
    * The backup of our own whose archive has this sha256 (hex), if there is one: the ground on which a
    * dropped file is trusted. Its manifest is ground enough: whoever moved the archive into the drop folder
-   * has taken it off the list. A store that can't be asked vouches for nothing.
+   * has taken it off the list. Throws `store/unreachable` where it isn't found, and a store that may
+   * have it could not be asked.
    */
   async findBySha256(sha256: string, signal: AbortSignal): Promise<KnownArchive | undefined> {
-    const { entries, strays } = await this.list(signal);
+    const { entries, strays, unreachable } = await this.list(signal);
     const isIt = ({ archive }: Manifest) => archive.sha256 === sha256;
     const listed = entries.findLast(({ manifest }) => isIt(manifest));
     if (listed) return { manifest: listed.manifest, isListed: true };
@@ -142,6 +135,8 @@ export class Catalogue {
       const manifest = where === 'local' ? await this.#local.strayManifest(name) : undefined;
       if (manifest && isIt(manifest)) return { manifest, isListed: false };
     }
+    const [failed] = unreachable;
+    if (failed) throw unasked('a file with this checksum', failed);
     return undefined;
   }
 
@@ -238,6 +233,15 @@ function undoubted(newest: CatalogueEntry, entries: readonly CatalogueEntry[]): 
       facts: { newest: newest.id, other: other.id },
     },
   );
+}
+
+function unasked(what: string, failed: CatalogueView['unreachable'][number]): DropbackError {
+  const { where, error } = failed;
+  return new DropbackError('store/unreachable', `${what} not found, and ${where} failed`, {
+    hint: error.hint,
+    retryable: true,
+    facts: { id: what, where, reason: error.message },
+  });
 }
 
 interface Attempt {

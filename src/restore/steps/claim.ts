@@ -13,6 +13,7 @@ import { lookAt, signatureOf } from '../drop-folder/scan.ts';
 import { requireWithoutLog } from '../drop-folder/sqlite-log.ts';
 import type { Job } from '../job.ts';
 import type { JobDescription, JobRecord } from '../journal/record.ts';
+import { noteBackup } from '../known-backup.ts';
 import type { MachineParts } from '../parts.ts';
 
 /** Where a job's file comes from, as bytes; undefined where a backup is fetched. */
@@ -58,6 +59,7 @@ async function takeIn(job: Job, parts: MachineParts, signal: AbortSignal): Promi
     await rm(aside, { force: true });
     const manifest = await parts.catalogue.fetch(backupId, aside, signal);
     await renameDurably(aside, path);
+    await noteBackup(job.workFolder, { sha256: manifest.archive.sha256, manifest });
     const name = safeName(Buffer.from(manifest.archive.file));
     job.note({ job: { ...job.description, name }, backupOfOurs: manifest.id });
     return describeClaimed(path, signal);

@@ -4,8 +4,10 @@ import { unpack } from '../../core/archive/unpack.ts';
 import type { UnpackedDrop } from '../../core/archive/unpacked.ts';
 import type { EngineKind, Inspection } from '../../core/engines/engine.ts';
 import { DropbackError, isAbort, messageOf } from '../../core/runtime/errors.ts';
+import type { KnownArchive } from '../../core/stores/catalogue.ts';
 import { claimedPath } from '../drop-folder/claim.ts';
 import type { Job } from '../job.ts';
+import { noteBackup, notedBackup } from '../known-backup.ts';
 import { makeMissingRoles, requireGlobals, tellOfMissingRoles } from '../missing-roles.ts';
 import type { MachineParts } from '../parts.ts';
 
@@ -52,24 +54,39 @@ export async function inspectStep(
   return { drop, inspection };
 }
 
-/** A catalogue that can't be read makes a file foreign, not the restore impossible. */
+/**
+ * A catalogue that can't be read makes a file foreign, not the restore impossible. What was found
+ * once holds for every later attempt.
+ */
 async function lookUp(
   job: Job,
   parts: MachineParts,
   sha256: string,
   signal: AbortSignal,
 ): Promise<Manifest | undefined> {
+  const noted = await notedBackup(job.workFolder, sha256);
+  if (noted) return noted;
+  const known = await findOurs(job, parts, sha256, signal);
+  if (!known) return undefined;
+  const { manifest, isListed } = known;
+  await noteBackup(job.workFolder, { sha256, manifest });
+  job.note({ backupOfOurs: manifest.id });
+  if (!isListed) job.warn(movedAway(manifest));
+  return manifest;
+}
+
+async function findOurs(
+  job: Job,
+  parts: MachineParts,
+  sha256: string,
+  signal: AbortSignal,
+): Promise<KnownArchive | undefined> {
   try {
-    const known = await parts.catalogue.findBySha256(sha256, signal);
-    if (!known) return undefined;
-    const { manifest, isListed } = known;
-    job.note({ backupOfOurs: manifest.id });
-    if (!isListed) job.warn(movedAway(manifest));
-    return manifest;
+    return await parts.catalogue.findBySha256(sha256, signal);
   } catch (error) {
     if (isAbort(error)) throw error;
     job.warn(
-      `the catalogue of backups can't be read, so the file counts as foreign: ${messageOf(error)}`,
+      `whether it is a backup made here could not be found out, so the file counts as foreign: ${messageOf(error)}`,
     );
     return undefined;
   }

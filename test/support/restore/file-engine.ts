@@ -69,7 +69,7 @@ export class FileEngine implements RestoreEngine {
     }
     return {
       engine: 'sqlite',
-      producer: 'a test',
+      producer: drop.manifest ? 'dropback' : 'a test',
       trusted: drop.manifest !== undefined,
       roles: { known: [], missing: [] },
       extensions: [],
