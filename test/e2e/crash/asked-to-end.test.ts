@@ -14,7 +14,7 @@ test('SQLite: SIGTERM at any step finishes the restore or undoes it', {
   await using world = await CrashWorld.create(await SqliteSite.create('wal'), {
     signal: 'SIGTERM',
   });
-  const ended = await endAtEveryPoint([world], { thin: 8, nth: 6, seed: seedOfThisRun() });
+  const ended = await endAtEveryPoint([world], { thin: 8, nth: 9, seed: seedOfThisRun() });
   expect(ended.length).toBeGreaterThan(2);
 });
 
@@ -25,7 +25,7 @@ test.skipIf(!testbed.postgres15)(
     if (!testbed.postgres15) return;
     const site = await PostgresSite.create(testbed.postgres15);
     await using world = await CrashWorld.create(site, { signal: 'SIGTERM' });
-    const ended = await endAtEveryPoint([world], { thin: 8, nth: 6, seed: seedOfThisRun() });
+    const ended = await endAtEveryPoint([world], { thin: 8, nth: 9, seed: seedOfThisRun() });
     expect(ended.length).toBeGreaterThan(2);
   },
 );

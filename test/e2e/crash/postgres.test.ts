@@ -13,7 +13,7 @@ test.skipIf(!testbed.postgres18)(
     await using one = await CrashWorld.create(await PostgresSite.create(postgres18));
     await using other = await CrashWorld.create(await PostgresSite.create(postgres18));
     const seed = seedOfThisRun();
-    const ended = await endAtEveryPoint([one, other], { thin: 12, seed, randomly: 25 });
+    const ended = await endAtEveryPoint([one, other], { thin: 24, seed, randomly: 25 });
     expect(ended.length).toBeGreaterThan(35);
     // The instant that matters most, for certain: done at the server, and nobody heard of it.
     const commit = { name: 'sent COMMIT', after: 'RENAME' };

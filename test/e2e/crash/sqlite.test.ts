@@ -9,7 +9,7 @@ test.concurrent('WAL mode: killed at any step, and again at any time, the next d
   await using one = await CrashWorld.create(await SqliteSite.create('wal'));
   await using other = await CrashWorld.create(await SqliteSite.create('wal'));
   const seed = seedOfThisRun();
-  const ended = await endAtEveryPoint([one, other], { thin: 12, seed, randomly: 25 });
+  const ended = await endAtEveryPoint([one, other], { thin: 24, seed, randomly: 25 });
   expect(ended.length).toBeGreaterThan(25);
   // The instant that matters most, for certain.
   const rename = { name: 'replace: rename .app.db.dropback_s_… → app.db', after: 'replace: link' };
@@ -21,6 +21,6 @@ test.concurrent('delete mode: killed at some steps, and again at any time, the n
 }, async () => {
   await using world = await CrashWorld.create(await SqliteSite.create('delete'));
   const seed = seedOfThisRun();
-  const ended = await endAtEveryPoint([world], { thin: 8, nth: 6, seed, randomly: 3 });
+  const ended = await endAtEveryPoint([world], { thin: 8, nth: 9, seed, randomly: 3 });
   expect(ended.length).toBeGreaterThan(2);
 });

@@ -36,13 +36,13 @@ describe.concurrent('killed at any step, the next daemon brings all in order', (
     if (!postgres18) return;
     const make = () => PostgresSite.create(postgres18, { inPlace: true });
     const swap = { name: 'sent COMMIT;', after: 'dropback_expected' };
-    await killedOn({ make, walk: 'restore', swap }, 16);
+    await killedOn({ make, walk: 'restore', swap }, 20);
   });
 
   test.skipIf(!postgres15)('PostgreSQL 15, undo', { timeout }, async () => {
     if (!postgres15) return;
     const swap = { name: 'sent COMMIT', after: 'RENAME' };
-    await killedOn({ make: () => PostgresSite.create(postgres15), walk: 'undo', swap }, 6);
+    await killedOn({ make: () => PostgresSite.create(postgres15), walk: 'undo', swap }, 8);
   });
 
   test('SQLite, undo', { timeout }, async () => {
@@ -59,6 +59,6 @@ describe.concurrent('killed at any step, the next daemon brings all in order', (
   ]);
   test('another walk, by the seed', { timeout }, async () => {
     const chosen = others[seed % others.length] as Case;
-    await killedOn(chosen, 12);
+    await killedOn(chosen, 16);
   });
 });
