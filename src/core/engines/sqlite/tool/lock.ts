@@ -5,10 +5,15 @@ import type { LockFileRequest } from '../protocol.ts';
 import type { Conversation } from './handlers.ts';
 import { isBusy } from './sqlite-errors.ts';
 
+/** As a shell tells of SIGTERM. */
+const TERMINATED = 128 + 15;
+
 const HOLDERS = ['unknown', 'backup', 'restore', 'rehearsal'] as const;
 
 /** Holds an exclusive transaction on the lock file until standard input ends. */
 export async function lock(request: LockFileRequest, { say, asked }: Conversation): Promise<null> {
+  // Not in the middle of a write: its journal would stay until the lock is taken again.
+  process.once('SIGTERM', () => process.exit(TERMINATED));
   createForAll(request.path);
   let database = acquire(request, 0);
   if (!database && request.waitMs > 0) {
