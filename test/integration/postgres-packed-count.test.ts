@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import {
   appendFile,
   cp,
@@ -95,6 +96,18 @@ describe.each(servers)(
       ]);
       expect(largeObjects).toBe(4);
       expect(toc.end).toBeGreaterThan(toc.start);
+    });
+
+    test('a table that takes many reads to be read', async () => {
+      const rows = Array.from(
+        { length: 3000 },
+        (_, n) => `${n}\t${randomBytes(4096).toString('hex')}\n`,
+      );
+      const written = await packed((folder) =>
+        rewrite(folder, (text) => rows.join('') + text.slice(text.lastIndexOf('\\.'))),
+      );
+      expect(written.contentBytes).toBeGreaterThan(8 * 1024 ** 2);
+      expect(written.tables[1]).toEqual({ schema: 'public', name: 'many', rows: 3000 });
     });
 
     test('a row that is missing is not counted', async () => {
