@@ -6,7 +6,7 @@ import { startHealth } from '../core/observability/start-health.ts';
 import { tellChecks } from '../core/observability/tell-checks.ts';
 import { type BackupStatus, backupHealth } from '../core/requests/backup-status.ts';
 import { isAbort } from '../core/runtime/errors.ts';
-import { giveMemoryBack } from '../core/runtime/give-memory-back.ts';
+import { giveStartBack } from '../core/runtime/give-memory-back.ts';
 import type { Turnstile } from '../core/runtime/turnstile.ts';
 import type { WiredBackup } from './wire.ts';
 
@@ -47,7 +47,7 @@ export async function runBackup(
   } catch (error) {
     if (!isAbort(error)) throw error;
   }
-  if (!checksTurn) giveMemoryBack();
+  if (!checksTurn) giveStartBack();
   // Asked to end before it began, it has nothing to note: a thousand of them end at once then.
   if (!signal.aborted) await daemon.serve(signal, { isUp });
   log.info('db-backup stopped');

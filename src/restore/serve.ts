@@ -6,7 +6,7 @@ import { startHealth } from '../core/observability/start-health.ts';
 import { tellChecks } from '../core/observability/tell-checks.ts';
 import { isRestoreLive, type RestoreDaemonStatus } from '../core/requests/daemon-status.ts';
 import { errorReport, isAbort } from '../core/runtime/errors.ts';
-import { giveMemoryBack } from '../core/runtime/give-memory-back.ts';
+import { giveStartBack } from '../core/runtime/give-memory-back.ts';
 import type { Turnstile } from '../core/runtime/turnstile.ts';
 import { refuseUnfinished } from './drop-folder/from-one-to-several.ts';
 import type { WiredRestore } from './wire.ts';
@@ -43,7 +43,7 @@ export async function runRestore(
   const telling = checking.then(
     (found) => {
       tellChecks(found, log);
-      if (!checksTurn) giveMemoryBack();
+      if (!checksTurn) giveStartBack();
     },
     (error: unknown) => {
       if (!isAbort(error)) log.error({ error }, 'the checks at start failed');

@@ -50,7 +50,7 @@ export async function restoreGroup(lab: Lab): Promise<Series[]> {
     }),
   );
   await daemon.says(/watching for drops/);
-  const drops = new Drops(lab, bench, daemon);
+  const drops = new Drops(lab, bench, daemon, application);
   const scripts = new Scripts(lab, application, dumps);
   const jobs = lab.options.jobs;
   const contestants = [
@@ -83,12 +83,14 @@ class Drops {
   readonly #lab: Lab;
   readonly #bench: Bench;
   readonly #daemon: Daemon;
+  readonly #application: string;
   #count = 0;
 
-  constructor(lab: Lab, bench: Bench, daemon: Daemon) {
+  constructor(lab: Lab, bench: Bench, daemon: Daemon, application: string) {
     this.#lab = lab;
     this.#bench = bench;
     this.#daemon = daemon;
+    this.#application = application;
   }
 
   of(id: string, name: string, path: string): Contestant {
@@ -112,9 +114,9 @@ class Drops {
     );
     const { 'file-away': _filing, ...untilBack } = steps;
     const noticed = (Date.parse(report.startedAt) - dropped) / 1000;
-    const looking = Math.max(0, noticed - SETTLE_SECONDS);
+    const back = await startedAt(this.#application);
     return {
-      seconds: Object.values(untilBack).reduce((sum, seconds) => sum + seconds, looking),
+      seconds: (back - dropped) / 1000 - SETTLE_SECONDS,
       facts: {
         ...untilBack,
         noticed,
@@ -150,6 +152,12 @@ class Scripts {
     const start = await timed(() => run('docker', ['start', this.#application]));
     return { seconds: stop + downtime + start, facts: { stop, downtime, start } };
   }
+}
+
+/** Since when the engine has the container running, in milliseconds. */
+async function startedAt(container: string): Promise<number> {
+  const { stdout } = await run('docker', ['inspect', '-f', '{{.State.StartedAt}}', container]);
+  return Date.parse(stdout.trim());
 }
 
 async function timed(work: () => Promise<unknown>): Promise<number> {
