@@ -1,9 +1,11 @@
 import { execFile } from 'node:child_process';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { TestContainers } from '../../../test/support/containers.ts';
 import { Bench, type Daemon } from '../../../test/support/daemon.ts';
 import { DATABASE, type Lab } from '../lab.ts';
+import type { BenchServer } from '../postgres-server.ts';
 import { residentMb } from '../process-facts.ts';
 import { backUpOnce, startProgram } from '../product.ts';
 import type { Contestant, Sample, Series } from '../series.ts';
@@ -16,6 +18,9 @@ const SETTLE_SECONDS = 1;
 
 /** A restore may take so long for each megabyte of the database; it is no measurement. */
 const PATIENCE_MS_PER_MB = 1000;
+
+/** Of the database. */
+const ROOM_COUNTS_FROM_MB = 5000;
 
 /** An application in a container is stopped and started again on both sides. */
 export async function restoreGroup(lab: Lab): Promise<Series[]> {
@@ -115,6 +120,7 @@ class Drops {
     const { 'file-away': _filing, ...untilBack } = steps;
     const noticed = (Date.parse(report.startedAt) - dropped) / 1000;
     const back = await startedAt(this.#application);
+    if (this.#lab.options.megabytes >= ROOM_COUNTS_FROM_MB) await this.#makeRoom(server);
     return {
       seconds: (back - dropped) / 1000 - SETTLE_SECONDS,
       facts: {
@@ -124,6 +130,17 @@ class Drops {
         downtime: (report.downtimeMs ?? Number.NaN) / 1000,
       },
     };
+  }
+
+  /** The file and the database that a user has for a day afterwards: three of them fit on few disks. */
+  async #makeRoom(server: BenchServer): Promise<void> {
+    for (const file of await this.#bench.files('restore', 'done')) {
+      await rm(this.#bench.path('restore', 'done', file));
+    }
+    const previous = "SELECT datname FROM pg_database WHERE datname LIKE 'dropback\\_p\\_%'";
+    for (const database of (await server.sql(previous)).split('\n').filter(Boolean)) {
+      await server.sql(`DROP DATABASE "${database}"`);
+    }
   }
 }
 
