@@ -6,6 +6,10 @@ import { backUpOnce } from './product.ts';
 import type { Contestant } from './series.ts';
 import { quote, runShell } from './shell.ts';
 
+/** Since then pg_dump knows other ways to compress than gzip. */
+const METHODS_SINCE = 16;
+const METHOD = /-Z (?:zstd|none)/;
+
 /** Whoever takes a backup of the lab's database. */
 export class BackupContestants {
   readonly #lab: Lab;
@@ -37,7 +41,7 @@ export class BackupContestants {
       await this.#lab.fresh('script');
       return { seconds, ...(bytes > 0 ? { bytes } : {}) };
     };
-    return { id, name, run };
+    return { id, name, run, ...(METHOD.test(script) ? { leastMajor: METHODS_SINCE } : {}) };
   }
 
   /** One backup of ours. `until`: the fact that ends it; without one, when it is listed. */

@@ -6,8 +6,10 @@ import { join } from 'node:path';
 import type { TestS3 } from '../../test/support/testbed.ts';
 import type { BenchOptions } from './options.ts';
 import type { Parts } from './parts.ts';
+import { ContainerServer } from './postgres-container.ts';
 import { type DatabaseFacts, fillPostgres, postgresFacts } from './postgres-data.ts';
-import { BenchServer } from './postgres-server.ts';
+import { InstalledServer } from './postgres-installed.ts';
+import type { BenchServer } from './postgres-server.ts';
 import { type Contestant, type Series, takeTurns } from './series.ts';
 
 /** The database that is backed up; restores work on it too. */
@@ -32,6 +34,7 @@ export class Lab implements AsyncDisposable {
   readonly #containers: string[] = [];
   readonly #stack = new AsyncDisposableStack();
   #server: Promise<BenchServer> | undefined;
+  #started: BenchServer | undefined;
   #facts: DatabaseFacts | undefined;
 
   private constructor(parts: LabParts, folder: string) {
@@ -75,10 +78,17 @@ export class Lab implements AsyncDisposable {
     const isWanted = (id: string) =>
       contestants.length === 0 || contestants.some((wanted) => id.startsWith(wanted));
     return await takeTurns(
-      all.filter(({ id }) => isWanted(id)),
+      all.filter((contestant) => isWanted(contestant.id) && this.#isPossible(contestant)),
       repetitions,
       this.say,
     );
+  }
+
+  #isPossible({ name, leastMajor = 0 }: Contestant): boolean {
+    const major = this.#started?.major ?? leastMajor;
+    if (major >= leastMajor) return true;
+    this.leftOut.push(`${name}: PostgreSQL ${major} can't do that, ${leastMajor} can`);
+    return false;
   }
 
   /** An empty folder of that name. */
@@ -91,11 +101,14 @@ export class Lab implements AsyncDisposable {
 
   async #startServer(): Promise<BenchServer> {
     const { postgres, options } = this.#parts;
-    if (!postgres) throw new Error('needs a Docker engine and client programs of PostgreSQL 18');
-    const server = await BenchServer.start(postgres.image, postgres.binDir);
+    if (!postgres) throw new Error('needs a Docker engine, or an installed PostgreSQL server');
+    const { image, binDir } = postgres;
+    const server = image
+      ? await ContainerServer.start(image, binDir)
+      : await InstalledServer.start(binDir, this.folder);
     this.#stack.use(server);
-    this.keepTrackOf(server.container);
-    this.say(`PostgreSQL in ${server.container} on port ${server.port}`);
+    this.#started = server;
+    this.say(`PostgreSQL ${server.major} in ${server.place} on port ${server.port}`);
     this.say(`filling a database of ${options.size} …`);
     await fillPostgres(server, DATABASE, options.megabytes);
     this.#facts = await postgresFacts(server, DATABASE);
@@ -110,6 +123,7 @@ export class Lab implements AsyncDisposable {
 
   /** What the end of a run does, at once: for a process that was told to end. */
   abandon(): void {
+    this.#started?.abandon();
     if (this.#containers.length > 0) spawnSync('docker', ['rm', '-f', '-v', ...this.#containers]);
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }

@@ -1,6 +1,7 @@
 import { postgresImage } from '../../test/support/testbed/images.mjs';
 import { ensureTestbed } from '../../test/support/testbed/up.mjs';
 import { type TestS3, testbed } from '../../test/support/testbed.ts';
+import { installedPrograms } from './postgres-installed.ts';
 
 /** What is on this machine to measure with; what is missing is left out of the results. */
 export interface Parts {
@@ -10,8 +11,8 @@ export interface Parts {
 }
 
 export interface PostgresParts {
-  /** Of the server that the benchmark starts. */
-  readonly image: string;
+  /** Of the server that the benchmark starts; without one it starts what is installed. */
+  readonly image?: string;
   /** Folder of client programs of the server's version. */
   readonly binDir: string;
 }
@@ -21,8 +22,9 @@ export async function findParts(say: (line: string) => void): Promise<Parts> {
   const { docker, s3, binDir } = process.env['DROPBACK_TESTBED']
     ? { ...testbed, binDir: testbed.postgres18?.binDir }
     : await bringUp(say);
-  const postgres = docker && binDir ? { image: postgresImage, binDir } : undefined;
-  return { docker, s3, postgres };
+  if (docker && binDir) return { docker, s3, postgres: { image: postgresImage, binDir } };
+  const installed = installedPrograms();
+  return { docker, s3, postgres: installed ? { binDir: installed } : undefined };
 }
 
 interface BroughtUp {

@@ -6,51 +6,49 @@ import { freePort, until } from '../../test/support/testbed/processes.mjs';
 const run = promisify(execFile);
 
 /**
- * As the images come, save what would make repetitions differ: autovacuum would work on one
+ * As PostgreSQL comes, save what would make repetitions differ: autovacuum would work on one
  * contestant's database during the next one's turn.
  */
 export const SERVER_SETTINGS = ['autovacuum=off', 'max_wal_size=4GB'] as const;
 
-/** A PostgreSQL server of the benchmark's own, in a container on the host's network. */
-export class BenchServer implements AsyncDisposable {
+const START_MS = 60_000;
+
+export interface Access {
   readonly port: number;
-  /** Its name. */
-  readonly container: string;
+  readonly password: string;
+  /** Folder of client programs of the server's version. */
+  readonly binDir: string;
+}
+
+/** A PostgreSQL server of the benchmark's own on the loopback interface, and its client programs. */
+export abstract class BenchServer implements AsyncDisposable {
+  readonly port: number;
   readonly #password: string;
   readonly #binDir: string;
+  #major = 0;
 
-  private constructor(port: number, container: string, password: string, binDir: string) {
+  protected constructor({ port, password, binDir }: Access) {
     this.port = port;
-    this.container = container;
     this.#password = password;
     this.#binDir = binDir;
   }
 
-  /** `binDir`: of client programs of the server's version. Already up. */
-  static async start(image: string, binDir: string): Promise<BenchServer> {
-    const port = Number(await freePort());
-    const name = `dropback-bench-${randomBytes(4).toString('hex')}`;
-    const password = randomBytes(16).toString('hex');
-    const server = new BenchServer(port, name, password, binDir);
-    const settings = [...SERVER_SETTINGS, `port=${port}`, 'listen_addresses=127.0.0.1'];
-    const flags = ['--rm', '--network=host', '--shm-size=256m', '-e', 'POSTGRES_PASSWORD'];
-    await run(
-      'docker',
-      [
-        ...['run', '-d', '--name', name, ...flags, image, 'postgres'],
-        ...settings.flatMap((setting) => ['-c', setting]),
-      ],
-      { env: { ...process.env, POSTGRES_PASSWORD: password } },
-    );
-    const answers = () =>
-      server.sql('SELECT 1').then(
-        () => true,
-        () => false,
-      );
-    if (await until(answers, 60_000, 200)) return server;
-    const { stderr, stdout } = await run('docker', ['logs', name]);
-    await server[Symbol.asyncDispose]();
-    throw new Error(`PostgreSQL did not start:\n${stdout}${stderr}`);
+  /** For the output: where it runs. */
+  abstract get place(): string;
+
+  /** `0` or `0-1`: the processors that it may use. */
+  abstract limitTo(processors: string): Promise<void>;
+
+  /** Ends it at once, for a process that was told to end; its data go with it. */
+  abstract abandon(): void;
+
+  abstract [Symbol.asyncDispose](): Promise<void>;
+
+  /** What it has said so far. */
+  protected abstract log(): Promise<string>;
+
+  get major(): number {
+    return this.#major;
   }
 
   url(database: string): string {
@@ -85,12 +83,23 @@ export class BenchServer implements AsyncDisposable {
     await run('sync');
   }
 
-  /** `0` or `0-1`: the processors that it may use. */
-  async limitTo(processors: string): Promise<void> {
-    await run('docker', ['update', `--cpuset-cpus=${processors}`, this.container]);
+  /** Throws with the server's own log, and ends it, where it doesn't answer in time. */
+  protected async ready(): Promise<this> {
+    const answers = () =>
+      this.sql('SHOW server_version_num').then(
+        (version) => {
+          this.#major = Math.floor(Number(version) / 10_000);
+          return true;
+        },
+        () => false,
+      );
+    if (await until(answers, START_MS, 200)) return this;
+    const said = await this.log();
+    await this[Symbol.asyncDispose]();
+    throw new Error(`PostgreSQL did not start:\n${said}`);
   }
+}
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await run('docker', ['rm', '-f', '-v', this.container]).catch(() => {});
-  }
+export async function newAccess(binDir: string): Promise<Access> {
+  return { port: Number(await freePort()), password: randomBytes(16).toString('hex'), binDir };
 }

@@ -16,6 +16,8 @@ export interface Contestant {
   /** `backup/dropback`: goals find it by this. */
   readonly id: string;
   readonly name: string;
+  /** Of PostgreSQL and its programs: older ones can't do what it does. */
+  readonly leastMajor?: number;
   /** Leaves the world as it was before. */
   run(): Promise<Sample>;
 }

@@ -1,9 +1,10 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
+import { installedPrograms } from '../../scripts/bench/postgres-installed.ts';
 import { readResults } from '../../scripts/bench/results.ts';
 import { testbed } from '../support/testbed.ts';
 
@@ -48,4 +49,34 @@ describe.skipIf(!hasParts)('the benchmark', () => {
       await rm(temporary, { recursive: true, force: true });
     }
   }, 600_000);
+});
+
+describe.skipIf(!installedPrograms())('the benchmark without a Docker engine', () => {
+  test('has a server of what is installed, and leaves out what needs a newer one', async () => {
+    const temporary = await mkdtemp(join(tmpdir(), 'dropback-e2e-bench-'));
+    try {
+      await chmod(temporary, 0o711);
+      const out = join(temporary, 'docs');
+      const wanted = ['backup/dropback', 'backup/gzip', 'backup/zstd5', 'one-core/gzip', 'restore'];
+      const args = ['--size', '2MB', '--repetitions', '1', '--out', out];
+      args.push('--only', 'backup,one-core,restore');
+      args.push(...wanted.flatMap((id) => ['--contestant', id]));
+      const record = join(out, 'testbed.json');
+      await mkdir(out);
+      await writeFile(record, '{}');
+      const env = { ...process.env, TMPDIR: temporary, DROPBACK_TESTBED: record };
+      const command = ['scripts/bench.ts', ...args];
+      const { stdout } = await run(process.execPath, command, { cwd: root, env });
+      const major = Number(/PostgreSQL (\d+) in /.exec(stdout)?.[1]);
+      const [results] = await readResults(out);
+      const possible = wanted.slice(0, -1).filter((id) => major >= 16 || id !== 'backup/zstd5');
+      expect(results?.series.map(({ id }) => id).sort(), stdout).toEqual(possible);
+      expect(stdout).toContain('left out: restore: there is no Docker engine');
+      if (major < 16)
+        expect(stdout).toMatch(/left out: pg_dump -Fc -Z zstd:5: PostgreSQL \d+ can't/);
+      expect(await readdir(temporary)).toEqual(['docs']);
+    } finally {
+      await rm(temporary, { recursive: true, force: true });
+    }
+  }, 300_000);
 });

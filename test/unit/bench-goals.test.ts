@@ -39,18 +39,24 @@ describe('the goals of the benchmark', () => {
       freeDiskGb: 1,
       versions: {},
     };
+    const inPlace = { seconds: 9, facts: { downtimePerGb: 2.5 } };
     const results: Results = {
       size: '200MB',
       measuredAt: '2026-11-23T06:00:00Z',
       jobs: 2,
       machine: { ...machine, loadBefore: 3 },
-      series: [series('backup/dropback', 4), gzip],
+      series: [
+        series('backup/dropback', 4),
+        gzip,
+        { id: 'sqlite/restore-in-place', name: 'not WAL', samples: [inPlace] },
+      ],
       leftOut: ['upload: rclone is not installed'],
     };
     const page = renderPage([results], [{ file: 'backup-200MB.svg', title: 'Backup' }]);
     expect(page).toContain(
       '| backup | `pg_dump \\| gzip` | 5 times faster or better | 2.50 times as fast: **not met** |',
     );
+    expect(page).toContain('| stated | 2.50 s/GB |');
     expect(page).toContain('- left out: upload: rclone is not installed');
     expect(page).toContain('The machine was busy (3.0 cores)');
     expect(page).not.toContain('restore | stop');

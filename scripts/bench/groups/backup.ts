@@ -34,7 +34,7 @@ export async function backupGroup(lab: Lab): Promise<Series[]> {
     who.script(
       'backup/limit',
       `the limit: pg_dump -Fd -j${jobs} -Z none`,
-      `pg_dump -Fd -j${jobs} -Z none --no-sync -f dump`,
+      `pg_dump -Fd -j${jobs} -Z0 --no-sync -f dump`,
     ),
   ];
   return await lab.takeTurns(contestants);

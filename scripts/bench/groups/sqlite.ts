@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { findProgram } from '../../../src/core/runtime/process/find-program.ts';
@@ -35,7 +36,12 @@ export async function sqliteGroup(lab: Lab): Promise<Series[]> {
     site.script('sqlite/vacuum', 'sqlite3 VACUUM INTO, gzip; under a writer', vacuum, true),
   ];
   const backups = await lab.takeTurns(contestants);
-  return [...backups, ...(await lab.takeTurns([await site.restore()]))];
+  const archive = await site.archive();
+  const restores = [
+    site.restore('sqlite/restore', 'Dropback, restore (WAL mode)', archive, 'WAL'),
+    site.restore('sqlite/restore-in-place', 'Dropback, restore (not WAL)', archive, 'DELETE'),
+  ];
+  return [...backups, ...(await lab.takeTurns(restores))];
 }
 
 class SqliteSite {
@@ -43,6 +49,7 @@ class SqliteSite {
   readonly #bench: Bench;
   readonly #path: string;
   readonly #limit: number;
+  #drops = 0;
 
   constructor(lab: Lab, bench: Bench, path: string, limit: number) {
     this.#lab = lab;
@@ -74,33 +81,42 @@ class SqliteSite {
     return { id, name, run };
   }
 
-  /** Into the live file, which nobody has open: the application is stopped by then. */
-  async restore(): Promise<Contestant> {
-    const told = this.#bench.environment({ DATABASE_URL: this.#url });
-    const listed = startProgram(this.#lab.program, 'db-backup', told, { args: ['--once'] });
+  /** Path of a backup of ours. */
+  async archive(): Promise<string> {
+    const told = { args: ['--once'] };
+    const listed = startProgram(this.#lab.program, 'db-backup', this.#environment, told);
     await listed.exited;
     const [manifest] = await this.#bench.manifests();
     if (!manifest) throw new Error(`there is no backup:\n${listed.output}`);
-    const archive = this.#bench.archivePath(manifest);
-    let count = 0;
+    return this.#bench.archivePath(manifest);
+  }
+
+  /** Into the live file, which nobody has open: the application is stopped by then. */
+  restore(id: string, name: string, archive: string, journalMode: 'WAL' | 'DELETE'): Contestant {
     const run = async () => {
-      await using daemon = startProgram(this.#lab.program, 'db-restore', told);
+      // A restore leaves the live file in the mode that it had.
+      await timeShell(`sqlite3 ${quote(this.#path)} 'PRAGMA journal_mode=${journalMode}'; sync`);
+      const gigabytes = (await stat(this.#path)).size / 1e9;
+      await using daemon = startProgram(this.#lab.program, 'db-restore', this.#environment);
       await daemon.says(/watching for drops/);
-      count += 1;
-      const name = `drop-${count}-${basename(archive)}`;
-      await this.#bench.drop(archive, name);
-      const look = () => this.#bench.report(name);
-      const report = await daemon.until(`a report on ${name}`, look, 120_000 + this.#limit * 2000);
+      this.#drops += 1;
+      const drop = `drop-${this.#drops}-${basename(archive)}`;
+      await this.#bench.drop(archive, drop);
+      const look = () => this.#bench.report(drop);
+      const report = await daemon.until(`a report on ${drop}`, look, 120_000 + this.#limit * 2000);
       if (report.outcome !== 'restored') throw new Error(JSON.stringify(report));
       const steps = report.steps.map((step) => [step.name, step.durationMs / 1000] as const);
       const facts = Object.fromEntries(steps);
       // Without containers the swap is all the time for which the file can't be used.
-      return {
-        seconds: report.durationMs / 1000,
-        facts: { ...facts, downtime: facts['swap'] ?? 0 },
-      };
+      const downtime = facts['swap'] ?? 0;
+      const perGb = journalMode === 'WAL' ? {} : { downtimePerGb: downtime / gigabytes };
+      return { seconds: report.durationMs / 1000, facts: { ...facts, downtime, ...perGb } };
     };
-    return { id: 'sqlite/restore', name: 'Dropback, restore (WAL mode)', run };
+    return { id, name, run };
+  }
+
+  get #environment(): Record<string, string> {
+    return this.#bench.environment({ DATABASE_URL: this.#url });
   }
 
   get #url(): string {

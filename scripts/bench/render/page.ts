@@ -1,4 +1,4 @@
-import { GOALS } from '../goals.ts';
+import { GOALS, type Verdict } from '../goals.ts';
 import type { Machine } from '../machine.ts';
 import { SERVER_SETTINGS } from '../postgres-server.ts';
 import { Figures, groupOf, type Results } from '../results.ts';
@@ -41,7 +41,7 @@ const METHOD = [
   '  scripts beside it do none of that. *Without read-back* is the dump step alone; neither it nor the limit is durable then.',
   '- A restore takes from the settled drop to the application running again: read whole, staged, checked,',
   '  swapped. Downtime runs from *stop confirmed* to *start sent*; stop and start are apart on both sides.',
-  `- The server runs in a container with the image's own settings, save ${SERVER_SETTINGS.map((name) => `\`${name}\``).join(', ')}. It is`,
+  `- The server runs in a container (without a Docker engine, what is installed does) as it comes, save ${SERVER_SETTINGS.map((name) => `\`${name}\``).join(', ')}. It is`,
   '  on the same machine: its work and that of the clients share the processors, on both sides.',
   '- Before each turn there is a checkpoint and a `sync`. Everything fits into the page cache.',
   '- The S3 endpoint is Ceph on the same machine, which takes processor time of its own.',
@@ -86,15 +86,18 @@ function sizeText({
   ];
 }
 
+function verdictText({ measured, isMet }: Verdict): string {
+  if (isMet === undefined) return measured;
+  return `${measured}: ${isMet ? 'met' : '**not met**'}`;
+}
+
 function goalTable(all: readonly Results[]): string[] {
   const figures = all.map((results) => new Figures(results));
   const sizes = all.map(({ size }) => size);
   const rows = GOALS.map(({ what, against, goal, judge }) => {
     const verdicts = figures.map((one) => judge(one));
     if (verdicts.every((verdict) => verdict === undefined)) return undefined;
-    const cells = verdicts.map((verdict) =>
-      verdict ? `${verdict.measured}: ${verdict.isMet ? 'met' : '**not met**'}` : '–',
-    );
+    const cells = verdicts.map((verdict) => (verdict ? verdictText(verdict) : '–'));
     return `| ${[what, against, goal, ...cells].join(' | ')} |`;
   });
   return [
