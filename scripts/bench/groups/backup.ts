@@ -46,6 +46,7 @@ export async function oneCoreGroup(lab: Lab): Promise<Series[]> {
   const who = new BackupContestants(lab, '0');
   const contestants = [
     who.dropback('one-core/dropback', 'Dropback'),
+    who.dropback('one-core/stream', 'Dropback, BACKUP_JOBS=1', { BACKUP_JOBS: '1' }),
     who.script('one-core/gzip', 'pg_dump | gzip', 'pg_dump | gzip > dump.sql.gz'),
     who.script('one-core/zstd5', 'pg_dump -Fc -Z zstd:5', 'pg_dump -Fc -Z zstd:5 > dump'),
     who.script(

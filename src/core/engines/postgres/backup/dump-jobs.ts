@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import { MOST_MEMBERS } from '../../../archive/tar.ts';
 import type { PostgresConnection } from '../../../config/config.ts';
 import { connect } from '../connection.ts';
@@ -10,7 +9,10 @@ const LEFT_TO_OTHERS = 3;
 /** pg_dump's own; each job has another one. */
 const LEADER = 1;
 
-/** More than these take from an application that shares the server. */
+/**
+ * More than these take from an application that shares the server. On one processor two are no faster than
+ * one, but a folder, compressed by pg_dump itself, takes less work than a stream through other programs.
+ */
 const USUAL = 2;
 const FOLDER_AND_TAR = 2;
 /** Each takes a kilobyte of a tar however small it is, and a stream is faster with very many. */
@@ -35,8 +37,8 @@ export async function grantJobs(session: Session, asked: number): Promise<Grante
 }
 
 /**
- * Jobs where BACKUP_JOBS isn't set: two, where there are two processors, free connections, not very many
- * tables and large objects, and room for a folder and a tar beside each other: of what
+ * Jobs where BACKUP_JOBS isn't set: two, where there are free connections, not very many tables and large
+ * objects, and room for a folder and a tar beside each other: of what
  * doesn't compress, each may take as much as the database. A stream fits where only one of them does.
  */
 export async function chooseJobs(
@@ -44,7 +46,7 @@ export async function chooseJobs(
   freeBytes: number | undefined,
   signal: AbortSignal,
 ): Promise<number> {
-  if (availableParallelism() < USUAL || freeBytes === undefined) return 1;
+  if (freeBytes === undefined) return 1;
   await using session = await connect(connection, { applicationName: 'dropback probe', signal });
   const size = await readDatabaseSize(session, connection.database);
   if (freeBytes < size * FOLDER_AND_TAR) return 1;
