@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { MOST_MEMBERS } from '../../../archive/tar.ts';
 import type { PostgresConnection } from '../../../config/config.ts';
 import { connect } from '../connection.ts';
@@ -9,12 +10,14 @@ const LEFT_TO_OTHERS = 3;
 /** pg_dump's own; each job has another one. */
 const LEADER = 1;
 
-/**
- * More than these take from an application that shares the server. On one processor two are no faster than
- * one, but a folder, compressed by pg_dump itself, takes less work than a stream through other programs.
- */
+/** More than these take from an application that shares the server. */
 const USUAL = 2;
 const FOLDER_AND_TAR = 2;
+/**
+ * On one processor two jobs are no faster than one, but a folder, which pg_dump itself compresses, takes less
+ * work than a stream through other programs. Below so many bytes their start is more than that.
+ */
+const WORTH_IT_ON_ONE_CORE = 1_000_000_000;
 /** Each takes a kilobyte of a tar however small it is, and a stream is faster with very many. */
 const USUAL_FILES = 10_000;
 /** Of a directory; the tar needs some more for its lists. */
@@ -37,9 +40,9 @@ export async function grantJobs(session: Session, asked: number): Promise<Grante
 }
 
 /**
- * Jobs where BACKUP_JOBS isn't set: two, where there are free connections, not very many tables and large
- * objects, and room for a folder and a tar beside each other: of what
- * doesn't compress, each may take as much as the database. A stream fits where only one of them does.
+ * Jobs where BACKUP_JOBS isn't set: two, where there are two processors or much to dump, free
+ * connections, not very many tables and large objects, and room for a folder and a tar beside each other: of
+ * what doesn't compress, each may take as much as the database. A stream fits where only one of them does.
  */
 export async function chooseJobs(
   connection: PostgresConnection,
@@ -50,8 +53,14 @@ export async function chooseJobs(
   await using session = await connect(connection, { applicationName: 'dropback probe', signal });
   const size = await readDatabaseSize(session, connection.database);
   if (freeBytes < size * FOLDER_AND_TAR) return 1;
+  if (!isWorthIt(availableParallelism(), size)) return 1;
   const { jobs } = await grantJobs(session, USUAL);
   return jobs < USUAL || (await countFiles(session)) > USUAL_FILES ? 1 : USUAL;
+}
+
+/** Whether two jobs are faster than a stream. `size`: of the database, bytes. */
+export function isWorthIt(processors: number, size: number): boolean {
+  return processors >= USUAL || size >= WORTH_IT_ON_ONE_CORE;
 }
 
 async function countFiles(session: Session): Promise<number> {
