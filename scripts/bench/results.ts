@@ -69,6 +69,11 @@ export class Figures {
     return median(this.#samples(id).map(({ seconds }) => seconds));
   }
 
+  /** Of processor time, the server's included. */
+  cpuSeconds(id: string): number {
+    return median(this.#samples(id).map(({ cpuSeconds = Number.NaN }) => cpuSeconds));
+  }
+
   bytes(id: string): number {
     return median(this.#samples(id).map(({ bytes = Number.NaN }) => bytes));
   }
