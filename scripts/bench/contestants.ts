@@ -7,7 +7,7 @@ import type { Contestant } from './series.ts';
 import { quote, runShell } from './shell.ts';
 
 /** Since then pg_dump knows other ways to compress than gzip. */
-const METHODS_SINCE = 16;
+export const METHODS_SINCE = 16;
 const METHOD = /-Z zstd/;
 
 /** Whoever takes a backup of the lab's database. */
@@ -55,7 +55,9 @@ export class BackupContestants {
       const server = await this.#lab.server();
       await using bench = await Bench.create();
       await server.settle();
-      const told = { DATABASE_URL: server.url(DATABASE), ...environment };
+      const { ourJobs } = this.#lab.options;
+      const jobs = ourJobs === undefined ? {} : { BACKUP_JOBS: String(ourJobs) };
+      const told = { DATABASE_URL: server.url(DATABASE), ...jobs, ...environment };
       const times = await backUpOnce(this.#lab.program, bench, told, this.#cores);
       const seconds = until === undefined ? times.seconds : times.facts[until];
       if (seconds === undefined) throw new Error(`${id}: nothing was told of ${until}`);

@@ -87,8 +87,13 @@ export class Lab implements AsyncDisposable {
   #isPossible({ name, leastMajor = 0 }: Contestant): boolean {
     const major = this.#started?.major ?? leastMajor;
     if (major >= leastMajor) return true;
-    this.leftOut.push(`${name}: PostgreSQL ${major} can't do that, ${leastMajor} can`);
+    this.leaveOut(`${name}: PostgreSQL ${major} can't do that, ${leastMajor} can`);
     return false;
+  }
+
+  /** Told once, however many groups say so. */
+  leaveOut(why: string): void {
+    if (!this.leftOut.includes(why)) this.leftOut.push(why);
   }
 
   /** An empty folder of that name. */

@@ -51,9 +51,9 @@ const WATCHED_MS = 3000;
 
 /** Cores that are busy now, as seen for a while: the load average still tells of what is over. */
 export async function busyCores(): Promise<number> {
-  const [before, since] = [cpuSeconds(), performance.now()];
+  const [before, since] = [busySeconds(), performance.now()];
   await sleep(WATCHED_MS);
-  return (cpuSeconds() - before) / ((performance.now() - since) / 1000);
+  return (busySeconds() - before) / ((performance.now() - since) / 1000);
 }
 
 /** Processor time of everything on this machine since it was started, save what lets others go first. */
@@ -61,6 +61,12 @@ export function cpuSeconds(): number {
   const [user = 0, , system = 0, , , irq = 0, softirq = 0] = cpuTicks();
   // What /proc tells is in hundredths, whatever the kernel's own clock is.
   return (user + system + irq + softirq) / 100;
+}
+
+/** The same with what lets others go first, and what the host took for other guests. */
+function busySeconds(): number {
+  const ticks = cpuTicks();
+  return cpuSeconds() + ((ticks[1] ?? 0) + (ticks[7] ?? 0)) / 100;
 }
 
 function cpuTicks(): number[] {

@@ -1,6 +1,7 @@
 import { backupGroup, oneCoreGroup } from './groups/backup.ts';
 import { daemonsGroup } from './groups/daemons.ts';
 import { encryptedGroup } from './groups/encrypted.ts';
+import { neighboursGroup } from './groups/neighbours.ts';
 import { restoreGroup } from './groups/restore.ts';
 import { shapesGroup } from './groups/shapes.ts';
 import { sqliteGroup } from './groups/sqlite.ts';
@@ -20,12 +21,14 @@ const MEASURES: Readonly<Record<Group, (lab: Lab) => Promise<Series[]>>> = {
   sqlite: sqliteGroup,
   daemons: daemonsGroup,
   shapes: shapesGroup,
+  neighbours: neighboursGroup,
 };
 
 /** Each group's figures are kept as soon as they are there: a run may be broken off. */
 export async function measure(lab: Lab): Promise<void> {
   const { options } = lab;
   const loadBefore = await busyCores();
+  const measuredAt = new Date().toISOString();
   for (const group of options.only) {
     lab.say(`${group}:`);
     const series = await MEASURES[group](lab);
@@ -33,7 +36,7 @@ export async function measure(lab: Lab): Promise<void> {
     const machine = { ...describeMachine(lab.folder, postgres), loadBefore };
     await saveResults(options.out, {
       size: options.size,
-      measuredAt: new Date().toISOString(),
+      measuredAt,
       jobs: options.jobs,
       machine,
       ...(lab.facts ? { database: lab.facts } : {}),

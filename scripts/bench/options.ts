@@ -12,7 +12,7 @@ export const GROUPS = [
   'daemons',
 ] as const;
 /** Only when asked for: they answer questions of design. */
-export const STUDIES = ['shapes'] as const;
+export const STUDIES = ['shapes', 'neighbours'] as const;
 export type Group = (typeof GROUPS)[number] | (typeof STUDIES)[number];
 
 export interface BenchOptions {
@@ -20,8 +20,10 @@ export interface BenchOptions {
   readonly megabytes: number;
   /** As it was asked for: names the file of results. */
   readonly size: string;
-  /** Of pg_dump and pg_restore, on both sides. */
+  /** Of pg_dump -Fd and pg_restore, of those that ours is measured against. */
   readonly jobs: number;
+  /** Of ours, where it was asked for; without it the default is what is measured. */
+  readonly ourJobs?: number;
   readonly repetitions: number;
   readonly only: readonly Group[];
   /** What the ids of contestants begin with; none: all of them. */
@@ -34,7 +36,7 @@ export interface BenchOptions {
 
 export const USAGE = `npm run bench -- [options]
   --size SIZE          of the databases: 200MB, 2GB (default), 10GB
-  --jobs N             of pg_dump -Fd and pg_restore (default: one a processor)
+  --jobs N             of pg_dump -Fd and pg_restore (default: one a processor), and BACKUP_JOBS (default: not set)
   --only GROUP         ${GROUPS.join(', ')}; ${STUDIES.join(', ')} (may be given several times)
   --contestant ID      of these groups only those whose id begins so: restore/own (may be given several times)
   --repetitions N      of each measurement (default 3); the median counts
@@ -47,7 +49,7 @@ export function readOptions(args: readonly string[], defaultOut: string): BenchO
     args: [...args],
     options: {
       size: { type: 'string', default: '2GB' },
-      jobs: { type: 'string', default: String(availableParallelism()) },
+      jobs: { type: 'string' },
       only: { type: 'string', multiple: true, default: [...GROUPS] },
       contestant: { type: 'string', multiple: true, default: [] },
       repetitions: { type: 'string', default: '3' },
@@ -59,10 +61,12 @@ export function readOptions(args: readonly string[], defaultOut: string): BenchO
   const only = values.only.flatMap((value) => value.split(','));
   const unknown = only.filter((group) => !known.includes(group));
   if (unknown.length > 0) throw new TypeError(`unknown group: ${unknown.join(', ')}`);
+  const ourJobs = values.jobs === undefined ? undefined : atLeastOne('--jobs', values.jobs);
   return {
     megabytes: megabytesOf(values.size),
     size: values.size,
-    jobs: atLeastOne('--jobs', values.jobs),
+    jobs: ourJobs ?? availableParallelism(),
+    ...(ourJobs === undefined ? {} : { ourJobs }),
     repetitions: atLeastOne('--repetitions', values.repetitions),
     only: only as Group[],
     contestants: values.contestant,

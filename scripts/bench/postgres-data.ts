@@ -4,6 +4,9 @@ import type { BenchServer } from './postgres-server.ts';
 const SMALL_TABLES = 500;
 /** Of one with its index, and what the catalogs have of it. */
 const SMALL_MB = 0.07;
+/** The events' part of all but the small tables, and of all of them where those take much of it. */
+const EVENTS_OF_LARGE = 0.695;
+const LEAST_EVENTS = 0.68;
 
 /**
  * A database like an application's: one table that is 70% of it (events, with jsonb), narrow ones
@@ -24,8 +27,11 @@ export async function fillPostgres(
 function statements(megabytes: number): string[] {
   const small = Math.min(SMALL_TABLES, megabytes * 5);
   const large = Math.max(1, megabytes - small * SMALL_MB);
-  const users = Math.ceil(large * 72);
-  const orders = Math.ceil(large * 180);
+  const events = Math.max(large * EVENTS_OF_LARGE, megabytes * LEAST_EVENTS);
+  // What is left for the others, told as the whole of which it would be their usual part.
+  const rest = Math.max(large / 4, (large - events) / (1 - EVENTS_OF_LARGE));
+  const users = Math.ceil(rest * 72);
+  const orders = Math.ceil(rest * 180);
   return [
     `CREATE TABLE users (id bigint PRIMARY KEY, email text NOT NULL UNIQUE, name text NOT NULL,
        city text, born date, active boolean NOT NULL)`,
@@ -42,7 +48,7 @@ function statements(megabytes: number): string[] {
            'Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/141.0'])[1 + i % 3],
          'ip', '10.' || (i % 250) || '.' || (i * 31 % 250) || '.' || (i * 17 % 250),
          'tags', jsonb_build_array(${word('i * 3')}, ${word('i * 5')}), 'price', round((random() * 1000)::numeric, 2))
-       FROM generate_series(1::bigint, ${Math.ceil(large * 2060)}) AS i`,
+       FROM generate_series(1::bigint, ${Math.ceil((events / EVENTS_OF_LARGE) * 2060)}) AS i`,
     `CREATE TABLE orders (id bigint PRIMARY KEY, user_id bigint NOT NULL, status text NOT NULL,
        placed timestamptz NOT NULL, cents bigint NOT NULL CHECK (cents > 0))`,
     `INSERT INTO orders SELECT i, 1 + (i * 31) % ${users}, (ARRAY['new','paid','sent','returned'])[1 + i % 4],
@@ -58,12 +64,12 @@ function statements(megabytes: number): string[] {
        ${Array.from({ length: 20 }, (_, n) => `(i * ${n + 1}) % 1000`).join(', ')},
        jsonb_build_object('lang', (ARRAY['en','de','fr','pt'])[1 + i % 4], 'words', 120,
          'tags', jsonb_build_array(${word('i * 19')}, ${word('i * 23')}, ${word('i * 29')}))
-       FROM generate_series(1::bigint, ${Math.ceil(large * 90)}) AS i`,
+       FROM generate_series(1::bigint, ${Math.ceil(rest * 90)}) AS i`,
     'CREATE TABLE files (id bigint PRIMARY KEY, owner bigint NOT NULL, content bytea NOT NULL)',
     'ALTER TABLE files ALTER content SET STORAGE EXTERNAL',
     `INSERT INTO files SELECT i, 1 + (i * 5) % ${users},
        (SELECT string_agg(sha512((i || '/' || n || random())::text::bytea), ''::bytea) FROM generate_series(1, 120) AS n)
-       FROM generate_series(1::bigint, ${Math.ceil(large * 18)}) AS i`,
+       FROM generate_series(1::bigint, ${Math.ceil(rest * 18)}) AS i`,
     `DO $$ BEGIN FOR n IN 1..${small} LOOP
        EXECUTE format('CREATE TABLE small_%s (id int PRIMARY KEY, label text NOT NULL, value numeric)', n);
        EXECUTE format('INSERT INTO small_%s SELECT i, ''label '' || i, i * 1.5 FROM generate_series(1, 40) AS i', n);

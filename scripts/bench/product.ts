@@ -51,6 +51,7 @@ export async function backUpOnce(
     facts: {
       ...Object.fromEntries(Object.entries(ms).map(([step, value]) => [step, value / 1000])),
       ...(peak.mostMb === undefined ? {} : { residentMb: peak.mostMb }),
+      ...(peak.mostWithHelpersMb === undefined ? {} : { withHelpersMb: peak.mostWithHelpersMb }),
       ...(uploaded ? { uploaded: (timeOf(parse(uploaded)) - started) / 1000 } : {}),
     },
   };

@@ -4,16 +4,17 @@ import type { Machine } from './machine.ts';
 import type { DatabaseFacts } from './postgres-data.ts';
 import { median, type Series } from './series.ts';
 
-/** The figures of one size: `figures/<size>.json` beside the page. */
+/** The figures of one size: `benchmarks/<size>.json` beside the page. */
 export interface Results {
   readonly size: string;
+  /** When the run began that the rest of this is of. */
   readonly measuredAt: string;
   readonly jobs: number;
   readonly machine: Machine;
   readonly database?: DatabaseFacts;
   readonly series: readonly Series[];
   readonly leftOut: readonly string[];
-  /** Written by hand: what readers should know of these figures. */
+  /** Written by hand: what readers should know of these figures. Another run drops it. */
   readonly note?: string;
 }
 
@@ -32,11 +33,12 @@ export async function saveResults(out: string, results: Results): Promise<void> 
   const measured = new Set(results.series.map(({ id }) => id));
   const kept = (before?.series ?? []).filter(({ id }) => !measured.has(id));
   const database = results.database ?? before?.database;
-  const whole = {
-    ...before,
+  const note = before?.measuredAt === results.measuredAt ? before.note : undefined;
+  const whole: Results = {
     ...results,
     ...(database ? { database } : {}),
-    series: [...kept, ...results.series],
+    series: [...kept, ...results.series.map((one) => ({ ...one, run: results.measuredAt }))],
+    ...(note === undefined ? {} : { note }),
   };
   await writeFile(path, `${JSON.stringify(whole, round, 1)}\n`);
 }

@@ -26,6 +26,8 @@ export interface Series {
   readonly id: string;
   readonly name: string;
   readonly samples: readonly Sample[];
+  /** When the run began that it is of. */
+  readonly run?: string;
 }
 
 /** A round for each repetition, in which everyone has a turn: what drifts is the same for all. */

@@ -96,7 +96,7 @@ function factsOf(report: RestoreReport): string[] {
   const { id, durationMs, downtimeMs, rows, previous, warnings, error } = report;
   const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
   const away =
-    downtimeMs === undefined ? '' : `, the application was away for ${seconds(downtimeMs)}`;
+    downtimeMs === undefined ? '' : `, the application was stopped for ${seconds(downtimeMs)}`;
   return [
     `restore ${id}, ${seconds(durationMs)} in all${away}`,
     ...(error ? ['the live database is the one that it was'] : []),

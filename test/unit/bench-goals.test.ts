@@ -1,8 +1,11 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { GOALS } from '../../scripts/bench/goals.ts';
 import { readOptions } from '../../scripts/bench/options.ts';
 import { renderPage } from '../../scripts/bench/render/page.ts';
-import { Figures, type Results } from '../../scripts/bench/results.ts';
+import { Figures, type Results, readResults, saveResults } from '../../scripts/bench/results.ts';
 import { median, takeTurns } from '../../scripts/bench/series.ts';
 
 function series(id: string, ...seconds: number[]) {
@@ -61,6 +64,58 @@ describe('the goals of the benchmark', () => {
     expect(page).toContain('The machine was busy (3.0 cores)');
     expect(page).not.toContain('restore | stop');
   });
+});
+
+describe('figures of several runs', () => {
+  const machine = {
+    processor: 'x',
+    cores: 2,
+    memoryGb: 8,
+    system: 's',
+    freeDiskGb: 1,
+    versions: {},
+  };
+  const results = (measuredAt: string, ...all: Results['series']): Results => ({
+    size: '2GB',
+    measuredAt,
+    jobs: 2,
+    machine,
+    series: all,
+    leftOut: [],
+  });
+
+  test('are told apart, and a note goes with the figures that it was written for', async () => {
+    const out = await mkdtemp(join(tmpdir(), 'dropback-figures-'));
+    try {
+      const first = results('2026-11-23T06:00:00Z', gzipOf(9), series('shapes/stream-1', 3));
+      await saveResults(out, { ...first, note: 'A slow hour.' });
+      await saveResults(out, results(first.measuredAt, series('backup/dropback', 3)));
+      const [sameRun] = await readResults(out);
+      expect(sameRun).toMatchObject({ note: 'A slow hour.' });
+      expect(sameRun?.series).toHaveLength(3);
+      await saveResults(out, results('2026-11-24T07:30:00Z', series('backup/dropback', 2)));
+      const [last] = await readResults(out);
+      expect(last).not.toHaveProperty('note');
+      expect(last?.series.find(({ id }) => id === 'backup/dropback')?.samples[0]?.seconds).toBe(2);
+      const page = renderPage(last ? [last] : [], []);
+      expect(page).toContain(
+        'Of another run (2026-11-23 06:00 UTC): Backup (`backup/gzip`); Forms of a dump.',
+      );
+    } finally {
+      await rm(out, { recursive: true });
+    }
+  });
+
+  const gzipOf = (seconds: number) => series('backup/gzip', seconds);
+});
+
+test.each([
+  [['--size', '200MB'], undefined],
+  [['--size', '200MB', '--jobs', '4'], 4],
+])('%j: ours has jobs only where they were asked for', (args, ours) => {
+  const options = readOptions(args, 'docs');
+  expect(options.ourJobs).toBe(ours);
+  expect(options.jobs).toBe(ours ?? availableParallelism());
 });
 
 test('everyone has a turn in each round', async () => {

@@ -1,11 +1,13 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Bench, type Daemon } from '../../../test/support/daemon.ts';
+import { TestPrefix } from '../../../test/support/s3.ts';
 import { freePort } from '../../../test/support/testbed/processes.mjs';
 import { DATABASE, type Lab } from '../lab.ts';
 import { processorSeconds, residentMb } from '../process-facts.ts';
 import { startProgram } from '../product.ts';
-import type { Contestant, Sample, Series } from '../series.ts';
+import type { Sample, Series } from '../series.ts';
+import { s3Variables } from './upload.ts';
 
 const FILES_DONE = 10_000;
 /** After it is ready: what start-up has left is collected by then. */
@@ -19,23 +21,31 @@ export async function daemonsGroup(lab: Lab): Promise<Series[]> {
   const isTiny = lab.options.megabytes < 100;
   await fillDone(bench, isTiny ? 100 : FILES_DONE);
   const patience = isTiny ? 0.05 : 1;
-  const contestant = (program: 'db-backup' | 'db-restore', url: string): Contestant => {
-    const engine = url.startsWith('sqlite') ? 'SQLite' : 'PostgreSQL';
-    const id = `daemons/${program}-${engine.toLowerCase()}`;
-    return {
-      id,
-      name: `${program}, ${engine}, idle`,
-      run: () => watch(lab, bench, program, url, patience),
-    };
-  };
   const sqlite = `sqlite:///${bench.path('data', 'app.db')}`;
   await writeFile(bench.path('data', 'app.db'), '');
-  const contestants = [
-    contestant('db-backup', server.url(DATABASE)),
-    contestant('db-restore', server.url(DATABASE)),
-    contestant('db-backup', sqlite),
-    contestant('db-restore', sqlite),
+  const { s3 } = lab;
+  await using prefix = s3 ? new TestPrefix(s3) : undefined;
+  const postgres = { DATABASE_URL: server.url(DATABASE) };
+  const worlds: readonly (readonly [string, string, Readonly<Record<string, string>>])[] = [
+    ['postgresql', 'PostgreSQL', postgres],
+    ['sqlite', 'SQLite', { DATABASE_URL: sqlite }],
+    ...(s3 && prefix
+      ? [
+          [
+            's3',
+            'PostgreSQL and S3',
+            { ...postgres, ...s3Variables(s3, prefix, 'daemons') },
+          ] as const,
+        ]
+      : []),
   ];
+  const contestants = (['db-backup', 'db-restore'] as const).flatMap((program) =>
+    worlds.map(([id, world, environment]) => ({
+      id: `daemons/${program}-${id}`,
+      name: `${program}, ${world}, idle`,
+      run: () => watch(lab, bench, program, environment, patience),
+    })),
+  );
   return await lab.takeTurns(contestants);
 }
 
@@ -43,12 +53,12 @@ async function watch(
   lab: Lab,
   bench: Bench,
   program: 'db-backup' | 'db-restore',
-  url: string,
+  told: Readonly<Record<string, string>>,
   patience: number,
 ): Promise<Sample> {
   const port = String(await freePort());
   const environment = bench.environment({
-    DATABASE_URL: url,
+    ...told,
     BACKUP_ON_START: 'false',
     RESTORE_POLL_INTERVAL: '5',
     HEALTH_PORT: port,

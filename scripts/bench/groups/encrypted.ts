@@ -10,7 +10,7 @@ export async function encryptedGroup(lab: Lab): Promise<Series[]> {
   const { stdout } = await run('age-keygen').catch(() => ({ stdout: '' }));
   const recipient = /age1\w+/.exec(stdout)?.[0];
   if (recipient === undefined) {
-    lab.leftOut.push('encrypted: the program age is not installed');
+    lab.leaveOut('encrypted: the program age is not installed');
     return [];
   }
   await lab.server();

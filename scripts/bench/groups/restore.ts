@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { TestContainers } from '../../../test/support/containers.ts';
 import { Bench, type Daemon } from '../../../test/support/daemon.ts';
+import { METHODS_SINCE } from '../contestants.ts';
 import { DATABASE, type Lab } from '../lab.ts';
 import type { BenchServer } from '../postgres-server.ts';
 import { residentMb } from '../process-facts.ts';
@@ -19,14 +20,11 @@ const SETTLE_SECONDS = 1;
 /** A restore may take so long for each megabyte of the database; it is no measurement. */
 const PATIENCE_MS_PER_MB = 1000;
 
-/** Of the database. */
-const ROOM_COUNTS_FROM_MB = 5000;
-
 /** An application in a container is stopped and started again on both sides. */
 export async function restoreGroup(lab: Lab): Promise<Series[]> {
   const { docker } = lab;
   if (!docker) {
-    lab.leftOut.push('restore: there is no Docker engine');
+    lab.leaveOut('restore: there is no Docker engine');
     return [];
   }
   const server = await lab.server();
@@ -41,7 +39,8 @@ export async function restoreGroup(lab: Lab): Promise<Series[]> {
   const dumps = await lab.fresh('dumps');
   const environment = server.environment(DATABASE);
   if (isForeign(lab)) {
-    const script = 'pg_dump | gzip > app.sql.gz; pg_dump -Fc -Z zstd:3 > app.dump';
+    const compression = server.major >= METHODS_SINCE ? '-Z zstd:3' : '';
+    const script = `pg_dump | gzip > app.sql.gz; pg_dump -Fc ${compression} > app.dump`;
     await runShell(script, { cwd: dumps, environment });
   }
   await using daemon = startProgram(
@@ -120,7 +119,7 @@ class Drops {
     const { 'file-away': _filing, ...untilBack } = steps;
     const noticed = (Date.parse(report.startedAt) - dropped) / 1000;
     const back = await startedAt(this.#application);
-    if (this.#lab.options.megabytes >= ROOM_COUNTS_FROM_MB) await this.#makeRoom(server);
+    await this.#makeRoom(server);
     return {
       seconds: (back - dropped) / 1000 - SETTLE_SECONDS,
       facts: {
@@ -132,7 +131,7 @@ class Drops {
     };
   }
 
-  /** The file and the database that a user has for a day afterwards: three of them fit on few disks. */
+  /** The file and the database that a user has for a day afterwards: the next one is not to find its memory full of them. */
   async #makeRoom(server: BenchServer): Promise<void> {
     for (const file of await this.#bench.files('restore', 'done')) {
       await rm(this.#bench.path('restore', 'done', file));
@@ -166,7 +165,9 @@ class Scripts {
     const stop = await timed(() => run('docker', ['stop', this.#application]));
     const environment = server.environment(DATABASE);
     const downtime = await runShell(script, { cwd: this.#cwd, environment });
-    const start = await timed(() => run('docker', ['start', this.#application]));
+    const sent = Date.now();
+    await run('docker', ['start', this.#application]);
+    const start = ((await startedAt(this.#application)) - sent) / 1000;
     return { seconds: stop + downtime + start, facts: { stop, downtime, start } };
   }
 }

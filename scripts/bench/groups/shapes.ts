@@ -7,6 +7,8 @@ const LEVELS = [1, 2, 3, 6] as const;
 
 /** Which form of a dump, with how many jobs, at which level: what the default rests on. */
 export async function shapesGroup(lab: Lab): Promise<Series[]> {
+  // Nobody's turn is to pay for filling it.
+  await lab.server();
   const who = new BackupContestants(lab);
   const contestants: Contestant[] = LEVELS.map((level) =>
     who.script(

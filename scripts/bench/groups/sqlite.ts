@@ -16,7 +16,7 @@ const MOST_MB = 1000;
 
 export async function sqliteGroup(lab: Lab): Promise<Series[]> {
   if (!findProgram('sqlite3')) {
-    lab.leftOut.push('sqlite: the program sqlite3 is not installed');
+    lab.leaveOut('sqlite: the program sqlite3 is not installed');
     return [];
   }
   const megabytes = Math.min(MOST_MB, Math.ceil(lab.options.megabytes / 2));

@@ -12,7 +12,7 @@ const HELD_TO_MB = 50;
 export async function uploadGroup(lab: Lab): Promise<Series[]> {
   const { s3 } = lab;
   if (!s3) {
-    lab.leftOut.push('upload: there is no S3 endpoint');
+    lab.leaveOut('upload: there is no S3 endpoint');
     return [];
   }
   await lab.server();
@@ -40,11 +40,16 @@ function across(
   const who = new BackupContestants(lab);
   const stream = STREAMS[kind];
   const found: Contestant[] = [
-    who.dropback(`${group}/dropback`, 'Dropback, local and S3', ours(s3, prefix), 'uploaded'),
+    who.dropback(
+      `${group}/dropback`,
+      'Dropback, local and S3',
+      s3Variables(s3, prefix, `${group}-default`),
+      'uploaded',
+    ),
     who.dropback(
       `${group}/stream`,
       'Dropback, local and S3, BACKUP_JOBS=1',
-      { ...ours(s3, prefix), BACKUP_JOBS: '1' },
+      { ...s3Variables(s3, prefix, `${group}-stream`), BACKUP_JOBS: '1' },
       'uploaded',
     ),
   ];
@@ -55,8 +60,7 @@ function across(
   };
   for (const [program, script] of Object.entries(scripts)) {
     if (!findProgram(program)) {
-      const why = `${group}: ${program} is not installed`;
-      if (!lab.leftOut.includes(why)) lab.leftOut.push(why);
+      lab.leaveOut(`${group}: ${program} is not installed`);
       continue;
     }
     const name = `${stream.text} | ${program === 'aws' ? 'aws s3 cp -' : 'rclone rcat'}`;
@@ -65,11 +69,16 @@ function across(
   return found;
 }
 
-function ours(s3: TestS3, { prefix }: TestPrefix): Record<string, string> {
+/** Of a daemon that uploads there; two backups of one second need places of their own. */
+export function s3Variables(
+  s3: TestS3,
+  { prefix }: TestPrefix,
+  place: string,
+): Record<string, string> {
   return {
     S3_ENDPOINT: s3.endpoint,
     S3_BUCKET: s3.bucket,
-    S3_PREFIX: prefix,
+    S3_PREFIX: `${prefix}/${place}`,
     S3_REGION: s3.region,
     S3_FORCE_PATH_STYLE: 'true',
     S3_KEEP_LAST: '1',

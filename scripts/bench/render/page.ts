@@ -39,14 +39,16 @@ export function renderPage(
 const METHOD = [
   '- A backup takes from its lock to its listing: counted, checksummed, durable (`fsync`), read back whole. The',
   '  scripts beside it do none of that. *Without read-back* is the dump step alone; neither it nor the limit is durable then.',
+  '- A backup of ours is compressed by at least as much as what it is compared with, where the table says that it is no larger.',
   '- A restore takes from the settled drop to the application running again: read whole, staged, checked,',
-  '  swapped. Downtime runs from *stop confirmed* to *start sent*; stop and start are apart on both sides. From 5 GB on the',
-  '  replaced database and the file are removed after each turn, for the sake of the disk.',
+  '  swapped. It ends when the engine has it running, on both sides; downtime runs from *stop confirmed* to *start sent*,',
+  '  stop and start are apart. The replaced database and the file are removed after each turn, which a user has for a day.',
   `- The server runs in a container (without a Docker engine, what is installed does) as it comes, save ${SERVER_SETTINGS.map((name) => `\`${name}\``).join(', ')}. It is`,
   '  on the same machine: its work and that of the clients share the processors, on both sides.',
-  '- Before each turn there is a checkpoint and a `sync`. Everything fits into the page cache.',
+  '- Before each turn there is a checkpoint and a `sync`. Up to 2 GB everything fits into the page cache.',
   '- The S3 endpoint is Ceph on the same machine, which takes processor time of its own.',
   '- CPU is what the whole machine spent, server and endpoint included (what runs with `nice` is not).',
+  "- Memory is the daemon's; *withHelpersMb* adds the processes of Node that it had beside it, not the programs of PostgreSQL.",
 ];
 
 function machineText(machine: Machine): string[] {
@@ -83,8 +85,23 @@ function sizeText({
     '',
     ...missing,
     ...(missing.length > 0 ? [''] : []),
+    ...otherRuns(series, measuredAt),
     ...(note === undefined ? [] : [note, '']),
   ];
+}
+
+/** What the last run didn't measure anew, and when it was. */
+function otherRuns(series: readonly Series[], last: string): string[] {
+  const others = series.filter(({ run }) => run !== undefined && run !== last);
+  const runs = Map.groupBy(others, ({ run = '' }) => run);
+  return [...runs].flatMap(([run, members]) => {
+    const what = [...Map.groupBy(members, ({ id }) => groupOf(id))].map(([group, measured]) => {
+      const all = series.filter(({ id }) => groupOf(id) === group).length;
+      const names = measured.map(({ name }) => `\`${name}\``).join(', ');
+      return measured.length === all ? titleOf(group) : `${titleOf(group)} (${names})`;
+    });
+    return [`Of another run (${run.slice(0, 16).replace('T', ' ')} UTC): ${what.join('; ')}.`, ''];
+  });
 }
 
 function verdictText({ measured, isMet }: Verdict): string {
@@ -117,6 +134,7 @@ const TITLES: Readonly<Record<string, string>> = {
   restore: 'Restore',
   sqlite: 'SQLite',
   daemons: 'The daemons, idle',
+  neighbours: 'An application beside it',
   shapes: 'Forms of a dump',
 };
 

@@ -139,6 +139,17 @@ function printResult(
   if (shown) printError(terminal, shown);
 }
 
+/** Its own stopping and starting come on top, and are not ours to shorten. */
+function stoppedText(downtimeMs: number, steps: RestoreReport['steps']): string {
+  const took = (name: string) => steps.find((step) => step.name === name)?.durationMs;
+  const [stop, start] = [took('stop'), took('start')];
+  const around =
+    stop === undefined || start === undefined
+      ? ''
+      : `, stopping it took ${durationText(stop)}, starting it ${durationText(start)}`;
+  return `application stopped for ${durationText(downtimeMs)}${around}`;
+}
+
 function printReport(
   terminal: Terminal,
   report: RestoreReport,
@@ -151,7 +162,7 @@ function printReport(
   const facts = [`took ${durationText(durationMs)}`];
   if (bytes !== undefined) facts.push(bytesText(bytes));
   if (rows !== undefined) facts.push(`${countText(rows)} rows`);
-  if (downtimeMs !== undefined) facts.push(`application away for ${durationText(downtimeMs)}`);
+  if (downtimeMs !== undefined) facts.push(stoppedText(downtimeMs, report.steps));
   terminal.out(`  ${facts.join(', ')}`);
   for (const line of report.differences ?? []) terminal.out(`  ${printable(line)}`);
   for (const line of report.warnings)

@@ -120,7 +120,8 @@ function queueText({ queue, queued }: RestoreDaemonStatus): string {
 function lastText(report: RestoreReport, now: Date): string {
   const { outcome, source, finishedAt, downtimeMs, error } = report;
   const ago = `${durationText(now.getTime() - Date.parse(finishedAt))} ago`;
-  const away = downtimeMs === undefined ? '' : `, application away for ${durationText(downtimeMs)}`;
+  const away =
+    downtimeMs === undefined ? '' : `, application stopped for ${durationText(downtimeMs)}`;
   const why = error ? `: ${error.code}: ${error.message}` : '';
   return `${outcome} ${source}, ${ago}${away}${why}`;
 }

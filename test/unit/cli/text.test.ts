@@ -171,7 +171,7 @@ test("db-restore's status: what stands in the way first, then a line each", () =
     '    → two',
     '  state         waits for drops',
     '  drop folder   /restore/incoming: b�[2J.sql (it ends too early), c.sql and 7 more wait',
-    '  last          restored a.db, 3 min ago, application away for 349 ms',
+    '  last          restored a.db, 3 min ago, application stopped for 349 ms',
     '  kept          the database that a.db replaced, 1.20 kB, for 22 h 57 min more: `dropback undo`',
   ]);
 });

@@ -177,9 +177,15 @@ test('the budget follows the larger of live size and content, with room for smal
 });
 
 test('jobs never take the last connections', () => {
-  expect(chooseJobs(8, 100)).toBe(8);
-  expect(chooseJobs(8, 5)).toBe(2);
-  expect(chooseJobs(8, 0)).toBe(1);
+  expect(chooseJobs(8, 100, 1)).toBe(8);
+  expect(chooseJobs(8, 5, 8)).toBe(2);
+  expect(chooseJobs(8, 0, 8)).toBe(1);
+});
+
+test('jobs leave the processors to those who use them, unless their number was asked for', () => {
+  expect(chooseJobs(undefined, 100, 8)).toBe(4);
+  expect(chooseJobs(undefined, 100, 2)).toBe(2);
+  expect(chooseJobs(undefined, 100, -3)).toBe(1);
 });
 
 describe('a staging database is created like the live one', () => {

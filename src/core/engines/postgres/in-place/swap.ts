@@ -10,7 +10,7 @@ import { analyze } from '../restore/check.ts';
 import { oidOfName } from '../restore/live.ts';
 import { applicationName } from '../restore/names.ts';
 import type { Server } from '../restore/server.ts';
-import { loadSettings } from '../restore/tuning.ts';
+import { ALONE, loadSettings } from '../restore/tuning.ts';
 import type { Session } from '../session.ts';
 import {
   type ArchiveSource,
@@ -154,7 +154,7 @@ async function sourceOf(
 }
 
 async function sessionSettings(session: Session): Promise<Record<string, string | number>> {
-  const settings = await loadSettings(session, 1);
+  const settings = await loadSettings(session, ALONE);
   const known = session.major >= 17 ? { transaction_timeout: 0 } : {};
   return {
     ...settings,

@@ -13,9 +13,8 @@ import { createPlaceholders, dropPlaceholders } from '../restore/placeholders.ts
 import { rollBackPrepared } from '../restore/prepared.ts';
 import type { Server, SessionNeeds } from '../restore/server.ts';
 import { terminateNamed } from '../restore/terminate.ts';
-import { chooseJobs, loadSettings } from '../restore/tuning.ts';
+import { loadSettings, planLoad } from '../restore/tuning.ts';
 import type { TocFilter } from '../script/toc.ts';
-import { readConnectionRoom } from '../server-info.ts';
 import type { Session } from '../session.ts';
 import { compareScratch } from './compare.ts';
 import { loadScratch, type ScratchLoaded } from './load.ts';
@@ -81,7 +80,8 @@ async function load(
   );
   const toc = await readToc(client, archive, { isOurs: true, roles: manifest.roles }, signal);
   await createPlaceholders(session, scratch);
-  const jobs = chooseJobs(wantedJobs, (await readConnectionRoom(session)).free);
+  const plan = await planLoad(session, wantedJobs, signal);
+  const { jobs } = plan;
   const expected = expectedBytes(undefined, manifest);
   // Our own archive, of a size that is known: only a load that runs wild is to be stopped.
   const budgetBytes = stagingBudget(2 * expected, 0, undefined);
@@ -108,7 +108,7 @@ async function load(
     applicationName: applicationName(scratch.id),
     jobs,
     tolerateTransactionTimeout: client.major >= 17 && session.major < 17,
-    settings: await loadSettings(session, jobs),
+    settings: await loadSettings(session, plan),
     log,
   };
   const open = (until: AbortSignal) => server.openAs(loader, within(scratch, until));

@@ -5,7 +5,6 @@ import { DropbackError } from '../../../runtime/errors.ts';
 import type { Inspection, StepContext } from '../../engine.ts';
 import { chooseClient } from '../clients.ts';
 import type { OwnershipStatement } from '../script/ownership.ts';
-import { readConnectionRoom } from '../server-info.ts';
 import type { Session } from '../session.ts';
 import { entryFilter, leftOutOf, readToc } from './archive-list.ts';
 import { readArchiveOwnership } from './archive-ownership.ts';
@@ -29,7 +28,7 @@ import { lendPublic } from './public-schema.ts';
 import type { Server } from './server.ts';
 import { createStandIn, isStandIn } from './stand-in.ts';
 import { type PostgresRestoreState, toState } from './state.ts';
-import { chooseJobs, loadSettings } from './tuning.ts';
+import { loadSettings, planLoad } from './tuning.ts';
 
 /** What the check needs to know of a load; lives in memory, because a crash starts over anyway. */
 export interface Loaded {
@@ -67,9 +66,9 @@ export async function stageDrop(
   await using session = await server.open({ applicationName: applicationName(planned.id), signal });
   // Durable before anything exists, so that a crash cannot leave what nobody knows of.
   await context.save(toState(planned));
-  const jobs = server.oneByOne.has(drop.sha256)
-    ? 1
-    : chooseJobs(server.options.jobs, (await readConnectionRoom(session)).free);
+  const asked = server.oneByOne.has(drop.sha256) ? 1 : server.options.jobs;
+  const plan = await planLoad(session, asked, signal);
+  const { jobs } = plan;
   await createPlaceholders(session, { ...planned, names: planned.placeholders });
   await createKnownStandIns(session, server.liveName, planned, details);
   const { stagingBudgetBytes: budgetBytes } = inspection;
@@ -94,7 +93,7 @@ export async function stageDrop(
     clock: server.options.clock,
     progress: context.progress,
   };
-  const settings = await loadSettings(session, jobs);
+  const settings = await loadSettings(session, plan);
   if (loader) await prepareForLoader(stage, loader, signal);
   const loaded = await withinBudget(watch, signal, (within) => load(stage, settings, within));
   await requireNonePrepared(session, planned.stagingName);
