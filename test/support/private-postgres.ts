@@ -1,9 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   configure,
   dataIn,
+  giveToOwner,
   initialize,
   runAsOwner,
   startServer,
@@ -48,6 +49,19 @@ export class PrivatePostgres implements AsyncDisposable {
     });
   }
 
+  /** A hot standby of it, which streams from it. */
+  async standby(): Promise<PrivatePostgres> {
+    const { host, port: from } = this.server;
+    return await PrivatePostgres.#started(this.server, undefined, async (own, folder) => {
+      giveToOwner(folder);
+      const { binDir, port } = own;
+      const source = ['-h', host, '-p', `${from}`, '-U', 'postgres', '--checkpoint=fast'];
+      const target = ['-D', dataIn(folder), '--write-recovery-conf', '--no-sync'];
+      await runAsOwner(join(binDir, 'pg_basebackup'), [...source, ...target]);
+      configure(folder, { port, unix_socket_directories: folder });
+    });
+  }
+
   static async #started(
     { binDir, major, version }: TestServer,
     given: string | undefined,
@@ -83,6 +97,11 @@ export class PrivatePostgres implements AsyncDisposable {
   async restart(): Promise<void> {
     await this.crash().catch(() => {});
     await this.start();
+  }
+
+  /** What it has said so far. */
+  async log(): Promise<string> {
+    return await readFile(this.#logFile, 'utf8');
   }
 
   get #logFile(): string {
