@@ -30,7 +30,7 @@ describe.runIf(hasServer)('a server with few locks', () => {
   let bed: RestoreBed;
   beforeAll(async () => {
     if (!like) return;
-    const settings = 'max_locks_per_transaction = 10\nmax_connections = 20';
+    const settings = { max_locks_per_transaction: '10', max_connections: '20' };
     postgres = await PrivatePostgres.create(like, { settings });
     bed = await RestoreBed.create(postgres.server);
     await bed.sql('CREATE TABLE t (i int); INSERT INTO t VALUES (1)');

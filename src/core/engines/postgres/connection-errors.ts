@@ -79,7 +79,7 @@ export function queryError(error: unknown, where: string): DropbackError {
     });
   }
   return new DropbackError('database/query-failed', `${where}: ${messageOf(error)} [${state}]`, {
-    hint: (error as DriverError).hint ?? queryHint(state),
+    hint: standbyHint(error) ?? (error as DriverError).hint ?? queryHint(state),
     facts: facts(error, state),
     cause: error,
   });
@@ -101,7 +101,8 @@ function unreachable(where: string, error: unknown): DropbackError {
   return new DropbackError('database/unreachable', `${where}: ${messageOf(error)}`, {
     hint: full
       ? 'the server has no free connection for this role: raise max_connections, or use fewer.'
-      : 'check that the server runs, and that host, port and network are right.',
+      : (standbyHint(error) ??
+        'check that the server runs, and that host, port and network are right.'),
     facts: facts(error, sqlState(error)),
     retryable: true,
     cause: error,
@@ -113,7 +114,15 @@ function isPassing(state: string): boolean {
   return state.startsWith('08') || ['53300', '57P01', '57P02', '57P03', '57P05'].includes(state);
 }
 
+/** A standby ends what reads rows that the primary has removed, sessions too. */
+function standbyHint(error: unknown): string | undefined {
+  if (!/conflict with recovery/.test(messageOf(error))) return undefined;
+  return 'the standby waited too long with what the primary has changed: raise its max_standby_streaming_delay (-1: for ever), or set hot_standby_feedback.';
+}
+
 function queryHint(state: string): string {
+  if (state === '25006')
+    return 'the server is a standby, or lets nothing be written: give the address of the primary (for a test restore BACKUP_VERIFY_URL).';
   if (state === '42501') return 'the role lacks a right: dropback doctor lists the exact GRANTs.';
   if (state === '55P03') return 'another session holds the lock: try again when it is done.';
   if (state === '57014') return 'the statement was cancelled or took longer than its time-out.';
