@@ -138,7 +138,7 @@ case $program in
     esac
     # Small rather than fast: docs/performance.md, "Memory and start".
     export MALLOC_ARENA_MAX=1
-    exec node --max-semi-space-size=1 --no-opt --no-maglev --expose-gc ${wait:+"$wait"} \
+    exec node --max-semi-space-size=1 --no-opt --no-maglev --no-sparkplug --expose-gc ${wait:+"$wait"} \
       "/app/dist/bin/$program.js" "$@"
     ;;
   dropback)

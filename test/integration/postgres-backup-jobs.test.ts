@@ -8,7 +8,11 @@ import { describe, expect, test } from 'vitest';
 import { manifestOf } from '../../src/backup/manifest-of.ts';
 import { partialFolderOf } from '../../src/core/archive/archive-name.ts';
 import type { DumpRequest } from '../../src/core/engines/engine.ts';
-import { isWorthIt } from '../../src/core/engines/postgres/backup/dump-jobs.ts';
+import {
+  fitsFolder,
+  fitsLocks,
+  isWorthIt,
+} from '../../src/core/engines/postgres/backup/dump-jobs.ts';
 import { PostgresBackupEngine } from '../../src/core/engines/postgres/backup/engine.ts';
 import { chooseClient } from '../../src/core/engines/postgres/clients.ts';
 import { ident, qualified } from '../../src/core/engines/postgres/quoting.ts';
@@ -159,6 +163,15 @@ describe.each(servers)('a backup of PostgreSQL $major with several jobs', (serve
     expect(isWorthIt(1, 1.1e9)).toBe(true);
   });
 
+  test('two by themselves only where tables are worth a file each, and locks suffice', () => {
+    expect(fitsFolder(2000, 1e6)).toBe(true);
+    expect(fitsFolder(2001, 1e6)).toBe(false);
+    expect(fitsFolder(9000, 9.5e9)).toBe(true);
+    expect(fitsFolder(10_001, 1e12)).toBe(false);
+    expect(fitsLocks(4266, 6400)).toBe(true);
+    expect(fitsLocks(4267, 6400)).toBe(false);
+  });
+
   test.skipIf(availableParallelism() < 2)(
     'by itself has two, with room for a folder and a tar, and not too many files',
     async () => {
@@ -175,7 +188,7 @@ describe.each(servers)('a backup of PostgreSQL $major with several jobs', (serve
       // What doesn't compress takes its size in the folder, and once more in the tar.
       expect(await planned(1.8)).toBe('.dump.zst');
       expect(await planned(4)).toBe('.tar');
-      await bed.run('SELECT lo_create(0) FROM generate_series(1, 10001)');
+      await bed.run('SELECT lo_create(0) FROM generate_series(1, 2000)');
       expect(await planned(4)).toBe('.dump.zst');
     },
   );

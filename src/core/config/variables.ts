@@ -181,7 +181,7 @@ const backups = [
     shownDefault: '`2`, or `1`',
     usedBy: backup,
     meaning:
-      'PostgreSQL: parallel dump jobs, 1 to 64. 1 streams a `.dump.zst`; more write a directory-format dump packed in a `.tar`, faster, which takes up to twice its size on the volume while it is made. Not set: 2, or 1 with encryption, on one core below 1 GB, where room (twice the database) or connections are scarce, and with more than 10,000 tables and large objects. Fewer dump where the server has too few free connections',
+      'PostgreSQL: parallel dump jobs, 1 to 64. 1 streams a `.dump.zst`; more write a directory-format dump packed in a `.tar`, faster, which takes up to twice its size on the volume while it is made. Not set: 2, or 1 with encryption, on one core below 1 GB, where room (twice the database), connections or locks (`max_locks_per_transaction`) are scarce, and with more than 2,000 tables and large objects of less than 1 MB each, or more than 10,000. Fewer dump where the server has too few free connections',
   },
   {
     name: 'BACKUP_AT_ONCE',

@@ -12,6 +12,8 @@ const LEADER = 1;
 
 /** More than these take from an application that shares the server. */
 const USUAL = 2;
+/** What initdb made has a smaller one. */
+const FIRST_OWN_OID = 16_384;
 const FOLDER_AND_TAR = 2;
 /**
  * On one processor two jobs are no faster than one, but a folder, which pg_dump itself compresses, takes less
@@ -20,6 +22,9 @@ const FOLDER_AND_TAR = 2;
 const WORTH_IT_ON_ONE_CORE = 1_000_000_000;
 /** Each takes a kilobyte of a tar however small it is, and a stream is faster with very many. */
 const USUAL_FILES = 10_000;
+/** From so many on each has to be worth its own file: a table that is empty takes longer than in a stream. */
+const MANY_FILES = 2000;
+const WORTH_A_FILE = 1_000_000;
 /** Of a directory; the tar needs some more for its lists. */
 export const MOST_FILES = MOST_MEMBERS * 0.9;
 
@@ -41,7 +46,7 @@ export async function grantJobs(session: Session, asked: number): Promise<Grante
 
 /**
  * Jobs where BACKUP_JOBS isn't set: two, where there are two processors or much to dump, free
- * connections, not very many tables and large objects, and room for a folder and a tar beside each other: of
+ * connections, locks, not very many tables and large objects, and room for a folder and a tar beside each other: of
  * what doesn't compress, each may take as much as the database. A stream fits where only one of them does.
  */
 export async function chooseJobs(
@@ -55,7 +60,22 @@ export async function chooseJobs(
   if (freeBytes < size * FOLDER_AND_TAR) return 1;
   if (!isWorthIt(availableParallelism(), size)) return 1;
   const { jobs } = await grantJobs(session, USUAL);
-  return jobs < USUAL || (await countFiles(session)) > USUAL_FILES ? 1 : USUAL;
+  if (jobs < USUAL) return 1;
+  const { tables, files, lockSlots } = await countFiles(session);
+  return fitsFolder(files, size) && fitsLocks(tables, lockSlots) ? USUAL : 1;
+}
+
+/** Whether that many tables and large objects, of `size` bytes together, are worth a file each. */
+export function fitsFolder(files: number, size: number): boolean {
+  return files <= Math.min(USUAL_FILES, Math.max(MANY_FILES, size / WORTH_A_FILE));
+}
+
+/**
+ * Whether the server's table of locks holds the tables three times: the snapshot's session, pg_dump's own and its
+ * jobs together have a lock on each. It has room for two holders of every slot.
+ */
+export function fitsLocks(tables: number, lockSlots: number): boolean {
+  return tables * 3 <= lockSlots * 2;
 }
 
 /** Whether two jobs are faster than a stream. `size`: of the database, bytes. */
@@ -63,10 +83,22 @@ export function isWorthIt(processors: number, size: number): boolean {
   return processors >= USUAL || size >= WORTH_IT_ON_ONE_CORE;
 }
 
-async function countFiles(session: Session): Promise<number> {
-  const { files } = await session.queryOne<{ files: string }>(
-    `SELECT (SELECT count(*) FROM pg_largeobject_metadata)
-          + (SELECT count(*) FROM pg_class WHERE relkind = 'r') AS files`,
+interface Counted {
+  readonly tables: number;
+  /** Tables and large objects. */
+  readonly files: number;
+  /** As the settings say: the server has some more. */
+  readonly lockSlots: number;
+}
+
+async function countFiles(session: Session): Promise<Counted> {
+  const row = await session.queryOne<{ tables: string; objects: string; slots: string }>(
+    `SELECT (SELECT count(*) FROM pg_largeobject_metadata) AS objects,
+            (SELECT count(*) FROM pg_class WHERE relkind = 'r' AND oid >= ${FIRST_OWN_OID}) AS tables,
+            current_setting('max_locks_per_transaction')::bigint
+              * (current_setting('max_connections')::bigint
+                 + current_setting('max_prepared_transactions')::bigint) AS slots`,
   );
-  return Number(files);
+  const tables = Number(row.tables);
+  return { tables, files: tables + Number(row.objects), lockSlots: Number(row.slots) };
 }

@@ -67,8 +67,12 @@ export async function dumpDatabase(
       return await attemptDump(settings, request, attempt, signal);
     } catch (error) {
       const known = toDropbackError(error);
-      const isLocked = known.code === 'backup/locked';
-      const mayHelp = isLocked || isChangedUnderneath(known) || mayBeMadeUp(known);
+      const mayHelp =
+        known.code === 'backup/locked' ||
+        isChangedUnderneath(known) ||
+        mayBeMadeUp(known) ||
+        // Fewer sessions lock fewer tables.
+        (known.code === 'database/out-of-locks' && isParallel(settings.jobs));
       if (!mayHelp || attempt === ATTEMPTS) throw known;
       request.log.warn({ error: known }, 'the dump is tried once more');
     }
