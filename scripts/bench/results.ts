@@ -34,8 +34,10 @@ export async function saveResults(out: string, results: Results): Promise<void> 
   const kept = (before?.series ?? []).filter(({ id }) => !measured.has(id));
   const database = results.database ?? before?.database;
   const note = before?.measuredAt === results.measuredAt ? before.note : undefined;
+  const versions = { ...before?.machine.versions, ...results.machine.versions };
   const whole: Results = {
     ...results,
+    machine: { ...results.machine, versions },
     ...(database ? { database } : {}),
     series: [...kept, ...results.series.map((one) => ({ ...one, run: results.measuredAt }))],
     ...(note === undefined ? {} : { note }),

@@ -77,6 +77,8 @@ describe('dropback verify, prune and status', () => {
     const wrong = await stack.run('dropback', ['verify', '--restore'], sql);
     expect(wrong.code, wrong.output).toBe(1);
     expect(wrong.output).toContain('verify/assertion-failed');
+    const list = await stack.run('dropback', ['list']);
+    expect(list.output).toMatch(/in doubt\n(.*\n)*.*failed: verify\/assertion-failed$/m);
     // The newest is in doubt: nothing goes, whatever the policy says.
     const few = { BACKUP_KEEP_LAST: '1', ...keepNothingElse };
     const held = await stack.run('dropback', ['prune'], few);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ListMultipartUploadsCommand, PutObjectCommand } from '@aws-sdk/client-s3';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { Throttle } from '../../scripts/bench/throttle.ts';
 import { silentLogger } from '../../src/core/observability/log.ts';
 import { type Clock, systemClock } from '../../src/core/runtime/clock.ts';
 import { fileGrowth } from '../../src/core/stores/s3/file-growth.ts';
@@ -42,8 +43,12 @@ describe.skipIf(!testbed.s3)('upload of an archive that is still being written',
     await rm(folder, { recursive: true, force: true });
   });
 
-  function open(clock: Clock = systemClock, log = silentLogger()): S3Store {
-    return new S3Store(prefix.config({ endpoint: proxy.endpoint }), 'app', {
+  function open(
+    clock: Clock = systemClock,
+    log = silentLogger(),
+    endpoint = proxy.endpoint,
+  ): S3Store {
+    return new S3Store(prefix.config({ endpoint }), 'app', {
       log,
       clock,
       // Nothing here waits for them: a busy machine must not.
@@ -109,6 +114,25 @@ describe.skipIf(!testbed.s3)('upload of an archive that is still being written',
     await confirm(content);
   });
 
+  test('a line slower than the dump: the file is renamed before all of it is sent, and goes up once', async () => {
+    await using line = await Throttle.before(proxy.endpoint, 5);
+    await using slow = open(systemClock, silentLogger(), line.endpoint);
+    const content = randomBytes(32 * MIB);
+    await writeFile(spool, content.subarray(0, 17 * MIB));
+    const finish = Promise.withResolvers<void>();
+    const source = { path: spool, growth: fileGrowth(spool, finish.promise, systemClock, never) };
+    const manifest = sampleManifest(content);
+    const growing = slow.beginGrowing(manifest.archive.file, source, never, 100 * MIB);
+    await expect.poll(() => proxy.seen.filter(isPart).length, { timeout: 20_000 }).toBe(2);
+    await appendFile(spool, content.subarray(17 * MIB));
+    finish.resolve();
+    const path = join(folder, 'archive');
+    await rename(spool, path);
+    await slow.completeGrowing(growing, manifest, { path }, never);
+    expect(proxy.seen.filter(isPart)).toHaveLength(7);
+    await confirm(content);
+  });
+
   test('a file that is not there at the first look goes up early, too', async () => {
     const content = randomBytes(12 * MIB);
     const manifest = sampleManifest(content);
@@ -147,6 +171,7 @@ describe.skipIf(!testbed.s3)('upload of an archive that is still being written',
     await writeFile(spool, content);
     anew.resolve();
     await own.completeGrowing(growing, manifest, { path: spool }, never);
+    expect(told).toContain('what was uploaded during the dump is given up: all of it goes up anew');
     expect(told).not.toContain('the archive is uploaded again, whole');
     await confirm(content);
   });

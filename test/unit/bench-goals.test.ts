@@ -118,7 +118,7 @@ test.each([
   expect(options.jobs).toBe(ours ?? availableParallelism());
 });
 
-test('everyone has a turn in each round', async () => {
+test('everyone has a turn in each round, there and back', async () => {
   const order: string[] = [];
   const contestant = (id: string) => ({
     id,
@@ -129,10 +129,10 @@ test('everyone has a turn in each round', async () => {
     },
   });
   const measured = await takeTurns([contestant('a'), contestant('b')], 2, () => {});
-  expect(order).toEqual(['a', 'b', 'a', 'b']);
+  expect(order).toEqual(['a', 'b', 'b', 'a']);
   expect(measured.map(({ samples }) => samples.map(({ seconds }) => seconds))).toEqual([
-    [1, 3],
-    [2, 4],
+    [1, 4],
+    [2, 3],
   ]);
 });
 

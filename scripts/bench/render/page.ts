@@ -17,7 +17,7 @@ export function renderPage(
     '# Benchmarks',
     '',
     'Written by `npm run bench`, which measures everything on this page side by side in one run, on',
-    'databases that it builds itself. Medians; everyone has a turn in each round. No figure is a promise:',
+    'databases that it builds itself. Medians; everyone has a turn in each round, there and back. No figure is a promise:',
     'run it on your machine. What was tried, and why the defaults are what they are:',
     '[performance.md](performance.md).',
     '',

@@ -1,5 +1,6 @@
 import { CLOCK_TOLERANCE_MS } from '../../core/archive/newest.ts';
 import { madeByOthers } from '../../core/archive/origin.ts';
+import { doubtOf } from '../../core/archive/state-findings.ts';
 import { DropbackError } from '../../core/runtime/errors.ts';
 import type { CatalogueEntry } from '../../core/stores/catalogue.ts';
 import type { CliContext } from '../context.ts';
@@ -51,6 +52,7 @@ function printEntries(entries: readonly CatalogueEntry[], { terminal }: CliConte
     // Who restores one of them needs the identity: better known before it is needed.
     ...(entries.some(isEncrypted) ? [{ title: 'encrypted' }] : []),
     ...(isShared(entries) ? [{ title: 'made by' }] : []),
+    ...(entries.some(inDoubt) ? [{ title: 'in doubt' }] : []),
   ];
   const rows = entries.map((entry) => [
     entry.id,
@@ -61,9 +63,16 @@ function printEntries(entries: readonly CatalogueEntry[], { terminal }: CliConte
     countText(entry.manifest.tables.reduce((sum, table) => sum + table.rows, 0)),
     whereText(entry),
     ...(entries.some(isEncrypted) ? [isEncrypted(entry) ? 'age' : ''] : []),
-    entry.manifest.origin ?? '',
+    ...(isShared(entries) ? [entry.manifest.origin ?? ''] : []),
+    inDoubt(entry) ?? '',
   ]);
   for (const line of tableLines(columns, rows)) terminal.out(line);
+}
+
+/** What a verification has found against it. */
+function inDoubt({ state }: CatalogueEntry): string | undefined {
+  const doubt = doubtOf(state);
+  return doubt && [doubt.status, doubt.error?.code].filter(Boolean).join(': ');
 }
 
 function isEncrypted({ manifest }: CatalogueEntry): boolean {

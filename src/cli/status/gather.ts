@@ -104,6 +104,11 @@ function describe(
   const inDoubt = doubts(entries);
   problems.push(...inDoubt.slice(-MOST_DOUBTS).map(problemLine));
   if (problem && !inDoubt.some(({ id }) => id === problem.id)) problems.push(problemLine(problem));
+  // A rehearsal that nobody could carry out is kept by the daemon alone.
+  const unproven = status?.verification?.lastProblem;
+  if (unproven && ![...inDoubt, problem].some((one) => one?.id === unproven.id)) {
+    problems.push(problemLine(unproven));
+  }
   const isInDoubt = inDoubt.some(({ id }) => id === newest?.id);
   const known = status ? backupHealth(status, now) : 'healthy';
   const isBad = known === 'unhealthy' || problem?.status === 'failed' || isInDoubt || !newest;

@@ -26,7 +26,7 @@ const status: BackupStatus = {
   overdueAfter: '2026-11-24T00:00:00.000Z',
 };
 
-function statusWhere(uploaded: boolean, isReachable = true) {
+function statusWhere(uploaded: boolean, isReachable = true, more: Partial<BackupStatus> = {}) {
   const entry = {
     id: 'app_20261122T191500Z',
     where: uploaded ? ['local', 's3'] : ['local'],
@@ -44,7 +44,7 @@ function statusWhere(uploaded: boolean, isReachable = true) {
     conflicts: [],
   } as unknown as CatalogueView;
   const operations = {
-    backupStatus: async () => ({ status, isAlive: true }),
+    backupStatus: async () => ({ status: { ...status, ...more }, isAlive: true }),
     catalogue: async () => ({ list: async () => view }),
     prune: async () => [],
   };
@@ -68,5 +68,20 @@ test('what still waits is told with its reason, and so is a bucket that nobody c
   expect(await statusWhere(true, false)).toMatchObject({
     health: 'degraded',
     problems: ['uploads fail: no such bucket', 's3 could not be asked: away'],
+  });
+});
+
+test('a rehearsal that could not be carried out is told: nothing is degraded without a reason', async () => {
+  const lastProblem = {
+    id: 'app_20261122T181500Z',
+    kind: 'restore',
+    status: 'inconclusive',
+    at: '2026-11-22T19:16:00.000Z',
+    error: { code: 'verify/encrypted', message: 'it is encrypted', hint: 'rehearse elsewhere.' },
+  } as const;
+  const verification = { state: 'idle', lastProblem } as BackupStatus['verification'];
+  expect(await statusWhere(true, true, verification ? { verification } : {})).toMatchObject({
+    health: 'degraded',
+    problems: ['app_20261122T181500Z could not be restored as a test: it is encrypted'],
   });
 });

@@ -6,7 +6,8 @@ const INTERVAL_MS = 500;
 
 /**
  * The sizes of a file that another program appends to, until `done` settles, however it settles;
- * the last size is read after that. A file that isn't there yet has size 0.
+ * the last size is read after that. A file that isn't there yet has size 0; one that is there no longer
+ * has its last name by now, and grows no more.
  */
 export async function* fileGrowth(
   path: string,
@@ -18,17 +19,21 @@ export async function* fileGrowth(
   const end = () => ended.abort();
   done.then(end, end);
   const either = AbortSignal.any([signal, ended.signal]);
-  while (!either.aborted) {
-    yield await sizeOf(path);
-    await clock.sleep(INTERVAL_MS, either).catch(() => {});
+  for (let wasThere = false, isLast = false; !isLast; ) {
+    isLast = either.aborted;
+    if (signal.aborted) return;
+    const size = await sizeOf(path);
+    if (size === undefined && wasThere) return;
+    wasThere = size !== undefined;
+    yield size ?? 0;
+    if (!isLast) await clock.sleep(INTERVAL_MS, either).catch(() => {});
   }
-  if (!signal.aborted) yield await sizeOf(path);
 }
 
-async function sizeOf(path: string): Promise<number> {
+async function sizeOf(path: string): Promise<number | undefined> {
   try {
     return (await stat(path)).size;
   } catch {
-    return 0;
+    return undefined;
   }
 }

@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { Manifest } from '../../archive/manifest.ts';
-import { abortedError, DropbackError } from '../../runtime/errors.ts';
+import { abortedError, DropbackError, errorReport } from '../../runtime/errors.ts';
 import { openRegular, requireDigest } from '../file-copy.ts';
 import type { Bucket } from './bucket.ts';
 import { MultipartUpload } from './multipart-upload.ts';
@@ -69,9 +69,12 @@ export class GrowingUpload {
       if (signal.aborted) throw abortedError(signal);
       const [upload, digester] = [this.#upload, this.#digester];
       if (failure !== undefined || !upload || !digester) {
+        if (failure !== undefined) this.#tellGivenUp(failure);
         await this.abort();
         return false;
       }
+      // More than one part where the line is slower than the dump: its file has been renamed since.
+      await this.#sendWholeParts(upload, digester, manifest.archive.bytes, signal);
       const rest = manifest.archive.bytes - digester.at;
       if (rest > 0) await upload.add(await digester.next(rest, signal), signal);
       const found = { bytes: digester.at, sha256: digester.whole() };
@@ -100,18 +103,35 @@ export class GrowingUpload {
     await this.abort();
   }
 
+  #tellGivenUp(failure: unknown): void {
+    this.#bucket.calls.options.log.warn(
+      { error: errorReport(failure), key: this.#key },
+      'what was uploaded during the dump is given up: all of it goes up anew',
+    );
+  }
+
   async #feed(source: GrowingFile, signal: AbortSignal): Promise<void> {
     for await (const size of untilAborted(source.growth, signal)) {
       if (size < (this.#digester?.at ?? 0)) throw writtenAnew(this.#key);
       if (size === 0) continue;
       this.#file ??= await openRegular(source.path);
       this.#digester ??= new PartDigester(this.#file);
-      // One byte more than the part must be there, so that something is left for the last one.
-      while (size - this.#digester.at > this.#partBytes) {
-        if (this.#digester.at / this.#partBytes >= MOST_PARTS - 1) throw outgrown(this.#key);
-        this.#upload ??= await this.#begin(this.#file, signal);
-        await this.#upload.add(await this.#digester.next(this.#partBytes, signal), signal);
-      }
+      if (size - this.#digester.at <= this.#partBytes) continue;
+      this.#upload ??= await this.#begin(this.#file, signal);
+      await this.#sendWholeParts(this.#upload, this.#digester, size, signal);
+    }
+  }
+
+  /** Of `size` bytes that are there; something is left for the last part, which may be smaller. */
+  async #sendWholeParts(
+    upload: MultipartUpload,
+    digester: PartDigester,
+    size: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    while (size - digester.at > this.#partBytes) {
+      if (digester.at / this.#partBytes >= MOST_PARTS - 1) throw outgrown(this.#key);
+      await upload.add(await digester.next(this.#partBytes, signal), signal);
     }
   }
 
