@@ -15,24 +15,31 @@ export async function returnOrphans(
   parts: MachineParts,
   inHand: string | undefined,
 ): Promise<void> {
-  for (const name of await readdir(parts.folders.work)) {
-    const folder = join(parts.folders.work, name);
-    const stats = await lookAt(folder);
-    if (name === inHand || !stats?.isDirectory()) continue;
+  for (const [name, folder] of await workFolders(parts)) {
+    if (name === inHand) continue;
     await returnDrop(folder, name, parts);
     await removeWorkFolder(folder, parts.checkpoint);
   }
 }
 
 /** Whether one of them is of a restore that may have stopped the application: nobody else knows. */
-export async function mayHaveStopped({ folders }: Pick<MachineParts, 'folders'>): Promise<boolean> {
-  for (const name of await readdir(folders.work)) {
-    const folder = join(folders.work, name);
+export async function mayHaveStopped(parts: Pick<MachineParts, 'folders'>): Promise<boolean> {
+  for (const [, folder] of await workFolders(parts)) {
     const job = await describedBy(folder);
     const isRestore = job?.kind === 'restore' && job.target?.kind === 'live';
     if (isRestore || (!job && (await lookAt(claimedPath(folder))))) return true;
   }
   return false;
+}
+
+/** Without files, which no restore leaves there: a user's, or what the check of the folders tries. */
+async function workFolders({
+  folders,
+}: Pick<MachineParts, 'folders'>): Promise<(readonly [name: string, path: string])[]> {
+  const entries = await readdir(folders.work, { withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => [name, join(folders.work, name)] as const);
 }
 
 async function returnDrop(folder: string, id: string, parts: MachineParts): Promise<void> {

@@ -88,6 +88,19 @@ test('a drop in work/ that a lost journal does not know goes back where it was d
   await expect.poll(() => readdir(world.path('work')), { timeout: 10_000 }).toEqual([]);
 });
 
+test('a file in work/ where there is no journal holds nothing up: no restore left it', async () => {
+  await withJournal({});
+  await mkdir(world.path('work'), { recursive: true });
+  // The second is of a check of the folders, which goes on beside the start.
+  for (const name of ['.gitkeep', '.dropback-probe.0123456789ab.tmp']) {
+    await writeFile(world.path('work', name), '');
+  }
+  world.start();
+  await world.until(() => world.daemon.status().state === 'idle');
+  expect(world.daemon.status().problems).toEqual([]);
+  expect(await readdir(world.path('work'))).toEqual(['.gitkeep']);
+});
+
 test('two generations alternate, the newer one counts', async () => {
   await withJournal({});
   const path = world.path('state.json');
