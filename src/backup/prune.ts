@@ -58,7 +58,7 @@ export async function prune(
     if (error?.code !== 'store/refused') told.delete(store);
     else if (told.has(store)) continue;
     else told.add(store);
-    if (error) tellError(log, target.store, error);
+    if (error) tellError(log, target.store, error, plan !== undefined);
   }
   await forgetGone(deps, signal);
   return outcome;
@@ -86,8 +86,14 @@ function tellOthers({ store, others }: StorePrune, log: Logger, told: Set<string
   log.warn({ store, backups: others.ids.length, hint }, 'another db-backup writes there too');
 }
 
-function tellError(log: Logger, { kind, description }: Store, error: ErrorReport): void {
-  if (kind !== 's3' || error.code !== 'store/refused') {
+/** `isPlanned`: it got as far as the removals. */
+function tellError(
+  log: Logger,
+  { kind, description }: Store,
+  error: ErrorReport,
+  isPlanned: boolean,
+): void {
+  if (kind !== 's3' || error.code !== 'store/refused' || !isPlanned) {
     log.warn({ store: description, error }, 'retention could not be carried out');
     return;
   }

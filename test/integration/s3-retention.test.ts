@@ -15,7 +15,7 @@ import { lookAtNewestCopy } from '../../src/backup/lost-copies.ts';
 import { prune } from '../../src/backup/prune.ts';
 import { Uploads } from '../../src/backup/uploads.ts';
 import { parseBackupConfig } from '../../src/core/config/backup.ts';
-import { silentLogger } from '../../src/core/observability/log.ts';
+import { type Logger, silentLogger } from '../../src/core/observability/log.ts';
 import { systemClock } from '../../src/core/runtime/clock.ts';
 import { LocalStore } from '../../src/core/stores/local/store.ts';
 import { S3Store } from '../../src/core/stores/s3/store.ts';
@@ -26,6 +26,15 @@ import { s3Environment } from '../support/sqlite-stack.ts';
 import { type TestS3, testbed } from '../support/testbed.ts';
 
 const never = new AbortController().signal;
+
+function listeningLogger() {
+  const warnings: { text: string; hint: string }[] = [];
+  const log: Logger = Object.assign(Object.create(silentLogger()), {
+    warn: ({ error }: { error: { hint: string } }, text: string) =>
+      warnings.push({ text, hint: error.hint }),
+  });
+  return { log, warnings };
+}
 
 /** A real endpoint (radosgw) with Object Lock, and thus versioning, and a policy against deleting. */
 describe.skipIf(!testbed.s3)('a bucket with Object Lock in which nothing may be deleted', () => {
@@ -85,11 +94,7 @@ describe.skipIf(!testbed.s3)('a bucket with Object Lock in which nothing may be 
     expect(Retention?.Mode).toBe('GOVERNANCE');
 
     await forbid('s3:DeleteObject', 's3:DeleteObjectVersion');
-    const warnings: { text: string; hint: string }[] = [];
-    const log = Object.assign(Object.create(silentLogger()), {
-      warn: ({ error }: { error: { hint: string } }, text: string) =>
-        warnings.push({ text, hint: error.hint }),
-    });
+    const { log, warnings } = listeningLogger();
     const config = parseBackupConfig({
       DATABASE_URL: 'sqlite:////data/app.db',
       BACKUP_NAME: 'app',
@@ -123,6 +128,24 @@ describe.skipIf(!testbed.s3)('a bucket with Object Lock in which nothing may be 
       new ListObjectVersionsCommand({ Bucket: s3.bucket, Prefix: Key }),
     );
     expect(Versions).toHaveLength(1);
+  });
+
+  test('a bucket that refuses to be listed is told as that, not as one where nothing may be deleted', async () => {
+    const credentials = { accessKeyId: s3.accessKeyId, secretAccessKey: 'another' };
+    const settings = prefix.config({ credentials });
+    await using remote = new S3Store(settings, 'app', { log: silentLogger() });
+    const local = new LocalStore(join(folder, 'refused', 'app'), 'app');
+    const { log, warnings } = listeningLogger();
+    const config = parseBackupConfig({
+      DATABASE_URL: 'sqlite:////data/app.db',
+      BACKUP_NAME: 'app',
+      ...s3Environment(s3, prefix.prefix),
+    });
+    const deps = { config, local, remote, clock: systemClock, log };
+    await prune(deps, false, never, new Set());
+    expect(warnings).toHaveLength(1);
+    expect(warnings[0]?.text).toBe('retention could not be carried out');
+    expect(warnings[0]?.hint).toMatch(/AWS_SECRET_ACCESS_KEY/);
   });
 
   test('a newest copy that somebody hid behind delete markers is found out, and goes up again', async () => {
