@@ -34,7 +34,7 @@ export class Lab implements AsyncDisposable {
   readonly #containers: string[] = [];
   readonly #stack = new AsyncDisposableStack();
   #server: Promise<BenchServer> | undefined;
-  #started: BenchServer | undefined;
+  #begun: BenchServer | undefined;
   #facts: DatabaseFacts | undefined;
 
   private constructor(parts: LabParts, folder: string) {
@@ -85,7 +85,7 @@ export class Lab implements AsyncDisposable {
   }
 
   #isPossible({ name, leastMajor = 0 }: Contestant): boolean {
-    const major = this.#started?.major ?? leastMajor;
+    const major = this.#begun?.major ?? leastMajor;
     if (major >= leastMajor) return true;
     this.leaveOut(`${name}: PostgreSQL ${major} can't do that, ${leastMajor} can`);
     return false;
@@ -109,10 +109,11 @@ export class Lab implements AsyncDisposable {
     if (!postgres) throw new Error('needs a Docker engine, or an installed PostgreSQL server');
     const { image, binDir } = postgres;
     const server = image
-      ? await ContainerServer.start(image, binDir)
-      : await InstalledServer.start(binDir, this.folder);
+      ? await ContainerServer.create(image, binDir)
+      : await InstalledServer.create(binDir, this.folder);
     this.#stack.use(server);
-    this.#started = server;
+    this.#begun = server;
+    await server.start();
     this.say(`PostgreSQL ${server.major} in ${server.place} on port ${server.port}`);
     this.say(`filling a database of ${options.size} …`);
     await fillPostgres(server, DATABASE, options.megabytes);
@@ -128,7 +129,7 @@ export class Lab implements AsyncDisposable {
 
   /** What the end of a run does, at once: for a process that was told to end. */
   abandon(): void {
-    this.#started?.abandon();
+    this.#begun?.abandon();
     if (this.#containers.length > 0) spawnSync('docker', ['rm', '-f', '-v', ...this.#containers]);
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }

@@ -7,28 +7,30 @@ const run = promisify(execFile);
 
 /** In a container on the host's network. */
 export class ContainerServer extends BenchServer {
-  readonly #name: string;
+  readonly #image: string;
+  readonly #name = `dropback-bench-${randomBytes(4).toString('hex')}`;
 
-  private constructor(access: Access, name: string) {
+  private constructor(access: Access, image: string) {
     super(access);
-    this.#name = name;
+    this.#image = image;
   }
 
-  /** Already up. */
-  static async start(image: string, binDir: string): Promise<BenchServer> {
-    const access = await newAccess(binDir);
-    const name = `dropback-bench-${randomBytes(4).toString('hex')}`;
-    const settings = [...SERVER_SETTINGS, `port=${access.port}`, 'listen_addresses=127.0.0.1'];
+  static async create(image: string, binDir: string): Promise<BenchServer> {
+    return new ContainerServer(await newAccess(binDir), image);
+  }
+
+  async start(): Promise<void> {
+    const settings = [...SERVER_SETTINGS, `port=${this.port}`, 'listen_addresses=127.0.0.1'];
     const flags = ['--rm', '--network=host', '--shm-size=256m', '-e', 'POSTGRES_PASSWORD'];
     await run(
       'docker',
       [
-        ...['run', '-d', '--name', name, ...flags, image, 'postgres'],
+        ...['run', '-d', '--name', this.#name, ...flags, this.#image, 'postgres'],
         ...settings.flatMap((setting) => ['-c', setting]),
       ],
-      { env: { ...process.env, POSTGRES_PASSWORD: access.password } },
+      { env: { ...process.env, POSTGRES_PASSWORD: this.password } },
     );
-    return await new ContainerServer(access, name).ready();
+    await this.ready();
   }
 
   get place(): string {

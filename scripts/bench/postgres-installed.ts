@@ -26,20 +26,22 @@ export class InstalledServer extends BenchServer {
     this.#folder = folder;
   }
 
-  /** Already up; `binDir` as `installedPrograms` finds it, its data in a folder of its own in `parent`. */
-  static async start(binDir: string, parent: string): Promise<BenchServer> {
+  /** `binDir` as `installedPrograms` finds it, its data in a folder of its own in `parent`. */
+  static async create(binDir: string, parent: string): Promise<BenchServer> {
     const access = await newAccess(binDir);
     const folder = await mkdtemp(join(parent, 'postgres-'));
     // Its own user has to get there.
     if (hasOwnUser) chmodSync(parent, 0o711);
-    const server = new InstalledServer(access, folder);
-    try {
-      await server.#initialize(access);
-      return await server.ready();
-    } catch (error) {
-      server.abandon();
-      throw error;
-    }
+    return new InstalledServer(access, folder);
+  }
+
+  async start(): Promise<void> {
+    const [binDir, folder] = [this.#binDir, this.#folder];
+    await initialize({ binDir, folder, password: this.password, args: ['--no-sync'] });
+    const settings = [...SERVER_SETTINGS, `port=${this.port}`];
+    const options = settings.map((setting) => `-c ${setting}`).join(' ');
+    await startServer({ binDir, folder, logFile: this.#logFile, options });
+    await this.ready();
   }
 
   get place(): string {
@@ -68,14 +70,6 @@ export class InstalledServer extends BenchServer {
 
   get #logFile(): string {
     return join(this.#folder, 'log');
-  }
-
-  async #initialize({ binDir, port, password }: Access): Promise<void> {
-    const folder = this.#folder;
-    await initialize({ binDir, folder, password, args: ['--no-sync'] });
-    const settings = [...SERVER_SETTINGS, `port=${port}`];
-    const options = settings.map((setting) => `-c ${setting}`).join(' ');
-    await startServer({ binDir, folder, logFile: this.#logFile, options });
   }
 
   async #processes(): Promise<string[]> {

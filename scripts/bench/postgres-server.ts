@@ -20,18 +20,24 @@ export interface Access {
   readonly binDir: string;
 }
 
-/** A PostgreSQL server of the benchmark's own on the loopback interface, and its client programs. */
+/**
+ * A PostgreSQL server of the benchmark's own on the loopback interface, and its client programs. Whoever
+ * made it sees to its end before it starts it: the process may be told to end while it does.
+ */
 export abstract class BenchServer implements AsyncDisposable {
   readonly port: number;
-  readonly #password: string;
+  protected readonly password: string;
   readonly #binDir: string;
   #major = 0;
 
   protected constructor({ port, password, binDir }: Access) {
     this.port = port;
-    this.#password = password;
+    this.password = password;
     this.#binDir = binDir;
   }
+
+  /** Resolves when it answers; throws with its log where it doesn't. */
+  abstract start(): Promise<void>;
 
   /** For the output: where it runs. */
   abstract get place(): string;
@@ -52,7 +58,7 @@ export abstract class BenchServer implements AsyncDisposable {
   }
 
   url(database: string): string {
-    return `postgresql://postgres:${this.#password}@127.0.0.1:${this.port}/${database}`;
+    return `postgresql://postgres:${this.password}@127.0.0.1:${this.port}/${database}`;
   }
 
   /** For scripts: libpq's variables, and the programs of the server's own version first. */
@@ -62,7 +68,7 @@ export abstract class BenchServer implements AsyncDisposable {
       PGHOST: '127.0.0.1',
       PGPORT: String(this.port),
       PGUSER: 'postgres',
-      PGPASSWORD: this.#password,
+      PGPASSWORD: this.password,
       PGDATABASE: database,
     };
   }
@@ -84,7 +90,7 @@ export abstract class BenchServer implements AsyncDisposable {
   }
 
   /** Throws with the server's own log, and ends it, where it doesn't answer in time. */
-  protected async ready(): Promise<this> {
+  protected async ready(): Promise<void> {
     const answers = () =>
       this.sql('SHOW server_version_num').then(
         (version) => {
@@ -93,7 +99,7 @@ export abstract class BenchServer implements AsyncDisposable {
         },
         () => false,
       );
-    if (await until(answers, START_MS, 200)) return this;
+    if (await until(answers, START_MS, 200)) return;
     const said = await this.log();
     await this[Symbol.asyncDispose]();
     throw new Error(`PostgreSQL did not start:\n${said}`);

@@ -67,7 +67,10 @@ export class PeakWatch implements Disposable {
         this.#mostMb = most;
         looks += 1;
         if (looks % HELPERS_EVERY > 0) return;
-        this.#mostWithHelpersMb = Math.max(this.#mostWithHelpersMb ?? 0, withHelpersMb(pid));
+        const together = withHelpersMb(pid);
+        // It may have ended since the first look.
+        if (Number.isNaN(together)) return;
+        this.#mostWithHelpersMb = Math.max(this.#mostWithHelpersMb ?? 0, together);
       } catch {
         // It has ended; what was seen last counts.
       }
