@@ -102,6 +102,7 @@ export class SingleBackup {
     const remaining = result?.remaining ?? (await uploads.backlog(signal)).map(({ id }) => id);
     await this.#alerts.uploadsFailed(error, remaining.length, Number.POSITIVE_INFINITY);
     const isWaiting = remaining.includes(manifest.id);
+    if (error.code === 'store/full') await this.#prune(signal);
     if (isWaiting || result?.cutShort) {
       throw notUploaded(isWaiting ? manifest.id : (remaining[0] ?? manifest.id), error);
     }

@@ -50,7 +50,7 @@ export class RemoteCopies {
       log: deps.log,
       uploads: new Uploads(deps),
       ...(turns ? { turnstile: turns.uploads } : {}),
-      onDrained: async (left, signal) => {
+      onRoundEnd: async (left, signal) => {
         if (left === 0) await alerts.uploadsDrained();
         await this.#pruned(await deps.prune(signal));
         await this.#tidy(signal);

@@ -14,10 +14,10 @@ export interface UploadLoopDependencies {
   /** Where several databases are uploaded: after an outage not all at once. */
   readonly turnstile?: Turnstile;
   /**
-   * Called when a round came to the end of the backlog. What is left then can't be uploaded for a
-   * reason of its own: how many.
+   * Called when a round came to the end of the backlog, or the store is full: retention makes room. How
+   * many are left, which in the first case can't be uploaded for a reason of their own.
    */
-  readonly onDrained: (left: number, signal: AbortSignal) => Promise<void>;
+  readonly onRoundEnd: (left: number, signal: AbortSignal) => Promise<void>;
   /** Told each round that failed: how many in a row. */
   readonly onBehind?: (error: ErrorReport, backlog: number, failures: number) => void;
 }
@@ -91,13 +91,14 @@ export class UploadLoop {
 
   /** True when nothing is left to upload. */
   async #round(signal: AbortSignal): Promise<boolean> {
-    const { uploads, onDrained } = this.#deps;
+    const { uploads, onRoundEnd } = this.#deps;
     for (let next = this.#early.shift(); next; next = this.#early.shift()) {
       const error = await uploads.finishEarly(next.manifest, next.upload, signal);
       if (error) {
         await this.#abandonEarly();
         this.#noteWaiting(await uploads.backlog(signal));
         this.#failed(error);
+        if (isFull(error)) await onRoundEnd(this.backlog, signal);
         return false;
       }
     }
@@ -107,8 +108,8 @@ export class UploadLoop {
     });
     this.#lastError = undefined;
     if (result.error) this.#failed(result.error);
-    if (!result.cutShort && !this.#wake.signal.aborted)
-      await onDrained(result.remaining.length, signal);
+    const isAtItsEnd = !result.cutShort || isFull(result.error);
+    if (isAtItsEnd && !this.#wake.signal.aborted) await onRoundEnd(result.remaining.length, signal);
     return result.error === undefined;
   }
 
@@ -129,4 +130,9 @@ export class UploadLoop {
     const woken = AbortSignal.any([signal, this.#wake.signal]);
     await this.#deps.clock.sleep(delay, woken).catch(() => {});
   }
+}
+
+/** What retention lets go makes room. */
+function isFull(error: ErrorReport | undefined): boolean {
+  return error?.code === 'store/full';
 }

@@ -38,7 +38,9 @@ export interface DrainProgress {
 }
 
 /** What the store answers to one backup, it would answer to the next. */
-const OF_THE_STORE = new Set(['store/unreachable', 'store/refused', 'store/no-bucket']);
+const OF_THE_STORE = new Set([
+  ...['store/unreachable', 'store/refused', 'store/full', 'store/no-bucket'],
+]);
 
 type Waiting = { readonly manifest: Manifest; readonly state: BackupState };
 
@@ -85,8 +87,8 @@ export class Uploads {
   }
 
   /**
-   * Completes an upload that began while the archive was written. Returns the error where the store
-   * could not be reached: a whole upload would meet the same outage. Any other failure is left to
+   * Completes an upload that began while the archive was written. Returns the error where it is the
+   * store's: a whole upload would meet the same. Any other failure is left to
    * the next `drain`.
    */
   async finishEarly(
@@ -102,7 +104,7 @@ export class Uploads {
     } catch (error) {
       await early.abort().catch(() => {});
       if (isAbort(error)) throw error;
-      if (error instanceof DropbackError && error.retryable) {
+      if (isOfTheStore(error)) {
         await this.#note(manifest, 'failed', errorReport(error));
         return errorReport(error);
       }

@@ -145,6 +145,9 @@ describe.skipIf(!testbed.s3)('S3 store, with faults on the wire', () => {
     [404, 'NoSuchBucket', 'store/no-bucket', /S3_BUCKET/],
     [400, 'ExpiredToken', 'store/refused', /token/],
     [301, 'PermanentRedirect', 'store/refused', /S3_REGION/],
+    [507, 'InsufficientCapacity', 'store/full', /room/],
+    [507, 'XMinioStorageFull', 'store/full', /room/],
+    [403, 'QuotaExceeded', 'store/full', /S3_KEEP_/],
   ])('%i %s is told once, with a hint', async (status, code, ours, hint) => {
     const fault = answer(status, code);
     const failure = await fails(1000, { when: isArchivePut, fault, times: 100 });
@@ -342,6 +345,16 @@ describe.skipIf(!testbed.s3)('S3 store, with faults on the wire', () => {
     expect(await store.list(never)).toEqual({ backups: [], strays: [] });
     const report = await store.sweep(never);
     expect(report).toEqual({ abortedUploads: [], removed: [backup.manifest.id], warnings: [] });
+    expect(await prefix.files()).toEqual([]);
+  });
+
+  test('where the bucket is full a removal needs no room', async () => {
+    const backup = await make(1000);
+    await store.publish(backup.manifest, { path: backup.path }, never);
+    const isPut = ({ method }: SeenRequest) => method === 'PUT';
+    proxy.inject({ when: isPut, fault: answer(403, 'QuotaExceeded'), times: 100 });
+    await store.remove(backup.manifest, never);
+    expect(proxy.fired).toBeGreaterThan(0);
     expect(await prefix.files()).toEqual([]);
   });
 

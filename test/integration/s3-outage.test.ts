@@ -28,7 +28,10 @@ const LONG_MS = 120_000;
 const { s3 } = testbed;
 
 /** A daemon that backs up every four hours, keeps one backup, and whose S3 is behind a proxy. */
-async function create(resources: AsyncDisposableStack) {
+async function create(
+  resources: AsyncDisposableStack,
+  more: Readonly<Record<string, string>> = {},
+) {
   if (!s3) throw new Error('the test bed has no S3 endpoint');
   const prefix = resources.use(new TestPrefix());
   const proxy = resources.use(await S3FaultProxy.start(s3.endpoint));
@@ -42,6 +45,7 @@ async function create(resources: AsyncDisposableStack) {
       BACKUP_KEEP_DAILY: '0',
       BACKUP_KEEP_WEEKLY: '0',
       BACKUP_KEEP_MONTHLY: '0',
+      ...more,
     }),
   );
   const log = silentLogger();
@@ -71,7 +75,7 @@ async function create(resources: AsyncDisposableStack) {
     startEarlyUpload: earlyUploads(local, remote, clock),
     verifier: new Verifier({ name, local, remote, catalogue, rehearsals, ...shared }),
   });
-  return { daemon, clock, proxy, local, prefix, root: stack.bench.path() };
+  return { daemon, clock, proxy, local, remote, prefix, root: stack.bench.path() };
 }
 
 test.skipIf(!s3)(
@@ -169,6 +173,51 @@ test.skipIf(!s3)(
       // For an hour whoever made it may be at it.
       await clock.advance(HOUR_MS);
       await clock.until('the upload left undone', () => isThere(killed), LONG_MS);
+    } finally {
+      stop.abort();
+      await serving;
+    }
+  },
+);
+
+test.skipIf(!s3)(
+  'the bucket is full: what retention lets go there makes room for what waits',
+  { timeout: 900_000 },
+  async () => {
+    await using resources = new AsyncDisposableStack();
+    const { daemon, clock, proxy, local, remote, prefix, root } = await create(resources, {
+      S3_KEEP_LAST: '1',
+      S3_KEEP_DAILY: '0',
+      S3_KEEP_WEEKLY: '0',
+      S3_KEEP_MONTHLY: '0',
+    });
+    for (const hoursAgo of [48, 24, 12]) {
+      const path = join(root, `${hoursAgo}`);
+      const at = new Date(clock.now().getTime() - hoursAgo * HOUR_MS);
+      const { manifest } = await sampleBackup(path, { at, bytes: 1000 });
+      await (hoursAgo > 12 ? remote : local).publish(manifest, { path }, never);
+    }
+    const isRemoved = () =>
+      proxy.seen.some(({ method, url }) => method === 'DELETE' && url.includes('.dump.zst'));
+    proxy.inject({
+      when: ({ method }) => method === 'PUT' && !isRemoved(),
+      fault: { kind: 'answer', status: 403, body: s3Error('QuotaExceeded') },
+      times: Number.POSITIVE_INFINITY,
+    });
+    const stop = new AbortController();
+    const serving = daemon.serve(stop.signal);
+    const inBucket = async () => (await remote.list(never)).backups.map(({ id }) => id);
+    try {
+      const isTold = () => daemon.status().lastUploadError?.code === 'store/full';
+      await clock.until('the failed upload', isTold, LONG_MS);
+      expect(backupHealth(daemon.status(), clock.now())).toBe('degraded');
+      await clock.until('room', isRemoved, LONG_MS);
+      await clock.until('its own backup', () => daemon.status().lastGood !== undefined, LONG_MS);
+      await clock.advance(61_000);
+      const own = daemon.status().lastGood?.id ?? '';
+      await clock.until('the upload', async () => (await inBucket()).includes(own), LONG_MS);
+      await clock.until('retention', async () => (await prefix.files()).length === 2, LONG_MS);
+      await clock.until('no error', () => !daemon.status().lastUploadError, LONG_MS);
     } finally {
       stop.abort();
       await serving;

@@ -266,7 +266,7 @@ describe('uploads', () => {
     const stop = new AbortController();
     const loop = new UploadLoop({
       ...{ uploads: uploadsTo(remote), clock, log },
-      onDrained: async (left) => {
+      onRoundEnd: async (left) => {
         await pruneLocal();
         rounds.push(left);
       },
@@ -300,7 +300,7 @@ describe('uploads', () => {
     };
     const slow = Object.defineProperty(remote, 'publish', { value: publish });
     const stop = new AbortController();
-    const parts = { uploads: uploadsTo(slow), clock, log, onDrained: async () => {} };
+    const parts = { uploads: uploadsTo(slow), clock, log, onRoundEnd: async () => {} };
     const loop = new UploadLoop(parts);
     const running = loop.run(stop.signal);
     const known = () => [loop.backlog, loop.oldest];

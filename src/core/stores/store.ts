@@ -12,6 +12,7 @@ import type { CheckResult } from '../engines/engine.ts';
  * - Only what a manifest of this database names is listed, fetched or removed. Foreign files and
  *   archives without a manifest are reported as `strays` and left alone.
  * - Errors: `store/unreachable` and `store/too-slow` (retryable), `store/refused` (credentials or policy),
+ *   `store/full` (a quota or a disk of the endpoint's),
  *   `store/not-found`, `store/exists`, `store/corrupt`, `store/unreadable` (the disk that it lies on
  *   doesn't give it back), `disk/full`. Each implementation retries
  *   its own transient faults; callers don't.

@@ -112,6 +112,9 @@ const NETWORK =
   /^(?:ECONN|EPIPE|ETIMEDOUT|EHOSTUN|ENETUN|ENETDOWN|EHOSTDOWN|EADDRNOTAVAIL|UND_ERR)/;
 const TLS = /^(?:CERT_|ERR_TLS|ERR_SSL|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_MISMATCH|EPROTO)/;
 
+/** Ceph, MinIO and others that have a quota or a disk; AWS itself has neither. */
+const FULL = /^(?:QuotaExceeded|InsufficientCapacity|XMinio\w*(?:StorageFull|QuotaExceeded))$/;
+
 function judge(failure: S3Failure, config: S3Config): Judgement {
   const { code, status } = failure;
   const where = config.endpoint ?? `AWS in ${config.region}`;
@@ -138,6 +141,9 @@ function judge(failure: S3Failure, config: S3Config): Judgement {
       hint: `create the bucket ${config.bucket}, or correct S3_BUCKET, S3_ENDPOINT or S3_REGION.`,
     };
   }
+  if (status === 507 || FULL.test(code)) {
+    return { code: 'store/full', retryable: false, hint: fullHint(config) };
+  }
   const known = knownRefusal(failure, config);
   if (known) return refused(known);
   if (status === 404) {
@@ -154,6 +160,11 @@ function judge(failure: S3Failure, config: S3Config): Judgement {
     return unreachable(`${where} gave no usable answer; a proxy in between may have.`);
   }
   return refused(`${where} refused it; its message above says why.`);
+}
+
+function fullHint({ bucket, prune }: S3Config): string {
+  const make = `make room for ${bucket} there, or raise its quota`;
+  return prune ? `${make}; or lower S3_KEEP_*, and retention makes it.` : `${make}.`;
 }
 
 function isServerFault(status: number): boolean {

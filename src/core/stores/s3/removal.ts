@@ -18,8 +18,9 @@ export async function removeBackup(
   const stored = await readManifest(bucket, keys, id, key, signal);
   if (stored) {
     if (!isSameBackup(stored, manifest)) throw differentManifest(id, keys.placeIn(bucket));
-    await copyForRemoval(bucket, keys, stored, signal);
+    const isNoted = await copyForRemoval(bucket, keys, stored, signal);
     await bucket.deleteSurely(key, signal);
+    if (!isNoted) return await bucket.deleteSurely(keys.archive(stored), signal);
   }
   await finishRemoval(bucket, keys, id, signal);
 }
@@ -50,23 +51,31 @@ export async function finishRemovals(
   return removed;
 }
 
-/** Under another name, before anything goes: after a crash it tells which archive is to be deleted. */
+/**
+ * Under another name, before anything goes: after a crash it tells which archive is to be deleted. False
+ * where the bucket has no room for it, which the removal is to make: after a crash a stray stays then.
+ */
 async function copyForRemoval(
   bucket: Bucket,
   keys: Keys,
   stored: Manifest,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
   const { id } = stored;
   const key = keys.removing(id);
   const isThere = async () => (await readManifest(bucket, keys, id, key, signal)) !== undefined;
-  if (await isThere()) return;
+  if (await isThere()) return true;
   const bytes = serialiseManifest(stored);
-  await putObject(bucket, key, { bytes }, {}, signal).catch((error: unknown) => {
+  try {
+    await putObject(bucket, key, { bytes }, {}, signal);
+  } catch (error) {
+    const code = error instanceof DropbackError ? error.code : undefined;
+    if (code === 'store/full') return false;
     // Somebody else is removing it too.
-    if (!(error instanceof DropbackError) || error.code !== 'store/exists') throw error;
-  });
-  if (!(await isThere())) throw notFound(key, keys.placeIn(bucket));
+    if (code !== 'store/exists') throw error;
+  }
+  if (await isThere()) return true;
+  throw notFound(key, keys.placeIn(bucket));
 }
 
 async function finishRemoval(
