@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import type { Clock } from '../../runtime/clock.ts';
 
 /** How often a growing file is looked at, in milliseconds. */
-const INTERVAL_MS = 500;
+const INTERVAL_MS = 100;
 
 /**
  * The sizes of a file that another program appends to, until `done` settles, however it settles;
